@@ -1,0 +1,28 @@
+"""Fingerprints: what made a file, in 24 hex digits.
+
+A fingerprint covers the part of the config that matters to an output and the digests of its inputs. An output whose
+fingerprint is not the one expected today is stale, and the same command makes it anew.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import BaseModel
+
+
+def fingerprint(*parts: Any) -> str:
+    """First 24 hex digits of the sha256 of the parts as canonical JSON.
+
+    Parts: str, numbers, None, lists, dicts, pydantic models. Floats keep all their digits.
+    """
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=_plain, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    raise TypeError(f"a fingerprint takes plain values and models, not {type(value).__name__}: {value!r}")

@@ -1,0 +1,125 @@
+"""From a YAML file and today's `key.sub=value` differences to a checked, frozen model.
+
+Defaults stand in the models; a YAML file says what differs from them; the command line says what differs today.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .errors import UserError, nearest
+
+
+class Config(BaseModel):
+    """Base of all config models: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+Model = TypeVar("Model", bound=Config)
+
+
+def load(model: type[Model], file: str | Path, overrides: Sequence[str] = ()) -> Model:
+    """The config in `file` with `overrides` ("optim.lr=1e-4") laid over it.
+
+    Raises UserError with one line a problem: the file, the key, the value and, for an unknown key, the nearest known.
+    """
+    file = Path(file)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file; give the path of a YAML config") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: cannot be read: {error}") from None
+    try:
+        values = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise UserError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{file}: expected keys and values at the top, got {type(values).__name__}")
+    return resolve(model, values, overrides, source=str(file))
+
+
+def resolve(
+    model: type[Model], values: dict[str, Any], overrides: Sequence[str] = (), *, source: str = "config"
+) -> Model:
+    """`load` for values that are already here."""
+    for override in overrides:
+        values = _override(values, override)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(model, dict(item)) for item in error.errors(include_url=False)]
+        raise UserError(f"{source}: " + "; ".join(dict.fromkeys(lines))) from None
+
+
+def dump(config: Config) -> str:
+    """The whole resolved config as YAML; loading it again gives an equal model."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+
+def _override(values: dict[str, Any], override: str) -> dict[str, Any]:
+    dotted, equals, text = override.partition("=")
+    if not equals or not dotted:
+        raise UserError(f"{override!r}: an override is written key.sub=value")
+    head, _, rest = dotted.partition(".")
+    inner = values.get(head)
+    if not rest:
+        return {**values, head: _value(text)}
+    if inner is not None and not isinstance(inner, dict):
+        raise UserError(f"{override!r}: {head} is a single value and has no {rest!r}")
+    return {**values, head: _override(inner or {}, f"{rest}={text}")}
+
+
+def _value(text: str) -> Any:
+    value = yaml.safe_load(text) if text else None
+    if isinstance(value, str):  # YAML 1.1 reads 1e-4 as a string
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _explain(model: type[BaseModel], item: dict[str, Any]) -> str:
+    """One sentence for one pydantic error."""
+    where = [str(part) for part in item["loc"]]
+    if item["type"] != "extra_forbidden":
+        got = "" if item["type"] == "missing" else f", got {item['input']!r}"
+        return f"{'.'.join(where) or 'config'}: {item['msg']}{got}"
+    owner = _model_at(model, item["loc"][:-1])
+    name = ".".join(where[:-1])
+    known = nearest(where[-1], owner.model_fields) if owner else ""
+    return f"{name or 'the config'} has no field {where[-1]!r}{known}"
+
+
+def _model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel] | None:
+    """The model class a location of a validation error lies in; None where it cannot be told."""
+    current: Any = model
+    for part in path:
+        candidates = [current, *_inner_types(current)]
+        models = [kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        tagged = [kind for kind in models if _tag(kind) == part]  # the tag of a union is a part of the location
+        if tagged:
+            current = tagged[0]
+            continue
+        fields = [kind.model_fields[str(part)].annotation for kind in models if str(part) in kind.model_fields]
+        current = fields[0] if fields else current
+    found = [
+        kind for kind in [current, *_inner_types(current)] if isinstance(kind, type) and issubclass(kind, BaseModel)
+    ]
+    return found[0] if found else None
+
+
+def _inner_types(kind: Any) -> list[Any]:
+    """X from list[X], X | None, dict[str, X], Annotated[X, ...], all the way down."""
+    inner = getattr(kind, "__args__", ())
+    return [deeper for part in inner for deeper in [part, *_inner_types(part)]]
+
+
+def _tag(model: type[BaseModel]) -> Any:
+    field = model.model_fields.get("kind")
+    return field.default if field is not None else None

@@ -1,0 +1,1 @@
+"""From a url table to trainable shards: plan, download, score, dedup, select, embed, index, report."""
