@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from configs import UserError
 
-FINGERPRINT = b"corgi.fingerprint"
-CONTENT = b"corgi.content"
+FINGERPRINT = "corgi.fingerprint"
+CONTENT = "corgi.content"
 
 
 class Mark(NamedTuple):
@@ -78,24 +78,22 @@ def write_table(path: Path, table: pa.Table, *, fingerprint: str, metadata: dict
 
 def with_mark(table: pa.Table, fingerprint: str, metadata: dict[str, str] | None = None) -> pa.Table:
     """`table` with its mark (and further metadata) in the schema."""
-    extra = {key.encode(): value.encode() for key, value in (metadata or {}).items()}
-    mark = {FINGERPRINT: fingerprint.encode(), CONTENT: content_of(table, extra).encode()}
-    return table.replace_schema_metadata({**extra, **mark})
+    metadata = metadata or {}
+    return table.replace_schema_metadata({**metadata, FINGERPRINT: fingerprint, CONTENT: content_of(table, metadata)})
 
 
-def content_of(table: pa.Table, extra: dict[bytes, bytes] | None = None) -> str:
+def content_of(table: pa.Table, metadata: dict[str, str] | None = None) -> str:
     """sha256 over names, types, values and further metadata of a table, however it is chunked. 64 hex digits."""
     plain = table.replace_schema_metadata(None).combine_chunks()
     digest = _Digest()
     with pa.ipc.new_stream(pa.PythonFile(digest, mode="w"), plain.schema) as writer:
         writer.write_table(plain)
-    for key, value in sorted((extra or {}).items()):
-        digest.write(key + b"=" + value + b"\0")
+    digest.write(json.dumps(metadata or {}, sort_keys=True).encode())
     return digest.sha.hexdigest()
 
 
-def read_mark(path: Path) -> Mark | None:
-    """The mark of a parquet or Arrow file from its footer; None where the file is absent, torn or carries none."""
+def read_metadata(path: Path) -> dict[str, str]:
+    """The schema metadata of a parquet or Arrow file from its footer; empty where the file is absent or torn."""
     try:
         if path.suffix == ".arrow":
             with pa.memory_map(str(path)) as source:
@@ -103,10 +101,14 @@ def read_mark(path: Path) -> Mark | None:
         else:
             metadata = pq.read_schema(path).metadata
     except (FileNotFoundError, NotADirectoryError, pa.ArrowInvalid):
-        return None
-    if not metadata or FINGERPRINT not in metadata:
-        return None
-    return Mark(metadata[FINGERPRINT].decode(), metadata[CONTENT].decode())
+        return {}
+    return {key.decode(): value.decode() for key, value in (metadata or {}).items() if key != b"ARROW:schema"}
+
+
+def read_mark(path: Path) -> Mark | None:
+    """The mark of a parquet or Arrow file; None where the file is absent, torn or carries none."""
+    metadata = read_metadata(path)
+    return Mark(metadata[FINGERPRINT], metadata[CONTENT]) if FINGERPRINT in metadata else None
 
 
 def read_table(path: Path, columns: list[str] | None = None, *, made_by: str) -> pa.Table:

@@ -1,0 +1,169 @@
+"""Steps, and the one runner of them.
+
+A shard step is a function of one shard; ranks share nothing and each takes shards[rank::world_size]. A table step is a
+function of the whole run. Of both, the output is the done-mark: what is there with the expected fingerprint is skipped.
+"""
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+from configs import UserError
+
+from .files import read_mark
+from .progress import Progress
+from .shard import Shard
+
+ATTEMPTS = 2  # a failed shard is tried again, then reported
+State = Literal["done", "stale", "missing", "waiting"]
+
+
+class Step(Protocol):
+    """A function of one shard. Picklable: it travels to the workers."""
+
+    name: str
+    reads: tuple[str, ...]  # suffixes that must exist
+    writes: str  # suffix whose presence, with the expected fingerprint, means done
+
+    def fingerprint(self, shard: Shard) -> str:
+        """What the output would be made from today."""
+
+    def __call__(self, shard: Shard) -> Counter[str]:
+        """Makes the output; counts pairs by what became of them."""
+
+
+class TableStep(Protocol):
+    """A function of the whole run."""
+
+    name: str
+    writes: Path
+
+    def fingerprint(self) -> str:
+        """What the output would be made from today."""
+
+    def __call__(self) -> Counter[str]:
+        """Makes the output; counts what the step counts."""
+
+
+class Outcome(NamedTuple):
+    """What one call of a step came to."""
+
+    done: int  # shards made now
+    skipped: int  # shards that were there already
+    failed: dict[int, str]  # shard number -> cause
+    counts: Counter[str]
+    seconds: float
+
+
+def state(step: Step, shard: Shard) -> State:
+    """Where a shard stands; reads footers only."""
+    if any(not shard.path(suffix).exists() for suffix in step.reads):
+        return "waiting"
+    mark = read_mark(shard.path(step.writes))
+    if mark is None:
+        return "missing"
+    return "done" if mark.fingerprint == step.fingerprint(shard) else "stale"
+
+
+def run(
+    step: Step, shards: Sequence[Shard], *, rank: int = 0, world_size: int = 1, workers: int = 1, again: bool = False
+) -> Outcome:
+    """Makes what is missing or stale of this rank's share, on a pool of `workers` processes of one thread each.
+
+    The processes have one thread whatever their number, so that no figure depends on how many there are.
+    """
+    if not 0 <= rank < world_size:
+        raise UserError(f"rank is {rank} of {world_size}: it must be at least 0 and below the world size")
+    began = time.monotonic()
+    mine = shards[rank::world_size]
+    states = {shard.number: state(step, shard) for shard in mine}
+    waiting = [shard for shard in mine if states[shard.number] == "waiting"]
+    todo = [shard for shard in mine if states[shard.number] in ("missing", "stale") or again]
+    failed = {shard.number: f"{_absent(step, shard)} is not there; run the step before first" for shard in waiting}
+    counts: Counter[str] = Counter()
+    with Progress(step.name, total=len(mine), unit="shards") as progress:
+        progress.advance(len(mine) - len(todo) - len(waiting))
+        for shard, result in _attempt_all(step, [shard for shard in todo if shard not in waiting], workers):
+            if isinstance(result, Counter):
+                counts += result
+            else:
+                failed[shard.number] = f"{type(result).__name__}: {result}"
+                _raise_if_hopeless(result)
+            progress.advance(1, counts)
+    skipped = len(mine) - len(todo) - len(waiting)
+    return Outcome(len(mine) - skipped - len(failed), skipped, failed, counts, time.monotonic() - began)
+
+
+def run_table(step: TableStep) -> Outcome:
+    """Makes the output of a table step unless it is there and fresh."""
+    began = time.monotonic()
+    mark = read_mark(step.writes)
+    if mark is not None and mark.fingerprint == step.fingerprint():
+        return Outcome(0, 1, {}, Counter(), time.monotonic() - began)
+    counts = step()
+    return Outcome(1, 0, {}, counts, time.monotonic() - began)
+
+
+def _absent(step: Step, shard: Shard) -> Path:
+    return next(path for path in map(shard.path, step.reads) if not path.exists())
+
+
+def _raise_if_hopeless(error: BaseException) -> None:
+    """A full disk or a mistake in the config fails every shard alike: stop at the first."""
+    if isinstance(error, UserError) or (isinstance(error, OSError) and error.errno is not None):
+        raise error
+
+
+def _attempt_all(
+    step: Step, shards: Sequence[Shard], workers: int
+) -> Iterator[tuple[Shard, Counter[str] | BaseException]]:
+    """Yields every shard once, with its counts or, after the last attempt, with its error."""
+    left = dict.fromkeys(shards, ATTEMPTS)
+    while left:
+        pool = _pool(min(workers, len(left)))
+        try:
+            pending: dict[Future[Counter[str]], Shard] = {pool.submit(step, shard): shard for shard in left}
+            while pending:
+                finished, _ = wait(pending, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    shard = pending.pop(future)
+                    error = future.exception()
+                    left[shard] -= 1
+                    if error is None:
+                        del left[shard]
+                        yield shard, future.result()
+                    elif left[shard] == 0:
+                        del left[shard]
+                        yield shard, error
+                    elif not isinstance(error, BrokenProcessPool):
+                        pending[pool.submit(step, shard)] = shard
+        except BrokenProcessPool:
+            continue  # a worker died; a fresh pool takes what is left
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_die_with, initargs=(os.getpid(),))
+
+
+def _die_with(parent: int) -> None:
+    """A killed command must not leave workers behind that still write into the run."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+Report = Callable[[Outcome], None]
