@@ -78,7 +78,7 @@ class Embed:
         return Counter({"kept": len(captions), "encoded": len(fresh), "reused": len(unique) - len(fresh)})
 
     def _known(self, shard: Shard, captions: dict[str, str]) -> dict[str, bytes]:
-        """Caption -> states of an earlier file by the same encoder; a key is a hash of the caption, so it tells enough."""
+        """Caption -> states in an earlier file by the same encoder. A key covers its caption, so keys match safely."""
         path = shard.path(self.writes)
         if read_metadata(path).get(ENCODER) != self.config.fingerprint:
             return {}

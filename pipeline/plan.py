@@ -129,15 +129,10 @@ def _stage(database: duckdb.DuckDBPyConnection, config: PipelineConfig) -> None:
     known = database.sql("SELECT * FROM keyed LIMIT 0").columns
     for name, rule in config.plan.rules.items():
         check_expression(name, rule, known)
-    tests = [
-        f"CASE WHEN coalesce(({rule}), false) THEN NULL ELSE '{name}' END" for name, rule in _rules(config).items()
-    ]
+    rules = {**BUILT_IN, **config.plan.rules}
+    tests = [f"CASE WHEN coalesce(({rule}), false) THEN NULL ELSE '{name}' END" for name, rule in rules.items()]
     failed = f"list_filter([{', '.join(tests)}], reason -> reason IS NOT NULL)"
     database.sql(f"CREATE TEMP TABLE staged AS SELECT *, {failed} AS reasons FROM keyed")
-
-
-def _rules(config: PipelineConfig) -> dict[str, str]:
-    return {**BUILT_IN, **config.plan.rules}
 
 
 def _column(columns: list[str], wanted: str | None, names: tuple[str, ...], what: str, table: Path) -> str:

@@ -1,0 +1,234 @@
+"""corgi: from a table of image urls and captions to a trained text-to-image cascade.
+
+The commands in the order of a pair's way. Heavy imports stand inside the command that needs them.
+"""
+
+import errno
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from configs import UserError
+
+if TYPE_CHECKING:
+    from pipeline.step import Outcome
+
+app = typer.Typer(
+    name="corgi",
+    help=__doc__,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+PipelineFile = Annotated[Path, typer.Argument(help="YAML of the pipeline, e.g. configs/quickstart/pipeline.yaml")]
+TrainFile = Annotated[Path, typer.Argument(help="YAML of one stage's training, e.g. configs/train/base64.yaml")]
+RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, e.g. runs/quickstart")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="Today's differences, e.g. download.retries=0")]
+Rank = Annotated[int, typer.Option(help="Which share of the shards is ours, from 0.")]
+WorldSize = Annotated[int, typer.Option(help="How many shares there are.")]
+Workers = Annotated[int | None, typer.Option(help="Processes on this machine; the config's `workers` if not given.")]
+
+
+@app.command()
+def quickstart(
+    run: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/quickstart"),
+    minutes: Annotated[float, typer.Option(help="Of training; turned into steps once, at the start.")] = 8.0,
+    pairs: Annotated[int | None, typer.Option(help="Only so many drawings, for a look in a minute.")] = None,
+    prepare_only: Annotated[
+        bool, typer.Option("--prepare-only", help="Draw, write the table and configs, and stop.")
+    ] = False,
+    overrides: Overrides = None,
+) -> None:
+    """The whole way once, on 4,009 real pairs: about a quarter of an hour on two cores."""
+    from quickstart.run import quickstart as whole_way
+
+    whole_way(run, minutes=minutes, pairs=pairs, prepare_only=prepare_only, overrides=overrides or [])
+
+
+@app.command()
+def plan(config: PipelineFile, overrides: Overrides = None) -> None:
+    """Cut the url table into shards; drop what needs no download to be dropped."""
+    _steps("plan", config, overrides)
+
+
+@app.command()
+def download(
+    config: PipelineFile,
+    overrides: Overrides = None,
+    rank: Rank = 0,
+    world_size: WorldSize = 1,
+    workers: Workers = None,
+) -> None:
+    """Fetch the pictures of each shard into a tar; every pair keeps what the server answered."""
+    _steps("download", config, overrides, rank, world_size, workers)
+
+
+@app.command()
+def score(
+    config: PipelineFile,
+    overrides: Overrides = None,
+    rank: Rank = 0,
+    world_size: WorldSize = 1,
+    workers: Workers = None,
+) -> None:
+    """Compute the numbers that rules decide on: sizes, language, hate, NSFW, perceptual hash."""
+    _steps("score", config, overrides, rank, world_size, workers)
+
+
+@app.command()
+def dedup(config: PipelineFile, overrides: Overrides = None) -> None:
+    """Find copies over all shards: exact, near, and captions seen too often."""
+    _steps("dedup", config, overrides)
+
+
+@app.command()
+def select(
+    config: PipelineFile,
+    overrides: Overrides = None,
+    rank: Rank = 0,
+    world_size: WorldSize = 1,
+    workers: Workers = None,
+) -> None:
+    """Apply the rules; a keep-list names every rule that a pair failed."""
+    _steps("select", config, overrides, rank, world_size, workers)
+
+
+@app.command()
+def embed(
+    config: PipelineFile,
+    overrides: Overrides = None,
+    rank: Rank = 0,
+    world_size: WorldSize = 1,
+    workers: Workers = None,
+) -> None:
+    """Store the text encoder's states of every kept caption."""
+    _steps("embed", config, overrides, rank, world_size, workers)
+
+
+@app.command()
+def index(config: PipelineFile, overrides: Overrides = None) -> None:
+    """One row a shard: what training reads first."""
+    _steps("index", config, overrides)
+
+
+@app.command()
+def report(config: PipelineFile, overrides: Overrides = None) -> None:
+    """Write report/funnel.json and report/index.html: every loss with its reason."""
+    from configs import load
+    from evaluation.page import write_report
+    from pipeline.config import PipelineConfig
+
+    print(write_report(load(PipelineConfig, config, overrides or [])))
+
+
+@app.command()
+def train(config: TrainFile, overrides: Overrides = None) -> None:
+    """Train one stage, or continue where it stopped. Knows nothing of the other stages."""
+    from training.launch import train as train_stage
+
+    raise typer.Exit(train_stage(config, overrides or []))
+
+
+@app.command()
+def explain(configs: Annotated[list[Path], typer.Argument(help="YAML files of stages' trainings")]) -> None:
+    """Build stages without weights and print what they are: parameters, batch arithmetic, memory."""
+    from training.explain import explain as describe
+
+    for config in configs:
+        print(describe(config))
+
+
+@app.command()
+def sample(
+    stages: Annotated[list[Path], typer.Argument(help="Run folders of the trained stages, lowest first")],
+    caption: Annotated[list[str], typer.Option(help="What to draw; may be given several times.")],
+    out: Annotated[Path, typer.Option(help="Folder for the PNG files.")] = Path("samples"),
+    seed: Annotated[int, typer.Option(help="Of the first picture; the next has the next seed.")] = 0,
+) -> None:
+    """Draw captions with any subset of trained stages."""
+    from evaluation.samples import draw
+
+    for path in draw(stages, captions=caption, out=out, seed=seed):
+        print(path)
+
+
+@app.command()
+def status(run: RunFolder) -> None:
+    """Where every step and every stage of a run stands, on one screen."""
+    from training.status import show
+
+    show(run)
+
+
+@app.command()
+def why(
+    key: Annotated[str, typer.Argument(help="A pair's key, or enough of its beginning")],
+    run: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/quickstart"),
+) -> None:
+    """One pair's whole story, from its row in the table to the steps that trained on it."""
+    from training.why import tell
+
+    print(tell(run, key))
+
+
+@app.command()
+def submit(
+    config: Annotated[Path, typer.Argument(help="YAML of the chain, e.g. runs/quickstart/chain.yaml")],
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the scripts and edges; submit nothing.")] = False,
+) -> None:
+    """The same chain on a SLURM cluster: array jobs for the shard steps, one multi-node job a stage."""
+    from slurm.submit import submit as submit_chain
+
+    print(submit_chain(config, overrides or [], dry_run=dry_run))
+
+
+def _steps(
+    name: str, file: Path, overrides: list[str] | None, rank: int = 0, world_size: int = 1, workers: int | None = None
+) -> None:
+    from configs import load
+    from pipeline.config import PipelineConfig
+    from pipeline.steps import run_step
+
+    config = load(PipelineConfig, file, overrides or [])
+    outcome = run_step(name, config, rank=rank, world_size=world_size, workers=workers)
+    _say(name, outcome)
+    if len(outcome.failed) > config.tolerate:
+        raise typer.Exit(3)
+
+
+def _say(name: str, outcome: "Outcome") -> None:
+    """One line of what a step came to, and one for each failed shard."""
+    counts = "  ".join(f"{reason} {count:,}" for reason, count in outcome.counts.most_common())
+    print(f"{name}: {outcome.done} made, {outcome.skipped} there already, {outcome.seconds:.1f} s  {counts}".rstrip())
+    for shard, cause in sorted(outcome.failed.items()):
+        print(f"{name}: shard {shard:05d} failed: {cause}", file=sys.stderr)
+
+
+def main() -> None:
+    """Run a command.
+
+    Exit codes: 0 done, 1 failed, 2 wrong use or config, 3 shards failed, 75 stopped early (requeue), 93 stop the chain.
+    """
+    try:
+        app()
+    except UserError as error:
+        print(f"corgi: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        remedy = "mend that and run the same command again; nothing finished is lost"
+        print(f"corgi: {error.strerror}: {error.filename or 'while writing'}; {remedy}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("corgi: stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
