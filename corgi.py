@@ -3,7 +3,6 @@
 The commands in the order of a pair's way. Heavy imports stand inside the command that needs them.
 """
 
-import errno
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -220,7 +219,9 @@ def main() -> None:
         print(f"corgi: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        from pipeline.step import DISK_ERRORS
+
+        if error.errno not in DISK_ERRORS:
             raise
         remedy = "mend that and run the same command again; nothing finished is lost"
         print(f"corgi: {error.strerror}: {error.filename or 'while writing'}; {remedy}", file=sys.stderr)

@@ -4,11 +4,12 @@ A shard step is a function of one shard; ranks share nothing and each takes shar
 function of the whole run. Of both, the output is the done-mark: what is there with the expected fingerprint is skipped.
 """
 
+import errno
 import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -21,7 +22,8 @@ from .files import read_mark
 from .progress import Progress
 from .shard import Shard
 
-ATTEMPTS = 2  # a failed shard is tried again, then reported
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+Result = Counter[str] | BaseException
 State = Literal["done", "stale", "missing", "waiting"]
 
 
@@ -95,7 +97,6 @@ def run(
                 counts += result
             else:
                 failed[shard.number] = f"{type(result).__name__}: {result}"
-                _raise_if_hopeless(result)
             progress.advance(1, counts)
     skipped = len(mine) - len(todo) - len(waiting)
     return Outcome(len(mine) - skipped - len(failed), skipped, failed, counts, time.monotonic() - began)
@@ -115,39 +116,41 @@ def _absent(step: Step, shard: Shard) -> Path:
     return next(path for path in map(shard.path, step.reads) if not path.exists())
 
 
-def _raise_if_hopeless(error: BaseException) -> None:
-    """A full disk or a mistake in the config fails every shard alike: stop at the first."""
-    if isinstance(error, UserError) or (isinstance(error, OSError) and error.errno is not None):
-        raise error
+def _hopeless(error: BaseException) -> bool:
+    """A mistake in the config or a full disk fails every shard alike: no second try, and no next shard."""
+    return isinstance(error, UserError) or (isinstance(error, OSError) and error.errno in DISK_ERRORS)
 
 
-def _attempt_all(
-    step: Step, shards: Sequence[Shard], workers: int
-) -> Iterator[tuple[Shard, Counter[str] | BaseException]]:
-    """Yields every shard once, with its counts or, after the last attempt, with its error."""
-    left = dict.fromkeys(shards, ATTEMPTS)
-    while left:
-        pool = _pool(min(workers, len(left)))
-        try:
-            pending: dict[Future[Counter[str]], Shard] = {pool.submit(step, shard): shard for shard in left}
-            while pending:
-                finished, _ = wait(pending, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    shard = pending.pop(future)
-                    error = future.exception()
-                    left[shard] -= 1
-                    if error is None:
-                        del left[shard]
-                        yield shard, future.result()
-                    elif left[shard] == 0:
-                        del left[shard]
-                        yield shard, error
-                    elif not isinstance(error, BrokenProcessPool):
-                        pending[pool.submit(step, shard)] = shard
-        except BrokenProcessPool:
-            continue  # a worker died; a fresh pool takes what is left
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+def _attempt_all(step: Step, shards: Sequence[Shard], workers: int) -> Iterator[tuple[Shard, Result]]:
+    """Yields every shard once, with its counts or, after a second try, with its error.
+
+    No more shards are under way than there are workers: when one dies, only those can be to blame, and each of them
+    is tried again alone, so that a shard that kills its process takes no other with it.
+    """
+    todo, again = list(reversed(shards)), list[Shard]()
+    while todo:
+        pool = _pool(min(workers, len(todo)))
+        pending: dict[Future[Counter[str]], Shard] = {}
+        broken = False
+        while (todo or pending) and not (broken and not pending):
+            while todo and len(pending) < workers and not broken:
+                shard = todo.pop()
+                pending[pool.submit(step, shard)] = shard
+            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                shard, error = pending.pop(future), future.exception()
+                broken = broken or isinstance(error, BrokenProcessPool)
+                if error is None:
+                    yield shard, future.result()
+                elif _hopeless(error):
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise error
+                else:
+                    again.append(shard)
+        pool.shutdown(wait=not broken, cancel_futures=True)
+    for shard in again:
+        with _pool(1) as pool:
+            future = pool.submit(step, shard)
+            yield shard, future.exception() or future.result()
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
@@ -164,6 +167,3 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-Report = Callable[[Outcome], None]

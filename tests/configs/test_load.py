@@ -1,0 +1,70 @@
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field
+
+from configs import Config, UserError, dump, fingerprint, load, resolve
+
+
+class Adam(Config):
+    kind: Literal["adam"] = "adam"
+    lr: float = Field(default=1e-4, gt=0)
+
+
+class Muon(Config):
+    kind: Literal["muon"] = "muon"
+    momentum: float = 0.9
+
+
+class Training(Config):
+    steps: int
+    optim: Annotated[Adam | Muon, Field(discriminator="kind")] = Adam()
+    rules: dict[str, str] = {}
+
+
+def test_the_command_line_lies_over_the_file_and_the_file_over_the_defaults(tmp_path: Path):
+    file = tmp_path / "a.yaml"
+    file.write_text("steps: 5\noptim: {kind: adam}\n")
+    config = load(Training, file, ["optim.lr=3e-5", "rules.large=width >= 256"])
+    assert (config.steps, config.optim, config.rules) == (5, Adam(lr=3e-5), {"large": "width >= 256"})
+    file.write_text(dump(config))
+    assert load(Training, file) == config
+
+
+@pytest.mark.parametrize(
+    ("values", "overrides", "said"),
+    [
+        ({"steps": 1, "stepz": 2}, [], "has no field 'stepz'; did you mean 'steps'?"),
+        ({"steps": 1, "optim": {"kind": "adam", "lrr": 2}}, [], "has no field 'lrr'; did you mean 'lr'?"),
+        ({"steps": 1, "optim": {"kind": "adam"}}, ["optim.lr=-1"], "greater than 0, got -1"),
+        ({}, [], "steps: Field required"),
+        ({"steps": 1}, ["steps"], "written key.sub=value"),
+        ({"steps": 1}, ["steps.a=1"], "single value"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_key_value_and_remedy(values, overrides, said):
+    with pytest.raises(UserError) as caught:
+        resolve(Training, values, overrides, source="a.yaml")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1\n- 2\n", "\x00"])
+def test_a_file_that_is_no_config_says_so(tmp_path: Path, text: str):
+    file = tmp_path / "broken.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=r"broken\.yaml"):
+        load(Training, file)
+
+
+def test_a_missing_file_says_so(tmp_path: Path):
+    with pytest.raises(UserError, match="no such file"):
+        load(Training, tmp_path / "none.yaml")
+
+
+def test_a_fingerprint_is_of_the_values_alone():
+    assert fingerprint("a", {"x": 1, "y": 2}) == fingerprint("a", {"y": 2, "x": 1})
+    assert fingerprint(Training(steps=1)) == fingerprint(Training(steps=1).model_dump(mode="json"))
+    assert fingerprint(1) != fingerprint("1")
+    assert len(fingerprint()) == 24

@@ -1,0 +1,62 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from configs import UserError
+from pipeline.files import commit, commit_bytes, content_of, read_mark, read_table, write_table
+
+
+def test_a_failed_write_leaves_the_file_before_and_no_scratch(tmp_path: Path):
+    path = tmp_path / "a" / "file"
+    commit_bytes(path, b"first")
+
+    def half(scratch: Path) -> None:
+        scratch.write_bytes(b"sec")
+        raise OSError("no more")
+
+    with pytest.raises(OSError, match="no more"):
+        commit(path, half)
+    assert path.read_bytes() == b"first"
+    assert [file.name for file in path.parent.iterdir()] == ["file"]
+
+
+def test_a_killed_write_is_absent_and_the_next_one_works(tmp_path: Path):
+    code = (
+        "import os, signal, sys; from pathlib import Path; from pipeline.files import commit\n"
+        "def write(scratch):\n    scratch.write_bytes(b'half'); os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"commit(Path({str(tmp_path / 'x')!r}), write)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": "."}, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not (tmp_path / "x").exists()
+    commit_bytes(tmp_path / "x", b"whole")
+    assert [file.name for file in tmp_path.iterdir()] == ["x"]
+
+
+def test_the_mark_tells_maker_and_content_apart(tmp_path: Path):
+    table = pa.table({"a": [1, 2, 3], "b": ["x", None, "z"]})
+    write_table(tmp_path / "one.parquet", table, fingerprint="f1")
+    write_table(tmp_path / "two.parquet", pa.concat_tables([table.slice(0, 1), table.slice(1)]), fingerprint="f2")
+    one, two = read_mark(tmp_path / "one.parquet"), read_mark(tmp_path / "two.parquet")
+    assert one and two and one.fingerprint == "f1" and two.fingerprint == "f2"
+    assert one.content == two.content == content_of(table)
+    assert content_of(table.slice(1)) != content_of(table)
+
+
+def test_the_same_table_gives_the_same_bytes(tmp_path: Path):
+    for name in ("one", "two"):
+        write_table(tmp_path / name, pa.table({"a": [1.5, None]}), fingerprint="f", metadata={"k": "v"})
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_absent_torn_and_foreign_files_carry_no_mark(tmp_path: Path):
+    (tmp_path / "torn.parquet").write_bytes(b"PAR1 and then nothing")
+    assert read_mark(tmp_path / "torn.parquet") is None
+    assert read_mark(tmp_path / "absent.parquet") is None
+    with pytest.raises(UserError, match='run "corgi score" first'):
+        read_table(tmp_path / "absent.parquet", made_by="score")
