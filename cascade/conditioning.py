@@ -1,0 +1,120 @@
+"""What a net is told: the noise level and the text, made ready once per call.
+
+    text (b, t, width) --LayerNorm, Linear--> tokens (b, t, text_dim) --> K/V of every attention layer
+                                                  `--attention pooling--+
+    log-SNR --sinusoids, MLP--------------------------------------------+--> embedding (b, emb) --> FiLM of the norms
+
+Dimensions in comments: b batch, t text tokens, n positions, k heads, d channels of a head.
+"""
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+NullText = Literal["zeros", "learned"]
+
+
+class Condition(NamedTuple):
+    """What every block of a net is told."""
+
+    embedding: Tensor  # (b, emb), already through SiLU
+    tokens: Tensor  # (b, t, text_dim)
+    mask: Tensor  # (b, t) bool
+
+
+class NullTextBatch(NamedTuple):
+    text: Tensor  # (batch, tokens, width) zeros
+    mask: Tensor  # (batch, tokens) bool, the first token valid
+
+
+def null_text(batch: int, *, width: int, tokens: int = 1, device: torch.device | str | None = None) -> NullTextBatch:
+    """The text of "no text": zero states, one valid token, never an all-masked row (whose softmax would be NaN)."""
+    mask = torch.zeros(batch, tokens, dtype=torch.bool, device=device)
+    mask[:, 0] = True
+    return NullTextBatch(torch.zeros(batch, tokens, width, device=device), mask)
+
+
+def sinusoids(log_snr: Tensor, channels: int) -> Tensor:
+    """(b,) log-SNR in [-20, 20] -> (b, channels) fp32 sines and cosines.
+
+    log-SNR is mapped to 1000..0, the range of ADM's time steps, for which the frequencies 1..1e-4 were chosen.
+    """
+    step = 25.0 * (20.0 - log_snr.float())
+    half = channels // 2
+    frequency = torch.exp(torch.arange(half, device=log_snr.device).float() * (-math.log(10_000) / half))
+    angle = step[:, None] * frequency
+    return torch.cat([angle.cos(), angle.sin()], 1)
+
+
+class LevelEmbedding(nn.Module):
+    """A log-SNR as a vector. Stays in the weights' own precision (fp32 under autocast)."""
+
+    def __init__(self, channels: int, emb_dim: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.first = nn.Linear(channels, emb_dim)
+        self.last = nn.Linear(emb_dim, emb_dim)
+
+    def forward(self, log_snr: Tensor) -> Tensor:
+        with torch.autocast(log_snr.device.type, enabled=False):
+            features = sinusoids(log_snr, self.channels).to(self.first.weight.dtype)
+            return self.last(F.silu(self.first(features)))
+
+
+class AttentionPool(nn.Module):
+    """A learned query per head looks over the tokens: (b, t, c) -> (b, out)."""
+
+    def __init__(self, channels: int, out: int, *, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Parameter(torch.randn(channels) * 0.02)
+        self.key_value = nn.Linear(channels, 2 * channels)
+        self.norm = nn.LayerNorm(channels)  # LayerNorm on the pooled text as on the sequence
+        self.out = nn.Linear(channels, out)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        key, value = (split_heads(part, self.heads) for part in self.key_value(tokens).chunk(2, -1))
+        query = split_heads(self.query.to(key.dtype).expand(len(tokens), 1, -1), self.heads)
+        pooled = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
+        return self.out(self.norm(merge_heads(pooled)[:, 0]))
+
+
+class Conditioning(nn.Module):
+    """Everything a net is told, made ready once per call. `aug`: the net also sees an augmentation level."""
+
+    def __init__(
+        self, channels: int, emb_dim: int, *, text_width: int, text_dim: int, aug: bool, null: NullText = "zeros"
+    ) -> None:
+        super().__init__()
+        self.level = LevelEmbedding(channels, emb_dim)
+        self.aug = LevelEmbedding(channels, emb_dim) if aug else None
+        self.null = nn.Parameter(torch.randn(text_width) * 0.02) if null == "learned" else None
+        self.norm = nn.LayerNorm(text_width)
+        self.project = nn.Linear(text_width, text_dim)
+        self.pool = AttentionPool(text_dim, emb_dim, heads=max(1, text_dim // 64))
+
+    def forward(self, log_snr: Tensor, text: Tensor, mask: Tensor, aug_log_snr: Tensor | None) -> Condition:
+        text = text.to(self.project.weight.dtype)
+        if self.null is not None:  # rows of zeros are the null text, see null_text()
+            is_null = (text == 0).all(-1, keepdim=True).all(1, keepdim=True)
+            text = torch.where(is_null, self.null, text)
+        tokens = self.project(self.norm(text))
+        embedding = self.level(log_snr) + self.pool(tokens, mask)
+        if (self.aug is None) != (aug_log_snr is None):
+            raise ValueError("an SR net needs low_res and aug_log_snr, a base net takes neither")
+        if self.aug is not None and aug_log_snr is not None:
+            embedding = embedding + self.aug(aug_log_snr)
+        return Condition(F.silu(embedding), tokens, mask)
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(b, n, k d) -> (b, k, n, d)."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """(b, k, n, d) -> (b, n, k d)."""
+    return x.transpose(1, 2).flatten(2)

@@ -1,0 +1,144 @@
+"""Blocks that both U-Nets are made of: res block, attention over picture and text, and the call they share.
+
+Dimensions in comments: b batch, c channels, h w feature map, t text tokens.
+Nothing here draws random numbers, so a net's output depends on its weights and inputs only.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from .conditioning import Condition, Conditioning, merge_heads, split_heads
+
+QkNorm = Literal["none", "rms"]
+Resample = Literal["none", "down", "up"]
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """32 groups, fewer where 32 does not divide. PyTorch keeps its statistics in fp32 for bf16 input too."""
+    return nn.GroupNorm(math.gcd(32, channels), channels)
+
+
+def zero_init(module: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
+    """The last layer of a branch starts at zero, so every block starts as the identity."""
+    nn.init.zeros_(module.weight)
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
+    return module
+
+
+class ResBlock(nn.Module):
+    """norm, SiLU, conv, norm with FiLM, SiLU, conv (zero at start), plus the skip; "biggan" resampling inside.
+
+    x: (b, c_in, h, w); film: (b, 2 c_out) scale and shift -> (b, c_out, h', w').
+    """
+
+    def __init__(
+        self, c_in: int, c_out: int, *, resample: Resample = "none", skip: Literal["as_needed", "conv"] = "as_needed"
+    ) -> None:
+        super().__init__()
+        self.resample = resample
+        self.norm_in = group_norm(c_in)
+        self.conv_in = nn.Conv2d(c_in, c_out, 3, padding=1)
+        self.norm_out = group_norm(c_out)
+        self.conv_out = zero_init(nn.Conv2d(c_out, c_out, 3, padding=1))
+        self.skip = nn.Identity() if c_in == c_out and skip == "as_needed" else nn.Conv2d(c_in, c_out, 1)
+
+    def forward(self, x: Tensor, film: Tensor) -> Tensor:
+        h = self.conv_in(resample(F.silu(self.norm_in(x)), self.resample))
+        scale, shift = film[:, :, None, None].chunk(2, 1)
+        h = torch.addcmul(shift, self.norm_out(h), 1 + scale)
+        return self.skip(resample(x, self.resample)) + self.conv_out(F.silu(h))
+
+
+def resample(x: Tensor, how: Resample) -> Tensor:
+    if how == "down":
+        return F.avg_pool2d(x, 2)
+    return F.interpolate(x, scale_factor=2.0, mode="nearest") if how == "up" else x
+
+
+class Attention(nn.Module):
+    """Pixels attend to text, or to all pixels and the text in one softmax (text concatenated to K and V).
+
+    x: (b, c, h, w) -> same; the last projection is zero at start.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        over: Literal["self_text", "text"],
+        hidden: int,
+        heads: int,
+        text_dim: int,
+        qk_norm: QkNorm = "none",
+    ) -> None:
+        super().__init__()
+        self.heads, self.over = heads, over
+        self.norm = group_norm(channels)
+        self.pixels = nn.Linear(channels, 3 * hidden if over == "self_text" else hidden)
+        self.text = nn.Linear(text_dim, 2 * hidden)
+        self.norm_q = nn.RMSNorm(hidden // heads) if qk_norm == "rms" else nn.Identity()
+        self.norm_k = nn.RMSNorm(hidden // heads) if qk_norm == "rms" else nn.Identity()
+        self.out = zero_init(nn.Linear(hidden, channels))
+
+    def forward(self, x: Tensor, condition: Condition) -> Tensor:
+        b, c, h, w = x.shape
+        pixels = self.pixels(self.norm(x).permute(0, 2, 3, 1).reshape(b, h * w, c))
+        key, value = self.text(condition.tokens).chunk(2, -1)
+        mask = condition.mask
+        if self.over == "self_text":
+            pixels, key_pixels, value_pixels = pixels.chunk(3, -1)
+            key, value = torch.cat([key, key_pixels], 1), torch.cat([value, value_pixels], 1)
+            mask = F.pad(mask, (0, h * w), value=True)
+        query, key, value = (split_heads(part, self.heads) for part in (pixels, key, value))
+        query, key = self.norm_q(query), self.norm_k(key)
+        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
+        return x + self.out(merge_heads(seen)).reshape(b, h, w, c).permute(0, 3, 1, 2)
+
+
+class UNet(nn.Module):
+    """What both nets share: the patch at the edges, the call, and recomputing blocks in the backward pass.
+
+    `recompute` may be set to "block" by a trainer that is short of memory.
+    """
+
+    recompute: Literal["none", "block"] = "none"
+    patch: int
+    conditioning: Conditioning
+    conv_in: nn.Conv2d
+
+    def run(self, block: nn.Module, *args: Tensor | Condition) -> Tensor:
+        if self.recompute == "block" and torch.is_grad_enabled():
+            return checkpoint(block, *args, use_reentrant=False)
+        return block(*args)
+
+    def body(self, h: Tensor, condition: Condition) -> Tensor:
+        """(b, c_in p^2, H/p, W/p) -> (b, 3 p^2, H/p, W/p)."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        x: Tensor,
+        log_snr: Tensor,
+        *,
+        text: Tensor,
+        text_mask: Tensor,
+        low_res: Tensor | None = None,
+        aug_log_snr: Tensor | None = None,
+    ) -> Tensor:
+        """The head's output, (b, 3, H, W) fp32.
+
+        x: (b, 3, H, W) noisy pictures; log_snr: (b,); text: (b, t, text_width); text_mask: (b, t) bool, at least one
+        true a row. low_res: (b, 3, H, W), resized and augmented by the caller; aug_log_snr: (b,) its level.
+        """
+        condition = self.conditioning(log_snr, text, text_mask, aug_log_snr)
+        h = x if low_res is None else torch.cat([x, low_res], 1)
+        h = h.to(self.conv_in.weight.dtype)
+        h = F.pixel_unshuffle(h, self.patch) if self.patch > 1 else h
+        h = self.body(h, condition)
+        return (F.pixel_shuffle(h, self.patch) if self.patch > 1 else h).float()
