@@ -213,6 +213,9 @@ def main() -> None:
 
     Exit codes: 0 done, 1 failed, 2 wrong use or config, 3 shards failed, 75 stopped early (requeue), 93 stop the chain.
     """
+    from pipeline.orphans import die_with_starter
+
+    die_with_starter()
     try:
         app()
     except UserError as error:

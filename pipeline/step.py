@@ -6,7 +6,6 @@ function of the whole run. Of both, the output is the done-mark: what is there w
 
 import errno
 import os
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from typing import Literal, NamedTuple, Protocol
 from configs import UserError
 
 from .files import read_mark
+from .orphans import die_with
 from .progress import Progress
 from .shard import Shard
 
@@ -155,15 +155,4 @@ def _attempt_all(step: Step, shards: Sequence[Shard], workers: int) -> Iterator[
 
 def _pool(workers: int) -> ProcessPoolExecutor:
     os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_die_with, initargs=(os.getpid(),))
-
-
-def _die_with(parent: int) -> None:
-    """A killed command must not leave workers behind that still write into the run."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=die_with, initargs=(os.getpid(),))
