@@ -78,7 +78,7 @@ class AttentionPool(nn.Module):
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         key, value = (split_heads(part, self.heads) for part in self.key_value(tokens).chunk(2, -1))
         query = split_heads(self.query.to(key.dtype).expand(len(tokens), 1, -1), self.heads)
-        pooled = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
+        pooled = attend(query, key, value, mask[:, None, None])
         return self.out(self.norm(merge_heads(pooled)[:, 0]))
 
 
@@ -118,3 +118,13 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
 def merge_heads(x: Tensor) -> Tensor:
     """(b, k, n, d) -> (b, n, k d)."""
     return x.transpose(1, 2).flatten(2)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    """Softmax attention over (b, k, n, d); mask: bool, broadcast to (b, k, n, n_key), with one true a row at least."""
+    few_on_cpu = query.device.type == "cpu" and query.shape[-2] <= 128
+    if not few_on_cpu:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    # The fused CPU kernel's backward is 2 to 4 times slower than plain matrix products on so few positions.
+    scores = query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1)
+    return scores.masked_fill(~mask, float("-inf")).softmax(-1) @ value

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from .conditioning import Condition, Conditioning, merge_heads, split_heads
+from .conditioning import Condition, Conditioning, attend, merge_heads, split_heads
 
 QkNorm = Literal["none", "rms"]
 Resample = Literal["none", "down", "up"]
@@ -97,7 +97,7 @@ class Attention(nn.Module):
             mask = F.pad(mask, (0, h * w), value=True)
         query, key, value = (split_heads(part, self.heads) for part in (pixels, key, value))
         query, key = self.norm_q(query), self.norm_k(key)
-        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
+        seen = attend(query, key, value, mask[:, None, None])
         return x + self.out(merge_heads(seen)).reshape(b, h, w, c).permute(0, 3, 1, 2)
 
 
