@@ -37,6 +37,7 @@ def quickstart(
     run: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/quickstart"),
     minutes: Annotated[float, typer.Option(help="Of training; turned into steps once, at the start.")] = 8.0,
     pairs: Annotated[int | None, typer.Option(help="Only so many drawings, for a look in a minute.")] = None,
+    port: Annotated[int, typer.Option(help="On loopback, where the small web is served.")] = 8765,
     prepare_only: Annotated[
         bool, typer.Option("--prepare-only", help="Draw, write the table and configs, and stop.")
     ] = False,
@@ -45,7 +46,7 @@ def quickstart(
     """The whole way once, on 4,009 real pairs: about a quarter of an hour on two cores."""
     from quickstart.run import quickstart as whole_way
 
-    whole_way(run, minutes=minutes, pairs=pairs, prepare_only=prepare_only, overrides=overrides or [])
+    whole_way(run, minutes=minutes, pairs=pairs, port=port, prepare_only=prepare_only, overrides=overrides or [])
 
 
 @app.command()

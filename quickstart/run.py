@@ -22,9 +22,12 @@ from pipeline.orphans import PARENT
 from pipeline.steps import ORDER
 from training.config import TrainConfig
 
-from .pace import STAGES, steps_for
+from .pace import steps_for
 
+SHARES = {"base16": 0.6, "sr64": 0.2, "sr256": 0.2}  # of the training minutes; each stage is a run of its own
+STAGES = tuple(SHARES)
 YAML = Path(configs.__file__).parent / "quickstart"
+NEXT = "mend what it says above; the same `corgi quickstart` goes on from there"
 STARTED = "quickstart.json"  # what the run was started with; written before anything else
 
 
@@ -60,7 +63,8 @@ def _start(run: Path, *, minutes: float, pairs: int | None) -> dict[str, Any]:
     asked = {"minutes": minutes, "pairs": pairs}
     started = read_json(run / STARTED)
     if started is None:
-        started = {**asked, "steps": steps_for(minutes)}
+        steps = {name: steps_for(stage_config(run, name), minutes=minutes * share) for name, share in SHARES.items()}
+        started = {**asked, "steps": steps}
         commit_json(run / STARTED, started)
     different = {name: started[name] for name in asked if started[name] != asked[name]}
     if different:
@@ -77,11 +81,16 @@ def configure(run: Path, steps: dict[str, int], *, port: int, overrides: Sequenc
     pipeline = load(PipelineConfig, YAML / "pipeline.yaml", [*paths, *reach, *_for("pipeline", overrides)])
     commit_bytes(run / "pipeline.yaml", dump(pipeline).encode())
     for stage in STAGES:
-        where = [f"run={run / 'train' / stage}", f"data.index={run / 'index.parquet'}", f"steps={steps[stage]}"]
-        training = load(TrainConfig, YAML / f"{stage}.yaml", [*where, *_for(stage, overrides)])
+        training = stage_config(run, stage, [f"steps={steps[stage]}", *_for(stage, overrides)])
         commit_bytes(run / f"{stage}.yaml", dump(training).encode())
     chain = (YAML / "chain.yaml").read_text(encoding="utf-8").replace("runs/quickstart", str(run))
     commit_bytes(run / "chain.yaml", chain.encode())
+
+
+def stage_config(run: Path, stage: str, overrides: Sequence[str] = ()) -> TrainConfig:
+    """The training of one stage in this run."""
+    where = [f"run={run / 'train' / stage}", f"data.index={run / 'index.parquet'}"]
+    return load(TrainConfig, YAML / f"{stage}.yaml", [*where, *overrides])
 
 
 def _for(part: str, overrides: Sequence[str]) -> list[str]:
@@ -111,6 +120,3 @@ def _command(run: Path, name: str, command: list[str]) -> None:
     note(run, event="command", command=name, seconds=seconds, exit_code=done.returncode)
     if done.returncode:
         raise UserError(f"`{' '.join(shown)}` ended with {done.returncode}; {NEXT}", exit_code=abs(done.returncode))
-
-
-NEXT = "mend what it says above; the same `corgi quickstart` goes on from there"
