@@ -9,6 +9,7 @@ Dimensions in comments: b batch, t text tokens, n positions, k heads, d channels
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -75,9 +76,14 @@ class LevelEmbedding(nn.Module):
         self.last = nn.Linear(emb_dim, emb_dim)
 
     def forward(self, log_snr: Tensor) -> Tensor:
-        with torch.autocast(log_snr.device.type, enabled=False):
+        with _without_autocast(log_snr.device.type):
             features = sinusoids(log_snr, self.channels).to(self.first.weight.dtype)
             return self.last(F.silu(self.first(features)))
+
+
+def _without_autocast(device: str) -> AbstractContextManager[object]:
+    """The meta device has no autocast to turn off."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 class AttentionPool(nn.Module):
