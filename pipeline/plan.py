@@ -29,10 +29,13 @@ CAPTION_NAMES = ("caption", "TEXT", "text")
 DROPPED = "plan.dropped.parquet"
 PLAN = "plan.parquet"
 
+SCHEME = "regexp_matches(url, '^[a-z][a-z0-9+.-]*:.', 'i')"
+WITH_HOST = "regexp_matches(url, '^https?://[^/?#]', 'i')"
+HTTP = "regexp_matches(url, '^https?:', 'i')"
 # Reasons of the plan itself, in the order in which losses are counted; the config's rules follow.
 BUILT_IN = {
-    "bad_url": r"regexp_matches(url, '^(https?://[^/?#\s]+|(?!https?:)[A-Za-z][A-Za-z0-9+.-]*:.)')",
-    "bad_scheme": "regexp_matches(lower(url), '^https?:')",
+    "bad_url": f"{SCHEME} AND ({WITH_HOST} OR NOT {HTTP})",
+    "bad_scheme": HTTP,
     "no_caption": "trim(caption) <> ''",
     "duplicate_pair": "copy = 1",
 }
@@ -131,7 +134,7 @@ def _stage(database: duckdb.DuckDBPyConnection, config: PipelineConfig) -> None:
         check_expression(name, rule, known)
     rules = {**BUILT_IN, **config.plan.rules}
     tests = [f"CASE WHEN coalesce(({rule}), false) THEN NULL ELSE '{name}' END" for name, rule in rules.items()]
-    failed = f"list_filter([{', '.join(tests)}], reason -> reason IS NOT NULL)"
+    failed = f"list_filter([{', '.join(tests)}], lambda reason: reason IS NOT NULL)"
     database.sql(f"CREATE TEMP TABLE staged AS SELECT *, {failed} AS reasons FROM keyed")
 
 
