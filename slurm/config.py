@@ -1,0 +1,136 @@
+"""What a chain file holds: the steps' config, the stages' configs, and what each job asks the cluster for.
+
+    pipeline: runs/laion/pipeline.yaml
+    train: [configs/train/base64.yaml, configs/train/sr256.yaml]
+    run: runs/laion
+    slurm:
+      partition: cpu                               # for every job
+      download: {tasks: 64, cpus: 16}              # for this step
+      train: {nodes: 4, gpus_per_node: 8}          # for every stage
+      stages: {base64: {nodes: 16}}                # for this stage
+
+The nearest wins: slurm.stages.base64, then slurm.train, then slurm. `env`, `setup` and `sbatch` add up instead.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from configs import Config, nearest
+
+Text = TypeVar("Text", str, Path)
+
+
+def _one_line(value: Text) -> Text:
+    if not str(value).isprintable():
+        raise ValueError("must be one line of printable characters, as it becomes a part of one line of a script")
+    return value
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+LinePath = Annotated[Path, AfterValidator(_one_line)]
+EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+SbatchLine = Annotated[Line, StringConstraints(pattern=r"^-")]
+Count = Annotated[int, Field(ge=1)]
+
+
+class JobConfig(Config):
+    """What a job asks for. None: what the next level says, and on top what the cluster does by itself."""
+
+    partition: Line | None = None
+    account: Line | None = None
+    qos: Line | None = None
+    cpus: Count | None = None  # of one task; a shard step starts as many processes
+    mem_gb: float | None = Field(default=None, gt=0)  # of one node
+    time_min: Count | None = None
+    gpus_per_node: Count | None = None
+    env: dict[EnvName, Line] = {}  # exported; no secrets, scripts are kept in the run folder
+    setup: list[str] = []  # lines of bash before the command, e.g. "module load cuda"
+    sbatch: list[SbatchLine] = []  # further options, e.g. "--constraint=a100"
+
+
+class ShardJobConfig(JobConfig):
+    """A step that knows one shard: an array of tasks, each with its share of the shards."""
+
+    tasks: Count | None = None  # size of the array; None: 1
+    at_once: Count | None = None  # tasks that run at the same time; None: as many as there is room for
+    workers: Count | None = None  # processes of one task; None: `cpus`, or else what the pipeline's config says
+
+
+class TrainJobConfig(JobConfig):
+    """One stage's training: one task a node, which starts the processes of that node."""
+
+    nodes: Count | None = None  # None: 1
+    processes_per_node: Count | None = None  # None: one a GPU; without GPUs the `processes` of the stage's config
+    hosts: Literal["many", "one"] | None = None  # one: all nodes are one machine, and processes meet on loopback
+
+
+class SlurmConfig(JobConfig):
+    """For every job here, for some below."""
+
+    plan: JobConfig = JobConfig()
+    download: ShardJobConfig = ShardJobConfig()
+    score: ShardJobConfig = ShardJobConfig()
+    dedup: JobConfig = JobConfig()
+    select: ShardJobConfig = ShardJobConfig()
+    embed: ShardJobConfig = ShardJobConfig()
+    index: JobConfig = JobConfig()
+    report: JobConfig = JobConfig()
+    train: TrainJobConfig = TrainJobConfig()
+    stages: dict[str, TrainJobConfig] = {}  # by the name of the stage's YAML without its ending
+
+
+class ChainConfig(Config):
+    """The whole way as jobs. Paths are as the commands take them, relative to where `corgi submit` runs."""
+
+    pipeline: LinePath
+    train: list[LinePath] = []  # one independent job a stage
+    run: LinePath  # scripts, logs and job ids go to its folder slurm/
+    slurm: SlurmConfig = SlurmConfig()
+
+    @property
+    def folder(self) -> Path:
+        """Scripts, logs and job ids."""
+        return self.run / "slurm"
+
+    @model_validator(mode="after")
+    def _check(self) -> "ChainConfig":
+        names = [file.stem for file in self.train]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"train names {', '.join(sorted(twice))} twice; the files' names must differ")
+        for name in self.slurm.stages:
+            if name not in names:
+                raise ValueError(f"slurm.stages has {name!r}, which is no file of train{nearest(name, names)}")
+        return self
+
+
+class Setting(NamedTuple):
+    """A value and the config key that set it."""
+
+    value: Any
+    key: str
+
+
+class Asked:
+    """What one job asks for, looked up from the nearest level to the most general."""
+
+    def __init__(self, chain: ChainConfig, step: str, *, stage: str | None = None) -> None:
+        slurm = chain.slurm
+        self.levels: list[tuple[str, JobConfig]] = [(f"slurm.{step}", getattr(slurm, step)), ("slurm", slurm)]
+        if stage in slurm.stages:
+            self.levels.insert(0, (f"slurm.stages.{stage}", slurm.stages[str(stage)]))
+
+    def get(self, name: str) -> Setting | None:
+        """The nearest value of a field; None where nobody set it."""
+        found = ((getattr(level, name, None), f"{key}.{name}") for key, level in self.levels)
+        return next((Setting(value, key) for value, key in found if value is not None), None)
+
+    def or_else(self, name: str, value: Any) -> Setting:
+        """The nearest value of a field, or `value`, noted as the default of the job's own level."""
+        return self.get(name) or Setting(value, f"{self.levels[0][0]}.{name}, default")
+
+    def all(self, name: str) -> list[Setting]:
+        """A field of every level that fills it, the most general first."""
+        found = (Setting(getattr(level, name), f"{key}.{name}") for key, level in reversed(self.levels))
+        return [setting for setting in found if setting.value]

@@ -1,0 +1,146 @@
+"""From a chain to sbatch texts and edges: a pure function of the chain and of the place it is submitted from.
+
+    plan -> download -> score -> dedup -> select -> embed -> index -> report
+             (array)   (array)           (array)  (array)          -> train-base64, train-sr256, ...
+
+Every line that asks the cluster for something notes the config key that set it. The commands are those that a person
+types; the scripts keep a mark each in slurm/exits/, so that `standing` needs no accounting.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from shlex import quote
+from typing import Literal, NamedTuple
+
+from .config import Asked, ChainConfig, Setting
+from .train import launch_lines
+
+AFTER = {
+    "plan": [],
+    "download": ["plan"],
+    "score": ["download"],
+    "dedup": ["score"],
+    "select": ["dedup"],
+    "embed": ["select"],
+    "index": ["embed"],
+    "report": ["index"],
+}
+SHARD_STEPS = ("download", "score", "select", "embed")
+SIMPLE_OPTIONS = {
+    "partition": "--partition={}",
+    "account": "--account={}",
+    "qos": "--qos={}",
+    "cpus": "--cpus-per-task={}",
+    "time_min": "--time={}",  # a plain number is minutes
+    "gpus_per_node": "--gpus-per-node={}",
+}
+NOTE_COLUMN = 64
+
+
+class Job(NamedTuple):
+    """One job of the chain."""
+
+    name: str  # download, train-base64
+    after: list[str]  # names of the jobs that must succeed first
+    script: str  # the sbatch text
+    tasks: int | None = None  # of an array; None: not an array
+
+
+class Place(NamedTuple):
+    """Where and by what the chain is submitted."""
+
+    file: Path  # the chain's YAML
+    cwd: Path  # where the commands run
+    programs: Path  # folder of `corgi` and `python`, put before PATH
+
+
+class Draft(NamedTuple):
+    """What a script is made of."""
+
+    name: str
+    asked: Asked
+    size: list[Setting]  # options that say how many tasks or nodes
+    commands: list[str]
+    kind: Literal["job", "array"] = "job"
+
+
+def render(chain: ChainConfig, place: Place, *, processes: dict[str, int] | None = None) -> list[Job]:
+    """All jobs, each after those it waits for. processes: stage -> on each node, where the chain does not say."""
+    steps = [_step(chain, place, name) for name in AFTER]
+    return steps + [_stage(chain, place, file, (processes or {}).get(file.stem, 1)) for file in chain.train]
+
+
+def _step(chain: ChainConfig, place: Place, name: str) -> Job:
+    asked = Asked(chain, name)
+    command = f"corgi {name} {quote(str(chain.pipeline))}"
+    if name not in SHARD_STEPS:
+        return Job(name, AFTER[name], script(chain, place, Draft(name, asked, [], [command])))
+    tasks, at_once = asked.or_else("tasks", 1), asked.get("at_once")
+    array, keys = f"--array=0-{tasks.value - 1}", tasks.key
+    if at_once:
+        array, keys = f"{array}%{at_once.value}", f"{keys}; {at_once.key}"
+    command += " --rank $SLURM_ARRAY_TASK_ID --world-size $SLURM_ARRAY_TASK_COUNT"
+    if workers := asked.get("workers") or asked.get("cpus"):
+        command += f" --workers {workers.value}"
+    draft = Draft(name, asked, [Setting(array, keys)], [command], kind="array")
+    return Job(name, AFTER[name], script(chain, place, draft), tasks.value)
+
+
+def _stage(chain: ChainConfig, place: Place, file: Path, processes: int) -> Job:
+    asked = Asked(chain, "train", stage=file.stem)
+    nodes = asked.or_else("nodes", 1)
+    size = [Setting(f"--nodes={nodes.value}", nodes.key), Setting("--ntasks-per-node=1", "always")]
+    draft = Draft(f"train-{file.stem}", asked, size, launch_lines(asked, file, processes=processes))
+    return Job(draft.name, ["index"], script(chain, place, draft))
+
+
+def script(chain: ChainConfig, place: Place, draft: Draft) -> str:
+    """The sbatch text: options, a mark of beginning and end, the environment, the commands."""
+    ids = "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" if draft.kind == "array" else "$SLURM_JOB_ID"
+    lines = [
+        "#!/bin/bash",
+        f"# {draft.name}, a job of {place.file}. Written by `corgi submit`; what should differ belongs into that file.",
+        *(_noted(f"#SBATCH {setting.value}", setting.key) for setting in _options(chain, place, draft)),
+        "",
+        "set -eo pipefail",
+        "# Begun, and how it ended, for a cluster without accounting.",
+        f"mark={quote(str(chain.folder / 'exits'))}/{ids}",
+        'echo started > "$mark"',
+        "trap 'echo $? > \"$mark\"' EXIT",
+        "",
+        f"export PATH={quote(str(place.programs))}:$PATH",
+        *_environment(draft.asked),
+        *draft.commands,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _options(chain: ChainConfig, place: Place, draft: Draft) -> Iterator[Setting]:
+    """sbatch options with the keys that set them."""
+    log = str(chain.folder).replace("%", "%%") + ("/%x-%A_%a.out" if draft.kind == "array" else "/%x-%j.out")
+    yield Setting(f"--job-name={quote(f'{(place.cwd / chain.run).name}-{draft.name}')}", "run")
+    yield Setting(f"--output={quote(log)}", "run")
+    yield Setting("--open-mode=append", "always")
+    yield Setting(f"--chdir={quote(str(place.cwd))}", "always: where `corgi submit` ran")
+    yield Setting("--kill-on-invalid-dep=yes", "always")
+    yield from draft.size
+    for field, option in SIMPLE_OPTIONS.items():
+        if found := draft.asked.get(field):
+            yield Setting(option.format(quote(str(found.value))), found.key)
+    if memory := draft.asked.get("mem_gb"):
+        yield Setting(f"--mem={round(memory.value * 1024)}M", memory.key)
+    for lines in draft.asked.all("sbatch"):
+        yield from (Setting(line, lines.key) for line in lines.value)
+
+
+def _environment(asked: Asked) -> Iterator[str]:
+    """Variables and lines of bash, the general ones first."""
+    for names in asked.all("env"):
+        yield from (_noted(f"export {name}={quote(value)}", names.key) for name, value in names.value.items())
+    for lines in asked.all("setup"):
+        yield f"# {lines.key}"
+        yield from lines.value
+
+
+def _noted(line: str, key: str) -> str:
+    return f"{line.ljust(NOTE_COLUMN)} # {key}"

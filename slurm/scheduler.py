@@ -1,0 +1,60 @@
+"""The three commands of SLURM that we call: sbatch, squeue, scancel."""
+
+import shutil
+import subprocess
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from configs import UserError
+
+TIMEOUT_S = 120  # a controller may be busy for a while
+
+
+def require() -> None:
+    """Raises UserError where this machine has no SLURM."""
+    if shutil.which("sbatch") is None:
+        raise UserError(
+            "no sbatch on this machine: run `corgi submit` on a login node of the cluster, "
+            "or look at the scripts with --dry-run"
+        )
+
+
+def sbatch(script: Path, *, after: Sequence[int] = ()) -> int:
+    """Submits a script that starts once all jobs of `after` have succeeded; its job id."""
+    answer = _run(["sbatch", "--parsable", *dependency(after), str(script)])
+    return int(answer.strip().partition(";")[0])  # id;cluster where there are several
+
+
+def dependency(after: Sequence[object]) -> list[str]:
+    """The option for sbatch; empty for a job that waits for nobody."""
+    return [f"--dependency=afterok:{':'.join(map(str, after))}"] if after else []
+
+
+def queued(ids: Collection[int]) -> dict[int, str]:
+    """Which of the jobs are still in the queue, and in which state (PENDING, RUNNING, ...). Arrays count as one job."""
+    if not ids:
+        return {}
+    # All of the queue's jobs of ours: asked for an id it has forgotten, squeue fails.
+    lines = _run(["squeue", "--me", "--noheader", "--format=%F %T"]).splitlines()
+    found = {int(job): state for job, _, state in sorted(line.partition(" ") for line in lines if line.strip())}
+    return {job: found[job] for job in ids if job in found}
+
+
+def scancel(ids: Sequence[int]) -> None:
+    """Takes jobs out of the queue, and ends those that run."""
+    if ids:
+        _run(["scancel", *map(str, ids)])
+
+
+def _run(command: list[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    except FileNotFoundError:
+        raise UserError(f"no {command[0]} on this machine; it comes with SLURM") from None
+    except subprocess.TimeoutExpired:
+        said = f"{command[0]} gave no answer in {TIMEOUT_S} s; is the controller well? (`scontrol ping`)"
+        raise UserError(said, exit_code=1) from None
+    if done.returncode:
+        said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+        raise UserError(f"{' '.join(command)}: {said}", exit_code=1)
+    return done.stdout
