@@ -1,0 +1,9 @@
+"""One stage, many processes: from an index of shards to a trained net.
+
+config      TrainConfig, the batch arithmetic, the learning rate     order      which sample comes at which position
+loader      positions to batches (samples, text, cache, ahead)       keyed      randomness that belongs to a sample
+engine      accelerate and DeepSpeed from one config                 ema        moving averages, shared over the ranks
+trainer     the loop                                                 validate   loss by noise level, caption gap
+checkpoint  saved by name, committed, checked                        ledger     what happened; track mirrors it
+launch      one process or many, stop and continue                   status, why, explain   for people
+"""

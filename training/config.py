@@ -1,0 +1,175 @@
+"""The config of one stage's training: what a run is made of, and the arithmetic it must satisfy.
+
+    batch 64 = micro_batch 16 x accumulation 2 x processes 2
+
+A file in configs/train/ says only what differs from these defaults. `shown(config, world_size)` prints what follows.
+"""
+
+import math
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from cascade.stage import StageConfig
+from cascade.text import TextConfig
+from configs import Config, UserError
+
+
+class DataConfig(Config):
+    """Which pairs are trained on, and how they are read."""
+
+    index: Path  # index.parquet at the top of the pipeline's run
+    column: str = "train"  # of the keep-list: train, or the column of a stage that adds rules
+    window_shards: int = Field(default=16, ge=1)  # samples are shuffled over so many shards at a time
+    workers: int = Field(default=1, ge=0)  # threads that make batches ready; 0: made when asked for
+    ahead: int = Field(default=2, ge=1)  # micro-batches that each worker keeps ready
+    cache_mib: int = Field(default=512, ge=0)  # of decoded pictures kept in memory, per process
+    bad_pictures: int = Field(default=100, ge=0)  # that may be missing or broken before training stops, per process
+
+
+class TextDataConfig(Config):
+    """Where the text states come from, and how often the text is dropped so that guidance can be learned."""
+
+    mode: Literal["stored", "live"] = "stored"  # live encodes in the loader: same numbers, no files
+    encoder: TextConfig = TextConfig()
+    drop: float = Field(default=0.1, ge=0, le=1)  # share of samples that see the null text
+    max_tokens: int = Field(default=256, ge=1)  # longer texts are cut here
+
+
+class OptimConfig(Config):
+    """Adam and its learning rate. weight_decay 0 is plain Adam, else decoupled as in AdamW."""
+
+    lr: float = Field(default=1e-4, gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip: float = Field(default=1.0, gt=0)  # global norm that gradients are scaled down to
+    warmup_steps: int = Field(default=1000, ge=0)
+    schedule: Literal["constant", "cosine", "inverse_sqrt"] = "constant"  # after the warm-up
+    cosine_steps: int | None = Field(default=None, ge=1)  # where cosine reaches zero; None: at `steps`
+    max_bad_steps: int = Field(default=10, ge=1)  # steps in a row with a loss that is not finite before training stops
+
+
+class EmaConfig(Config):
+    """One moving average of the weights, in fp32. Early on it follows faster: min(decay, (1 + n) / (10 + n))."""
+
+    decay: float = Field(default=0.9999, gt=0, lt=1)
+    warmup: Literal["power", "none"] = "power"
+
+
+class CheckpointConfig(Config):
+    """When checkpoints are written, and how many stay."""
+
+    every_steps: int = Field(default=1000, ge=1)
+    keep: int = Field(default=2, ge=2)  # fewer than two would leave nothing to fall back to
+
+
+class ValidationConfig(Config):
+    """Loss by noise level with right and with shuffled captions, on fixed samples with fixed noise."""
+
+    every_steps: int = Field(default=1000, ge=0)  # 0: never; the last step always validates otherwise
+    samples: int = Field(default=64, ge=2)  # of the held-out set, and as many of the training set
+    buckets: int = Field(default=8, ge=1)  # of log-SNR, at times (b + 1/2) / buckets
+
+
+class WandbConfig(Config):
+    """The mirror of the ledger in Weights & Biases. The ledger is complete without it."""
+
+    mode: Literal["offline", "online", "off"] = "off"
+    project: str = "corgi"
+    group: str | None = None  # None: the folder of the pipeline's run
+
+
+class TrainConfig(Config):
+    """One stage's training. Knows nothing of the other stages."""
+
+    run: Path  # folder of this training: config, ledger, checkpoints
+    stage: StageConfig
+    data: DataConfig
+    text: TextDataConfig = TextDataConfig()
+    optim: OptimConfig = OptimConfig()
+    steps: int = Field(ge=1)
+    batch: int = Field(ge=1)  # samples of one optimizer step, over all processes
+    micro_batch: int = Field(ge=1)  # samples of one forward pass in one process
+    processes: int = Field(default=1, ge=1)  # on each machine
+    zero: Literal[0, 1, 2, 3] = 1  # what DeepSpeed shares out: 1 optimizer state, 2 gradients too, 3 weights too
+    precision: Literal["fp32", "bf16"] = "fp32"  # bf16: autocast over fp32 masters
+    ema: dict[str, EmaConfig] = {"ema": EmaConfig()}
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    validation: ValidationConfig = ValidationConfig()
+    wandb: WandbConfig = WandbConfig()
+    log_every_steps: int = Field(default=10, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+    @model_validator(mode="after")
+    def _check(self) -> "TrainConfig":
+        if self.zero == 3:
+            raise ValueError("zero 3 is not supported yet, and no stage of the paper needs it; use zero: 1 or 2")
+        if self.batch % self.micro_batch:
+            raise ValueError(f"micro_batch {self.micro_batch} must divide batch {self.batch}")
+        if not all(track.isidentifier() for track in self.ema):
+            raise ValueError(f"ema tracks are named by plain words, got {sorted(self.ema)}")
+        return self
+
+
+# What may differ when a run goes on: it changes where and how fast, never what is learned.
+FREE = ("steps", "run", "processes", "micro_batch", "zero", "checkpoint", "wandb", "log_every_steps")
+FREE_DATA = ("index", "workers", "ahead", "cache_mib", "bad_pictures")
+
+
+def essence(config: TrainConfig) -> dict[str, object]:
+    """The part of the config that decides what is learned, dotted keys to values."""
+    values = config.model_dump(mode="json", exclude={*FREE})
+    values["data"] = {key: value for key, value in values["data"].items() if key not in FREE_DATA}
+    return _dotted(values)
+
+
+def _dotted(values: dict[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in values.items():
+        flat |= _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def accumulation(config: TrainConfig, world_size: int) -> int:
+    """Forward passes of each process for one step. Raises UserError with the numbers where they do not work out."""
+    each = config.micro_batch * world_size
+    if config.batch % each:
+        raise UserError(
+            f"batch {config.batch} is not a multiple of micro_batch {config.micro_batch} x {world_size} processes "
+            f"= {each}; change batch, micro_batch or processes"
+        )
+    return config.batch // each
+
+
+def effective_zero(config: TrainConfig, world_size: int) -> int:
+    """One process has nothing to share out, and zero 0 is then the cheapest of equals."""
+    return config.zero if world_size > 1 else 0
+
+
+def shown(config: TrainConfig, *, world_size: int, samples: int) -> list[str]:
+    """The derived numbers, a line each. samples: in one epoch."""
+    seen = config.steps * config.batch
+    zero = effective_zero(config, world_size)
+    return [
+        f"batch {config.batch} = micro_batch {config.micro_batch} x accumulation {accumulation(config, world_size)}"
+        f" x {world_size} processes",
+        f"{config.steps:,} steps see {seen:,} samples: {seen / samples:.2f} epochs of {samples:,}",
+        f"zero {zero}" + (f" (asked: {config.zero}; one process has nothing to share out)" * (zero != config.zero)),
+        f"{config.precision}; checkpoints every {config.checkpoint.every_steps:,} steps, {config.checkpoint.keep} kept",
+    ]
+
+
+def learning_rate(config: OptimConfig, *, step: int, steps: int) -> float:
+    """Of the step that follows `step` done steps: linear warm-up, then the schedule. A pure function, so any
+    resume has it right."""
+    warm = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+    if config.schedule == "constant":
+        return config.lr * warm
+    if config.schedule == "inverse_sqrt":
+        since = max(config.warmup_steps, 1)
+        return config.lr * warm * math.sqrt(since / max(step + 1, since))
+    horizon = max((config.cosine_steps or steps) - config.warmup_steps, 1)
+    done = min(max(step - config.warmup_steps, 0) / horizon, 1.0)
+    return config.lr * warm * 0.5 * (1 + math.cos(math.pi * done))

@@ -1,0 +1,74 @@
+"""Randomness that belongs to a sample: keyed by (seed, position, purpose), never by what happened before.
+
+    position   number of samples seen before this one, over the whole training
+    purpose    what the numbers are for; each purpose has a stream of its own
+
+Philox is a counter-based generator: key and counter say where in its sequence to stand, so the numbers of sample
+5,000,000 cost what those of sample 0 cost, and are the same for any world size, worker, micro-batch or restart.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+import torch
+from torch import Tensor
+
+MASK = 2**64 - 1
+
+
+class Purpose(IntEnum):
+    """One stream each. Numbers are part of what a run is: never renumber, only add."""
+
+    SHARDS = 1  # order of the shards in an epoch
+    WINDOW = 2  # order of the samples in a window
+    TIME = 3
+    NOISE = 4
+    DROP = 5
+    CROP = 6
+    AUG_LEVEL = 7
+    AUG_NOISE = 8
+
+
+VALIDATION = 2**62  # positions from here on belong to validation: no training gets so far
+
+
+def generator(seed: int, position: int, purpose: Purpose) -> np.random.Generator:
+    """The stream of one sample for one purpose. Streams cannot meet before 2**128 numbers."""
+    key = np.array([seed & MASK, int(purpose)], np.uint64)
+    counter = np.array([0, 0, position & MASK, position >> 64], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+def uniform(seed: int, position: int, purpose: Purpose) -> float:
+    """One number in [0, 1), a float32 so that every later use is exact."""
+    return float(generator(seed, position, purpose).random(dtype=np.float32))
+
+
+def normal(seed: int, position: int, purpose: Purpose, *, shape: tuple[int, ...]) -> np.ndarray:
+    """Standard normal float32 numbers."""
+    return generator(seed, position, purpose).standard_normal(shape, dtype=np.float32)
+
+
+def below(seed: int, position: int, purpose: Purpose, *, limits: tuple[int, ...]) -> tuple[int, ...]:
+    """One whole number in [0, limit) for each limit, limits below 2**32 (the bias is under 2**-32)."""
+    raw = generator(seed, position, purpose).bit_generator.random_raw(len(limits))
+    return tuple(((int(word) >> 32) * limit) >> 32 for word, limit in zip(raw, limits, strict=True))
+
+
+def permutation(seed: int, position: int, purpose: Purpose, *, count: int) -> np.ndarray:
+    """The numbers 0..count-1 shuffled, int64: the order of raw Philox words, so no library's shuffle decides it."""
+    raw = generator(seed, position, purpose).bit_generator.random_raw(count)
+    return np.argsort(raw, kind="stable")
+
+
+def uniforms(seed: int, positions: np.ndarray, purpose: Purpose) -> Tensor:
+    """(b,) fp32 in [0, 1)."""
+    return torch.tensor([uniform(seed, int(position), purpose) for position in positions])
+
+
+def normals(seed: int, positions: np.ndarray, purpose: Purpose, *, shape: tuple[int, ...]) -> Tensor:
+    """(b, *shape) fp32 standard normal."""
+    drawn = np.empty((len(positions), *shape), np.float32)
+    for number, position in enumerate(positions):
+        drawn[number] = normal(seed, int(position), purpose, shape=shape)
+    return torch.from_numpy(drawn)

@@ -1,0 +1,197 @@
+"""From positions to batches: pictures, text, and every random number they need.
+
+    position --order--> (shard, row) --samples--> picture, caption, states
+             --keyed--> time, noise, text drop, crop, augmentation level and noise
+
+A batch is a pure function of (config, index, positions): any number of workers, processes or restarts gives the same.
+Workers are threads: reading, decoding and drawing noise release the interpreter, and nothing has to be unpickled.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cascade.diffusion import stratified_times
+from cascade.resize import from_uint8, low_res_input
+from configs import UserError
+
+from . import keyed
+from .cache import PictureCache
+from .config import TrainConfig
+from .index import Index
+from .keyed import Purpose, normals, uniforms
+from .order import Order
+from .samples import OpenShards, PictureError, ShardRows, Split
+from .text import LiveText, Text, padded
+
+SUBSTITUTES = 100  # rows that are tried in a shard before the next shard is
+
+
+class Bad(NamedTuple):
+    """A picture that could not be used. The next good row of its shard stands in, so the order stays."""
+
+    position: int
+    shard: int
+    key: str
+    reason: str
+
+
+class Sample(NamedTuple):
+    """A pair, before any random number."""
+
+    key: str
+    caption: str
+    picture: Tensor  # (3, px, px) uint8
+    states: np.ndarray | None  # (tokens, width) uint16, the bits of bfloat16; None: encoded with the whole batch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one forward pass needs. b samples, t tokens of the longest text, pictures (b, 3, h, w)."""
+
+    positions: np.ndarray  # (b,)
+    keys: list[str]
+    captions: list[str]
+    x: Tensor  # pictures in [-1, 1]
+    noise: Tensor  # standard normal, as x
+    time: Tensor  # (b,) in [0, 1)
+    text: Tensor  # (b, t, width)
+    text_mask: Tensor  # (b, t) bool
+    low_res: Tensor | None  # as x, for stages that enlarge: made small and large again
+    aug_level: Tensor | None  # (b,) in [0, aug_level_max]
+    aug_noise: Tensor | None  # as x
+    bad: tuple[Bad, ...] = ()
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same with its tensors on `device`."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        moved: dict[str, Any] = {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
+        return replace(self, **moved)
+
+
+class Loader:
+    """Batches of one split by position. Safe to use from several threads."""
+
+    def __init__(self, config: TrainConfig, index: Index, *, split: Split = "train") -> None:
+        self.config, self.index = config, index
+        self.counts = index.counts if split == "train" else index.held_out
+        self.order = Order(self.counts, seed=config.seed, window_shards=config.data.window_shards)
+        self._shards = OpenShards(index, split, limit=2 * config.data.window_shards)
+        self._cache = PictureCache(config.data.cache_mib)
+        self._encode = LiveText(config.text.encoder) if config.text.mode == "live" else None
+        self._bad: set[tuple[int, int]] = set()
+
+    def batch(self, positions: Sequence[int] | np.ndarray) -> Batch:
+        """The batch of these positions, in this order."""
+        positions = np.asarray(positions, np.int64)
+        bad: list[Bad] = []
+        samples = [self._sample(int(position), bad) for position in positions]
+        return self.drawn(positions, samples, self._text(positions, samples), bad)
+
+    def keys(self, positions: Sequence[int] | np.ndarray) -> list[str]:
+        """The keys of the pairs at these positions; no picture is read."""
+        places = self.order.at(positions)
+        rows = zip(places.shard, places.row, strict=True)
+        return [self._open(int(shard)).key(int(row)) for shard, row in rows]
+
+    def sample(self, shard: int, row: int) -> Sample:
+        """One pair. Raises PictureError."""
+        rows = self._open(shard)
+        picture = self._cache.get((shard, row), lambda: rows.picture(row, px=self.config.stage.image_px))
+        states = None if self._encode else rows.states(row)
+        return Sample(rows.key(row), rows.caption(row), picture, states)
+
+    def _open(self, shard: int) -> ShardRows:
+        rows = self._shards[shard]
+        if len(rows) != self.counts[shard]:
+            raise UserError(f'shard {rows.number:05d} and the index disagree; run "corgi index" again')
+        return rows
+
+    def _sample(self, position: int, bad: list[Bad]) -> Sample:
+        places = self.order.at(position)
+        first = (int(places.shard[0]), int(places.row[0]))
+        for shard, row in self._stand_ins(*first):
+            try:
+                return self.sample(shard, row)
+            except PictureError as error:
+                bad.append(Bad(position, int(self.index.numbers[shard]), self._open(shard).key(row), str(error)))
+                self._spend((shard, row))
+        raise UserError("no picture of any shard can be read; are the tars where the index is?", exit_code=1)
+
+    def _stand_ins(self, shard: int, row: int) -> Iterator[tuple[int, int]]:
+        """The row itself, the rows after it, then those of the next shards: a pure function of the place."""
+        for step in range(len(self.counts)):
+            place = (shard + step) % len(self.counts)
+            count = int(self.counts[place])
+            for further in range(min(count, SUBSTITUTES)):
+                yield place, (row + further) % count
+
+    def _spend(self, place: tuple[int, int]) -> None:
+        """Counts each bad picture once. Raises UserError beyond the budget."""
+        self._bad.add(place)
+        if len(self._bad) > self.config.data.bad_pictures:
+            raise UserError(
+                f"more than data.bad_pictures = {self.config.data.bad_pictures} pictures cannot be used; the ledger "
+                f"says which and why",
+                exit_code=1,
+            )
+
+    def states(self, samples: Sequence[Sample]) -> list[np.ndarray]:
+        """(tokens, width) uint16 for each sample, stored or encoded now."""
+        if self._encode:
+            return self._encode([sample.caption for sample in samples])
+        return [sample.states for sample in samples if sample.states is not None]
+
+    def _text(self, positions: np.ndarray, samples: Sequence[Sample]) -> Text:
+        """The texts of a batch; some are dropped, so that the net also learns to do without."""
+        drop = uniforms(self.config.seed, positions, Purpose.DROP) < self.config.text.drop
+        states = zip(drop.tolist(), self.states(samples), strict=True)
+        return self.padded([None if gone else state for gone, state in states])
+
+    def padded(self, states: Sequence[np.ndarray | None]) -> Text:
+        """Texts as a batch, None as the null text."""
+        return padded(states, width=self.config.stage.text_width, max_tokens=self.config.text.max_tokens)
+
+    def drawn(self, positions: np.ndarray, samples: Sequence[Sample], text: Text, bad: Sequence[Bad] = ()) -> Batch:
+        """These samples as a batch with their random numbers, all keyed by position."""
+        stage, seed = self.config.stage, self.config.seed
+        whole = from_uint8(torch.stack([sample.picture for sample in samples]))
+        shape = (3, stage.train_px, stage.train_px)
+        enlarges = stage.low_res_px is not None
+        low = low_res_input(whole, low_res_px=stage.low_res_px) if stage.low_res_px is not None else None
+        level = uniforms(seed, positions, Purpose.AUG_LEVEL) * stage.aug_level_max
+        return Batch(
+            positions=positions,
+            keys=[sample.key for sample in samples],
+            captions=[sample.caption for sample in samples],
+            x=self._cropped(whole, positions),
+            noise=normals(seed, positions, Purpose.NOISE, shape=shape),
+            time=times(seed, positions, batch=self.config.batch),
+            text=text.states,
+            text_mask=text.mask,
+            low_res=None if low is None else self._cropped(low, positions),
+            aug_level=level if enlarges else None,
+            aug_noise=normals(seed, positions, Purpose.AUG_NOISE, shape=shape) if enlarges else None,
+            bad=tuple(bad),
+        )
+
+    def _cropped(self, pictures: Tensor, positions: np.ndarray) -> Tensor:
+        """Each picture's own crop, the same for every call with the same position."""
+        px, spare = self.config.stage.train_px, self.config.stage.image_px - self.config.stage.train_px
+        if not spare:
+            return pictures
+        places = [keyed.below(self.config.seed, int(p), Purpose.CROP, limits=(spare + 1,) * 2) for p in positions]
+        crops = [
+            picture[:, top : top + px, left : left + px] for picture, (top, left) in zip(pictures, places, strict=True)
+        ]
+        return torch.stack(crops)
+
+
+def times(seed: int, positions: np.ndarray, *, batch: int) -> Tensor:
+    """(b,) times in [0, 1): one in each of `batch` equal parts over the global batch."""
+    place = torch.from_numpy(positions % batch)
+    return stratified_times(uniforms(seed, positions, Purpose.TIME), place=place, count=batch)

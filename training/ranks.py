@@ -1,0 +1,85 @@
+"""The processes of one training: who they are, and the few things they tell each other."""
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+TIMEOUT = timedelta(minutes=30)  # of one collective; a rank that is gone is found sooner by the launcher
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among all. World size 1 is a world too, so nothing else has a case of its own for it."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process speaks for all: terminal, ledger, W&B, COMMIT."""
+        return self.rank == 0
+
+
+def join() -> Ranks:
+    """Meets the other processes as the launcher's environment says; alone where there is no launcher.
+
+    gloo on CPU, nccl on GPUs. A single process needs no port.
+    """
+    on_gpu = torch.cuda.is_available()
+    backend = "nccl" if on_gpu else "gloo"
+    alone = "RANK" not in os.environ
+    if alone:
+        os.environ |= {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+    local = int(os.environ["LOCAL_RANK"])
+    device = torch.device("cuda", local) if on_gpu else torch.device("cpu")
+    if on_gpu:
+        torch.cuda.set_device(device)
+    if alone:
+        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1, timeout=TIMEOUT)
+    else:
+        dist.init_process_group(backend, timeout=TIMEOUT)
+    return Ranks(dist.get_rank(), dist.get_world_size(), device)
+
+
+def leave() -> None:
+    """Parts from the other processes."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def total(values: list[float], *, ranks: Ranks) -> list[float]:
+    """The sums over all ranks, entry by entry, the same on each. Not-a-number stays in its own entry."""
+    if ranks.world_size == 1:
+        return values
+    summed = torch.tensor(values, dtype=torch.float64, device=ranks.device)
+    dist.all_reduce(summed)
+    return summed.tolist()
+
+
+def everyone(value: Any, *, ranks: Ranks) -> list[Any]:
+    """What each rank has, in rank order, sent as JSON so that nothing is unpickled. All ranks must call."""
+    if ranks.world_size == 1:
+        return [value]
+    text = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8).to(ranks.device)
+    lengths = [int(length) for length in total(_one_hot(len(text), ranks), ranks=ranks)]
+    padded = torch.zeros(max(lengths), dtype=torch.uint8, device=ranks.device)
+    padded[: len(text)] = text
+    found = [torch.empty_like(padded) for _ in lengths]
+    dist.all_gather(found, padded)
+    return [json.loads(bytes(part[:length].tolist())) for part, length in zip(found, lengths, strict=True)]
+
+
+def wait_for_all(ranks: Ranks) -> None:
+    """Returns on every rank once each has come here."""
+    if ranks.world_size > 1:
+        total([0.0], ranks=ranks)  # on a GPU a barrier would guess the device; a sum knows it
+
+
+def _one_hot(value: float, ranks: Ranks) -> list[float]:
+    return [float(value) if rank == ranks.rank else 0.0 for rank in range(ranks.world_size)]
