@@ -1,0 +1,121 @@
+"""What may be fetched, how politely and patiently, and what is stored of it."""
+
+import re
+from typing import Any, Literal, NamedTuple, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from configs import Config
+
+from .guard import Allowed, split_target
+
+# Who asks, how hard and from where changes no picture; everything else does.
+NOT_IN_FINGERPRINT = {
+    "resolve",
+    "allow_addresses",
+    "connections",
+    "host_connections",
+    "host_interval_s",
+    "connect_s",
+    "first_byte_s",
+    "total_s",
+    "retries",
+    "retry_statuses",
+    "backoff_s",
+    "max_retry_after_s",
+    "watchdog_s",
+}
+OPT_OUTS = ("noai", "noimageai", "noml", "none", "noindex", "noimageindex", "tdm-reservation")
+
+
+class Limits(NamedTuple):
+    """What a picture must be, and how it is stored."""
+
+    max_side_px: int
+    min_side_px: int
+    max_aspect: float
+    max_pixels: int
+    jpeg_quality: int
+
+
+class DownloadConfig(Config):
+    """The download step. Limits on connections hold for one process; every worker has its own."""
+
+    engine: Literal["guarded", "img2dataset"] = "guarded"
+
+    # Pictures.
+    max_side_px: int = Field(default=256, ge=1, le=65_500)  # longest side as stored; smaller ones are never enlarged
+    min_side_px: int = Field(default=0, ge=0)  # shortest side as served
+    max_aspect: float = Field(default=100.0, ge=1)  # longest over shortest side as served
+    max_pixels: int = Field(default=64_000_000, ge=1, le=178_000_000)  # as the header declares; more is a bomb
+    max_bytes: int = Field(default=20_000_000, ge=1)  # of a body
+    jpeg_quality: int = Field(default=95, ge=1, le=100)
+    verify_hash: Literal["sha256", "md5", "off"] = "sha256"  # of the body, where the table has a column of that name
+
+    # Politeness.
+    user_agent: str = "corgi-t2i/0.1 (+https://example.org/who-to-ask)"  # put a page in it that says who you are
+    robots: Literal["honour", "ignore"] = "honour"
+    opt_out: Literal["honour", "ignore"] = "honour"
+    opt_out_directives: tuple[str, ...] = OPT_OUTS  # of X-Robots-Tag, and the TDM-Reservation header
+    opt_out_agents: tuple[str, ...] = ("img2dataset",)  # an opt-out addressed to these is meant for us, too
+    connections: int = Field(default=64, ge=1)
+    host_connections: int = Field(default=4, ge=1)
+    host_interval_s: float = Field(default=0.05, ge=0)  # between two requests to one host
+
+    # Patience.
+    connect_s: float = Field(default=5.0, gt=0)  # until the connection stands
+    first_byte_s: float = Field(default=10.0, gt=0)  # of silence, before the first byte or any later one
+    total_s: float = Field(default=30.0, gt=0)  # for one url: all redirects, attempts and waits between them
+    max_redirects: int = Field(default=5, ge=0)
+    retries: int = Field(default=2, ge=0)
+    retry_statuses: tuple[int, ...] = (429, 500, 502, 503, 504)  # refused connections are tried again, too
+    backoff_s: float = Field(default=0.5, ge=0)  # before the second attempt, doubled before each further one
+    max_retry_after_s: float = Field(default=20.0, ge=0)  # a server that asks for more gives up its pair
+
+    # Where names lead. Both differ from machine to machine and are in no fingerprint and no output.
+    resolve: dict[str, str] = {}  # host pattern -> "ip:port" asked instead: {"*.test": "127.0.0.1:8080"}
+    allow_addresses: tuple[str, ...] = ()  # let through although private: "10.0.0.0/8", "127.0.0.1:8080", "[::1]:80"
+
+    # img2dataset.
+    watchdog_s: float = Field(default=3600.0, gt=0)  # the library and all its processes are killed after this
+
+    @field_validator("user_agent")
+    @classmethod
+    def _named(cls, value: str) -> str:
+        if not re.match(r"[A-Za-z][A-Za-z_-]*(/\S+)?( |$)", value) or not value.isascii() or not value.isprintable():
+            raise ValueError('must begin with a name, "corgi-t2i/0.1 (+https://...)"; names are of letters, _ and -')
+        return value
+
+    @field_validator("resolve")
+    @classmethod
+    def _targets(cls, value: dict[str, str]) -> dict[str, str]:
+        for target in value.values():
+            split_target(target)
+        return value
+
+    @field_validator("allow_addresses")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            Allowed.parse(text)
+        return value
+
+    @model_validator(mode="after")
+    def _sides(self) -> Self:
+        if self.min_side_px**2 > self.max_pixels:
+            raise ValueError(f"min_side_px is {self.min_side_px}, but max_pixels is only {self.max_pixels}")
+        return self
+
+    @property
+    def agent(self) -> str:
+        """The name robots.txt and opt-outs may call us by, lower-cased."""
+        return re.split(r"[/ ]", self.user_agent)[0].lower()
+
+    @property
+    def limits(self) -> Limits:
+        """The part that the decoder needs."""
+        return Limits(self.max_side_px, self.min_side_px, self.max_aspect, self.max_pixels, self.jpeg_quality)
+
+    def made_of(self) -> dict[str, Any]:
+        """The part that decides what is stored: what belongs into a fingerprint."""
+        return self.model_dump(mode="json", exclude=NOT_IN_FINGERPRINT)

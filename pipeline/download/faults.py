@@ -1,0 +1,32 @@
+"""What goes wrong between two machines, in our words."""
+
+import errno
+
+import aiohttp
+
+from .reasons import Refused, Transient
+
+TLS = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError)
+FAULTS = (aiohttp.ClientError, OSError, TimeoutError, ValueError)  # what a request may raise
+
+
+def as_refused(error: Exception, *, answered: bool) -> Refused:
+    """The reason for one of FAULTS. `answered`: the headers had come.
+
+    The text of the error is not passed on: it holds addresses and ports.
+    """
+    if isinstance(error, TLS):
+        return Refused("tls", "no trusted connection")
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return Transient("connect", "no connection in time")
+    if isinstance(error, TimeoutError):
+        return Refused("timeout", "body" if answered else "no answer")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        if error.errno == errno.EACCES:  # the last gate, see resolver.py
+            return Refused("private_address", "at the socket")
+        return Transient("connect", "no connection")
+    if answered:
+        return Refused("cut_off", "the connection broke inside the body")
+    if isinstance(error, ValueError):  # InvalidURL, too
+        return Refused("bad_url", "nothing that can be asked for")
+    return Transient("connect", "no answer that is HTTP")

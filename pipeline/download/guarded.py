@@ -1,0 +1,116 @@
+"""A shard with our own fetcher: one event loop, many visits, outcomes in planned order whatever comes first."""
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, NamedTuple
+
+from .config import DownloadConfig, Limits
+from .fetch import Answer, Fetcher, Visit
+from .picture import Stored, store
+from .reasons import Refused
+from .record import OK, Add, Outcome
+from .resolver import Lookup
+
+WINDOW = 16  # times `connections`: how many pairs may be under way or wait for a slower one before them
+DECODERS = 2  # threads; at most so many pictures are in memory as pixels
+
+
+class Expected(NamedTuple):
+    """A digest that the table gives for a body."""
+
+    algorithm: str
+    digest: str  # hex, lower case
+
+
+class Processed(NamedTuple):
+    """A whole body after all that needs its bytes."""
+
+    bytes: int
+    sha256: str
+    stored: Stored | None
+    refused: Refused | None
+
+
+def fetch_shard(
+    config: DownloadConfig, planned: Sequence[dict[str, Any]], add: Add, *, lookup: Lookup | None = None
+) -> None:
+    """Adds the outcome of every planned pair, in order. `lookup` stands in for the system's resolver in tests."""
+    asyncio.run(_fetch_all(config, planned, add, lookup))
+
+
+async def _fetch_all(
+    config: DownloadConfig, planned: Sequence[dict[str, Any]], add: Add, lookup: Lookup | None
+) -> None:
+    under_way: deque[asyncio.Task[Outcome]] = deque()
+    with ThreadPoolExecutor(DECODERS, thread_name_prefix="decode") as decoders:
+        async with Fetcher(config, lookup=lookup) as fetcher:
+            try:
+                for pair in planned:
+                    if len(under_way) >= WINDOW * config.connections:
+                        add(await under_way.popleft())
+                    under_way.append(asyncio.create_task(_fetch_one(config, pair, fetcher, decoders)))
+                while under_way:
+                    add(await under_way.popleft())
+            finally:
+                for task in under_way:
+                    task.cancel()
+                await asyncio.gather(*under_way, return_exceptions=True)
+
+
+async def _fetch_one(
+    config: DownloadConfig, pair: dict[str, Any], fetcher: Fetcher, decoders: ThreadPoolExecutor
+) -> Outcome:
+    expected = expected_of(pair, config)
+    processed: Processed | None = None
+
+    async def finish(answer: Answer) -> None:
+        nonlocal processed
+        assert answer.data is not None
+        work = partial(process, answer.data, expected=expected, limits=config.limits)
+        processed = await asyncio.get_running_loop().run_in_executor(decoders, work)
+        if processed.refused is not None:
+            raise processed.refused
+
+    return _outcome(await fetcher.visit(pair["url"], finish=finish), processed)
+
+
+def expected_of(pair: dict[str, Any], config: DownloadConfig) -> Expected | None:
+    """What the body should hash to; None where the table does not say or nobody asks."""
+    digest = pair.get(config.verify_hash)  # no column is called "off"
+    return Expected(config.verify_hash, digest.strip().lower()) if digest else None
+
+
+def process(body: bytes, *, expected: Expected | None, limits: Limits) -> Processed:
+    """Hash first: a picture that is not the one in the table need not be decoded."""
+    digest = hashlib.sha256(body).hexdigest()
+    stored, refused = None, None
+    try:
+        if expected is not None and hashlib.new(expected.algorithm, body).hexdigest() != expected.digest:
+            raise Refused("hash_mismatch", f"the table says {expected.digest}")
+        stored = store(body, limits)
+    except Refused as error:
+        refused = error
+    return Processed(len(body), digest, stored, refused)
+
+
+def _outcome(visit: Visit, processed: Processed | None) -> Outcome:
+    answer, refused = visit.answer, visit.refused
+    outcome = Outcome(
+        status=OK if refused is None else refused.reason,
+        detail=refused.detail or None if refused is not None else None,
+        http_status=answer.http_status,
+        content_type=answer.content_type,
+        final_url=answer.url,
+        effort=visit.effort,
+    )
+    if answer.header is not None:
+        outcome.format, outcome.original_width, outcome.original_height, _ = answer.header
+    if processed is not None:
+        outcome.fetched_bytes, outcome.fetched_sha256 = processed.bytes, processed.sha256
+        if processed.stored is not None:
+            outcome.stored, outcome.stored_width, outcome.stored_height, _ = processed.stored
+    return outcome

@@ -1,0 +1,141 @@
+"""Format and size of a picture from its first bytes, before the rest is fetched and long before anything is decoded."""
+
+from typing import NamedTuple
+
+from .config import Limits
+from .reasons import Refused
+
+FORMATS = ("jpeg", "png", "webp")
+ENOUGH = 1024  # bytes after which markup or nothing is decided
+
+# Pictures and the like that we do not take, by how they begin: (offset, bytes, name).
+OTHERS = (
+    (0, b"GIF8", "gif"),
+    (0, b"BM", "bmp"),
+    (0, b"II*\0", "tiff"),
+    (0, b"MM\0*", "tiff"),
+    (0, b"\0\0\1\0", "ico"),
+    (0, b"8BPS", "psd"),
+    (0, b"SIMPLE  =", "fits"),
+    (0, b"%!PS", "eps"),
+    (0, b"%PDF", "pdf"),
+    (0, b"\0\0\0\x0cjP  ", "jpeg 2000"),
+    (0, b"\xff\x4f\xff\x51", "jpeg 2000"),
+    (0, b"\xff\x0a", "jpeg xl"),
+    (0, b"\0\0\0\x0cJXL ", "jpeg xl"),
+    (4, b"ftyp", "avif, heic or a video"),
+)
+
+
+class Header(NamedTuple):
+    """What the first bytes declare."""
+
+    format: str  # one of FORMATS
+    width: int  # in pixels, before any EXIF orientation
+    height: int
+    channels: int | None = None  # of a JPEG; 4 is CMYK
+
+
+def read_header(data: bytes | bytearray, *, complete: bool) -> Header | None:
+    """The header, None where more bytes are needed. `complete`: no more bytes will come.
+
+    Raises Refused: not_a_picture, bad_format, or corrupt where a complete file ends inside its header.
+    """
+    if data[:3] == b"\xff\xd8\xff":
+        header = _jpeg(data)
+    elif data[:8] == b"\x89PNG\r\n\x1a\n":
+        header = _png(data)
+    elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        header = _webp(data)
+    else:
+        _refuse(data, complete)
+        return None
+    if header is None and complete:
+        raise Refused("corrupt", "cut short inside the header")
+    return header
+
+
+def check_header(header: Header, limits: Limits) -> None:
+    """Raises Refused: too_many_pixels, too_small, bad_aspect, in this order; corrupt where a side is 0."""
+    width, height = header.width, header.height
+    size = f"{width} x {height}"
+    if min(width, height) == 0:
+        raise Refused("corrupt", size)
+    if width * height > limits.max_pixels:
+        raise Refused("too_many_pixels", size)
+    if min(width, height) < limits.min_side_px:
+        raise Refused("too_small", size)
+    if max(width, height) > limits.max_aspect * min(width, height):
+        raise Refused("bad_aspect", size)
+
+
+def _refuse(data: bytes | bytearray, complete: bool) -> None:
+    """Names what it is as soon as that is sure. How the bytes were cut into pieces must not matter."""
+    if len(data) < 16 and not complete:
+        return
+    for offset, start, name in OTHERS:
+        if data[offset : offset + len(start)] == start:
+            raise Refused("bad_format", name)
+    if not data:
+        raise Refused("not_a_picture", "an empty body")
+    text = bytes(data[:ENOUGH]).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if (text.startswith(b"<") or not text) and len(data) < ENOUGH and not complete:
+        return
+    if b"<svg" in text and text.startswith((b"<?xml", b"<svg", b"<!--", b"<!doctype svg")):
+        raise Refused("bad_format", "svg")
+    raise Refused("not_a_picture", "markup" if text.startswith(b"<") else "unknown bytes")
+
+
+def _jpeg(data: bytes | bytearray) -> Header | None:
+    """ITU T.81, B.2: walks the segments up to the frame header (SOF)."""
+    at = 2
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            raise Refused("corrupt", "no marker where one must be")
+        marker = data[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD7:  # without a length
+            at += 2
+        elif marker in (0xD9, 0xDA):
+            raise Refused("corrupt", "no frame before the pixels")
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            if at + 10 > len(data):
+                return None
+            return Header("jpeg", _big(data, at + 7, 2), _big(data, at + 5, 2), data[at + 9])
+        else:
+            at += 2 + _big(data, at + 2, 2)
+    return None
+
+
+def _png(data: bytes | bytearray) -> Header | None:
+    if len(data) < 24:
+        return None
+    if data[12:16] != b"IHDR":
+        raise Refused("bad_format", "png without IHDR first")
+    return Header("png", _big(data, 16, 4), _big(data, 20, 4))
+
+
+def _webp(data: bytes | bytearray) -> Header | None:
+    """RFC 9649: a lossy, a lossless or an extended file."""
+    if len(data) < 30:
+        return None
+    kind = bytes(data[12:16])
+    if kind == b"VP8 ":
+        return Header("webp", _little(data, 26, 2) & 0x3FFF, _little(data, 28, 2) & 0x3FFF)
+    if kind == b"VP8L":
+        bits = _little(data, 21, 4)
+        return Header("webp", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+    if kind == b"VP8X":
+        if data[20] & 0x02:
+            raise Refused("bad_format", "animated webp")
+        return Header("webp", _little(data, 24, 3) + 1, _little(data, 27, 3) + 1)
+    raise Refused("corrupt", "a webp that begins with an unknown chunk")
+
+
+def _big(data: bytes | bytearray, at: int, size: int) -> int:
+    return int.from_bytes(data[at : at + size], "big")
+
+
+def _little(data: bytes | bytearray, at: int, size: int) -> int:
+    return int.from_bytes(data[at : at + size], "little")

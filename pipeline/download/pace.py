@@ -1,0 +1,69 @@
+"""Turns: how many requests run at once, in this process and to one host, and when a host may be asked again."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+from .config import DownloadConfig
+
+
+class _Host:
+    """What is known of one host."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = asyncio.Semaphore(slots)
+        self.free_at = 0.0  # loop time from which it may be asked again
+
+
+class Pace:
+    """`async with pace.turn(host): ...` around every request."""
+
+    def __init__(self, config: DownloadConfig) -> None:
+        self._all = asyncio.Semaphore(config.connections)
+        self._slots, self._interval_s = config.host_connections, config.host_interval_s
+        self._hosts: dict[str, _Host] = {}
+
+    @asynccontextmanager
+    async def turn(self, host: str) -> AsyncIterator[None]:
+        """Waits for the host first, so that a crowd before one slow host takes no connection from the others."""
+        state = self._host(host)
+        async with state.slots:
+            await self._wait(state)
+            async with self._all:
+                yield
+
+    def pause(self, host: str, *, for_s: float) -> None:
+        """Nobody asks this host for so long: it said Retry-After."""
+        state = self._host(host)
+        state.free_at = max(state.free_at, _now() + for_s)
+
+    def _host(self, name: str) -> _Host:
+        if name not in self._hosts:
+            self._hosts[name] = _Host(self._slots)
+        return self._hosts[name]
+
+    async def _wait(self, state: _Host) -> None:
+        while (wait_s := state.free_at - _now()) > 0:  # it may have moved on while we slept
+            await asyncio.sleep(wait_s)
+        state.free_at = _now() + self._interval_s
+
+
+def retry_after_s(value: str | None) -> float | None:
+    """Seconds until a Retry-After header lets us come again, from a number or a date; None where it says nothing."""
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isdecimal():
+        return float(value[:9])
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - time.time())
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

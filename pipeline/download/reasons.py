@@ -1,0 +1,59 @@
+"""Why a pair is lost, and in which order the reasons are met. A pair is counted under the first one.
+
+    1  url        bad_url, bad_scheme, private_address (an address written into the url)
+    2  robots     what reaching the host's robots.txt meets: dns, private_address, connect, tls; then robots_txt
+    3  request    dns, private_address, connect, tls, timeout
+    4  redirect   too_many_redirects, then 1-3 again for the next url
+    5  answer     http_<code> for every status that is neither 200 nor a redirect
+    6  headers    opt_out, then too_many_bytes if so many are announced
+    7  first bytes, as soon as they tell:  not_a_picture, bad_format, too_many_pixels, too_small, bad_aspect
+    8  body       too_many_bytes, timeout, cut_off
+    9  whole body hash_mismatch
+   10  decoding   corrupt (truncated pictures too)
+
+Only transient reasons are tried again: refused connections and the statuses in `retry_statuses`.
+"""
+
+# Everything but http_<code>, in the order above.
+REASONS = (
+    "bad_url",
+    "bad_scheme",
+    "private_address",
+    "dns",
+    "connect",
+    "tls",
+    "robots_txt",
+    "timeout",
+    "too_many_redirects",
+    "opt_out",
+    "not_a_picture",
+    "bad_format",
+    "too_many_pixels",
+    "too_small",
+    "bad_aspect",
+    "too_many_bytes",
+    "cut_off",
+    "hash_mismatch",
+    "corrupt",
+)
+
+
+class Refused(Exception):  # noqa: N818  # most are no errors of ours
+    """A pair is lost for `reason`; `detail` is a line for people.
+
+    The detail is stored beside the pair, so it must be the same on every machine: no times, no resolved addresses.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        assert reason in REASONS or reason.startswith("http_"), reason
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+
+class Transient(Refused):
+    """A refusal worth another attempt, not before `after_s` seconds where the server named a time."""
+
+    def __init__(self, reason: str, detail: str = "", after_s: float | None = None) -> None:
+        super().__init__(reason, detail)
+        self.args = (reason, detail, after_s)
+        self.after_s = after_s

@@ -1,0 +1,96 @@
+"""From names to addresses that may be connected to, asked once a shard.
+
+A name that leads to one private address is refused whatever else it leads to. The answer is kept, so a name cannot be
+public when it is checked and private when it is used.
+"""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from fnmatch import fnmatchcase
+from ipaddress import ip_address
+from typing import cast
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from .config import DownloadConfig
+from .guard import Allowed, check_address, split_target
+from .reasons import Refused, Transient
+
+# What loop.getaddrinfo gives: family, type, protocol, canonical name, (address, port, ...).
+AddressInfo = tuple[int, int, int, str, tuple]
+Lookup = Callable[[str, int], Awaitable[list[AddressInfo]]]
+
+
+class Resolver(AbstractResolver):
+    """Gives aiohttp the addresses of a host. `lookup` asks the system; tests put their own there."""
+
+    def __init__(self, config: DownloadConfig, *, lookup: Lookup | None = None) -> None:
+        self._targets = {pattern: split_target(target) for pattern, target in config.resolve.items()}
+        self._allowed = [Allowed.parse(text) for text in config.allow_addresses]
+        self._lookup = lookup or _ask_system
+        self._answers: dict[tuple[str, int], asyncio.Task[list[ResolveResult]]] = {}
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """All addresses of `host`, checked. Raises Refused: dns or private_address."""
+        key = (host, port)
+        if key not in self._answers:
+            self._answers[key] = asyncio.create_task(self._ask(host, port))
+        task = self._answers[key]
+        try:
+            return await asyncio.shield(task)
+        except Transient:
+            self._answers.pop(key, None)
+            raise
+
+    async def close(self) -> None:
+        """Stops questions that nobody waits for any more."""
+        for task in self._answers.values():
+            task.cancel()
+        await asyncio.gather(*self._answers.values(), return_exceptions=True)
+
+    def open_socket(self, info: AddressInfo) -> socket.socket:
+        """The last gate: whatever the way to here, no socket is opened towards an address that is not let through."""
+        family, kind, protocol, _, address = info
+        check_address(ip_address(address[0]), port=address[1], allowed=self._allowed)
+        return socket.socket(family, kind, protocol)
+
+    async def _ask(self, host: str, port: int) -> list[ResolveResult]:
+        target = self._target(host)
+        found = [target] if target else await self._ask_for(host, port)
+        addresses = sorted(set(found))
+        for address, at in addresses:
+            check_address(ip_address(address), port=at, allowed=self._allowed)
+        return [_result(host, address, at) for address, at in addresses]
+
+    def _target(self, host: str) -> tuple[str, int] | None:
+        name = host.rstrip(".").lower()
+        return next((target for pattern, target in self._targets.items() if fnmatchcase(name, pattern)), None)
+
+    async def _ask_for(self, host: str, port: int) -> list[tuple[str, int]]:
+        try:
+            infos = await self._lookup(host, port)
+        except socket.gaierror as error:
+            if error.errno == socket.EAI_AGAIN:
+                raise Transient("dns", f"the name server does not answer for {host}") from None
+            raise Refused("dns", f"no address for {host}") from None
+        except (OSError, UnicodeError):
+            raise Refused("dns", f"no address for {host}") from None
+        if not infos:
+            raise Refused("dns", f"no address for {host}")
+        return [(cast(str, info[4][0]), port) for info in infos]
+
+
+def _result(host: str, address: str, port: int) -> ResolveResult:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    return ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=flags)
+
+
+async def _ask_system(host: str, port: int) -> list[AddressInfo]:
+    infos = await asyncio.get_running_loop().getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+    )
+    return cast(list[AddressInfo], infos)

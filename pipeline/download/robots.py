@@ -1,0 +1,91 @@
+"""robots.txt, asked once a host (RFC 9309).
+
+200               what it says         401, 403, 404 and other 4xx   everything is allowed
+429, 5xx, silence nothing is allowed   cannot be reached at all      the pair is lost for that reason
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from protego import Protego
+from yarl import URL
+
+from .config import DownloadConfig
+from .reasons import Refused
+
+MAX_BYTES = 512_000  # RFC 9309, 2.5: at least 500 KiB must be read; the rest is ignored
+KEEP_S = 24 * 3600  # RFC 9309, 2.4: no longer than a day
+KEEP_HOSTS = 50_000
+NOT_REACHED = ("dns", "connect", "tls", "private_address")
+
+
+class RobotsAnswer(NamedTuple):
+    """What a host says when asked for its robots.txt, redirects followed."""
+
+    status: int
+    text: str
+
+
+Ask = Callable[[URL], Awaitable[RobotsAnswer]]
+
+
+class _Kept(NamedTuple):
+    rules: Protego | None  # None: everything is allowed
+    until: float
+
+
+# Kept over the shards a process works on; one memory per config, whose resolver map decides what a name leads to.
+_kept: dict[str, dict[str, _Kept]] = {}
+
+
+class Robots:
+    """`await robots.check(url)` before a url is asked for. `ask` fetches a robots.txt and raises Refused."""
+
+    def __init__(self, config: DownloadConfig, *, ask: Ask) -> None:
+        self._ask = ask
+        self._agent = config.agent
+        self._honour = config.robots == "honour"
+        self._kept = _kept.setdefault(config.model_dump_json(), {})
+        self._asking: dict[str, asyncio.Task[Protego | None]] = {}
+
+    async def check(self, url: URL) -> None:
+        """Raises Refused if the host does not want this url to be fetched."""
+        if not self._honour:
+            return
+        rules = await self._rules(str(url.origin()))
+        if rules is not None and not rules.can_fetch(str(url), self._agent):
+            raise Refused("robots_txt", f"{url.raw_host} disallows it to {self._agent}")
+
+    async def close(self) -> None:
+        """Stops questions that nobody waits for any more."""
+        for task in self._asking.values():
+            task.cancel()
+        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+
+    async def _rules(self, origin: str) -> Protego | None:
+        kept = self._kept.get(origin)
+        if kept is not None and kept.until > time.monotonic():
+            return kept.rules
+        if origin not in self._asking:
+            self._asking[origin] = asyncio.create_task(self._read(origin))
+        return await asyncio.shield(self._asking[origin])
+
+    async def _read(self, origin: str) -> Protego | None:
+        try:
+            answer = await self._ask(URL(origin).with_path("/robots.txt"))
+        except Refused as refused:
+            if refused.reason in NOT_REACHED:
+                raise
+            raise Refused("robots_txt", f"its robots.txt: {refused.reason}") from None
+        if answer.status == 429 or answer.status >= 500:
+            raise Refused("robots_txt", f"its robots.txt: http_{answer.status}")
+        rules = Protego.parse(answer.text) if answer.status == 200 else None
+        self._keep(origin, rules)
+        return rules
+
+    def _keep(self, origin: str, rules: Protego | None) -> None:
+        if len(self._kept) >= KEEP_HOSTS:
+            self._kept.pop(next(iter(self._kept)))
+        self._kept[origin] = _Kept(rules, time.monotonic() + KEEP_S)

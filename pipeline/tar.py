@@ -1,0 +1,79 @@
+"""Shard tars: equal pictures give equal bytes, and any member is one pread away.
+
+    key.jpg  key.txt  key.json  key.jpg  ...      ustar, no times, no owners, in the order they are added
+
+What webdataset, open_clip and the rest read. Nothing is ever extracted to disk.
+"""
+
+import os
+import tarfile
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+BLOCK = tarfile.BLOCKSIZE  # 512 bytes: headers take one block, data is filled up to whole blocks
+RECORD = tarfile.RECORDSIZE  # 20 blocks: the size of a tar file is a multiple of it
+
+
+class TarWriter:
+    """Writes members to `file` one after the other and says where their data lies."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._end = 0  # bytes written so far
+
+    def add(self, name: str, *, data: bytes) -> int:
+        """Adds one member; returns the offset of its data in the file, in bytes."""
+        info = tarfile.TarInfo(name)  # mtime, uid and gid 0, no names of owners
+        info.size, info.mode = len(data), 0o644
+        self._write(info.tobuf(tarfile.USTAR_FORMAT))
+        offset = self._end
+        self._write(data)
+        self._write(bytes(-len(data) % BLOCK))
+        return offset
+
+    def close(self) -> None:
+        """Writes the end mark, two empty blocks, and fills up the last record. The file stays open."""
+        self._write(bytes(2 * BLOCK))
+        self._write(bytes(-self._end % RECORD))
+
+    def _write(self, data: bytes) -> None:
+        self._file.write(data)
+        self._end += len(data)
+
+
+class TarReader:
+    """Reads members of the tar at `path` by offset and size. Threads may share one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDONLY)
+
+    def read(self, offset: int, *, size: int) -> bytes:
+        """`size` bytes from `offset`. Raises ValueError where the tar ends before."""
+        parts = []
+        while size:  # one pread gives 2 GiB at most, and may give less than asked
+            part = os.pread(self._descriptor, size, offset)
+            if not part:
+                raise ValueError(f'{self.path} is cut short: nothing at byte {offset}; run "corgi download" again')
+            parts.append(part)
+            offset, size = offset + len(part), size - len(part)
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Gives the file back."""
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_member(path: Path, *, offset: int, size: int) -> bytes:
+    """One member's data, for whoever wants one picture only."""
+    with TarReader(path) as tar:
+        return tar.read(offset, size=size)
