@@ -103,14 +103,15 @@ def script(chain: ChainConfig, place: Place, draft: Draft) -> str:
         *(_noted(f"#SBATCH {setting.value}", setting.key) for setting in _options(chain, place, draft)),
         "",
         "set -eo pipefail",
-        "# Begun, and how it ended, for a cluster without accounting.",
+        "# Begun, and how it ended, for a cluster without accounting; a signal would leave 0 in $?, so 0 is no success.",
         f"mark={quote(str(chain.folder / 'exits'))}/{ids}",
         'echo started > "$mark"',
-        "trap 'echo $? > \"$mark\"' EXIT",
+        "trap 'code=$?; [ $code = 0 ] || echo $code > \"$mark\"' EXIT",
         "",
         f"export PATH={quote(str(place.programs))}:$PATH",
         *_environment(draft.asked),
         *draft.commands,
+        'echo 0 > "$mark"',
     ]
     return "\n".join(lines) + "\n"
 

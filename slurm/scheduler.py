@@ -34,9 +34,13 @@ def queued(ids: Collection[int]) -> dict[int, str]:
     """Which of the jobs are still in the queue, and in which state (PENDING, RUNNING, ...). Arrays count as one job."""
     if not ids:
         return {}
-    # All of the queue's jobs of ours: asked for an id it has forgotten, squeue fails.
-    lines = _run(["squeue", "--me", "--noheader", "--format=%F %T"]).splitlines()
-    found = {int(job): state for job, _, state in sorted(line.partition(" ") for line in lines if line.strip())}
+    try:
+        answer = _run(["squeue", "--noheader", "--format=%F %T", f"--jobs={','.join(map(str, ids))}"])
+    except UserError as error:
+        if "Invalid job id" in str(error):  # what squeue says of a single job that it has forgotten
+            return {}
+        raise
+    found = {int(job): state for job, _, state in sorted(line.partition(" ") for line in answer.splitlines())}
     return {job: found[job] for job in ids if job in found}
 
 

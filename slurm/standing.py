@@ -14,6 +14,7 @@ from . import scheduler
 from .record import SubmittedJob, read_submission
 
 STARTED = "started"  # a script's mark until it ends; then its exit code
+KILLED = ("137", "143")  # SIGKILL, SIGTERM
 LOST = "cancelled, out of time, or its node went away; `corgi submit` again does what is missing"
 
 State = Literal["waiting", "running", "done", "failed", "lost", "never ran", "unknown"]
@@ -27,15 +28,18 @@ class Standing(NamedTuple):
     why: str = ""
 
     @property
-    def line(self) -> str:
-        """'score[4]  13  failed: task 2 ended with exit code 3; see ...'."""
-        name = f"{self.job.name}[{self.job.tasks}]" if self.job.tasks else self.job.name
-        return f"{name:<16}{self.job.id:>8}  {self.state}" + (f": {self.why}" if self.why else "")
+    def sentence(self) -> str:
+        """'failed: task 2 ended with exit code 3; see ...'."""
+        return f"{self.state}: {self.why}" if self.why else self.state
 
 
 def show(run: Path) -> str:
     """One line a job of the run's last submission; empty where there was none."""
-    return "\n".join(one.line for one in standing(run))
+    lines = []
+    for one in standing(run):
+        name = f"{one.job.name}[{one.job.tasks}]" if one.job.tasks else one.job.name
+        lines.append(f"{name:<16}{one.job.id:>8}  {one.sentence}")
+    return "\n".join(lines)
 
 
 def standing(run: Path) -> list[Standing]:
@@ -59,7 +63,7 @@ def _of(run: Path, job: SubmittedJob, queue: dict[int, str] | None, parents: dic
     if queue and job.id in queue:
         return Standing(job, "running" if begun else "waiting")
     for task, mark in marks.items():
-        if mark not in (None, STARTED, "0"):
+        if mark not in (None, STARTED, "0", *KILLED):
             said = f"task {task} ended" if task is not None else "ended"
             return Standing(job, "failed", f"{said} with exit code {mark}; see {_log(run, job, task)}")
     if all(mark == "0" for mark in marks.values()):

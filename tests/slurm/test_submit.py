@@ -1,0 +1,125 @@
+"""Submission: what is printed, kept and refused. A stand-in of three small programs answers for SLURM here;
+test_scheduler.py asks the real one."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from configs import UserError, dump
+from slurm.record import read_submission
+from slurm.standing import show, standing
+from slurm.submit import submit
+
+SBATCH = """
+[[ "${@: -1}" = *"$REFUSED"* && -n "$REFUSED" ]] && { echo "sbatch: error: invalid partition" >&2; exit 1; }
+echo "$@" >> $LOG; wc -l < $LOG; wc -l < $LOG >> $QUEUE
+"""
+SQUEUE = """
+[ -s $QUEUE ] || { echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1; }
+sed "s/$/ PENDING/" $QUEUE
+"""
+SCANCEL = 'echo "$@" > $QUEUE.cancelled; : > $QUEUE'
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, chain):
+    """A folder with configs, as the current one, and the three programs."""
+    monkeypatch.chdir(tmp_path)
+    for name in [chain.pipeline, *chain.train]:
+        name.parent.mkdir(parents=True, exist_ok=True)
+        name.write_text("processes: 1\n")
+    Path("runs/q/chain.yaml").write_text(dump(chain))
+    Path("bin").mkdir()
+    for name, text in {"sbatch": SBATCH, "squeue": SQUEUE, "scancel": SCANCEL}.items():
+        program = Path("bin") / name
+        program.write_text(f"#!/bin/bash\n{text}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    monkeypatch.setenv("LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("QUEUE", str(tmp_path / "queue"))
+    monkeypatch.setenv("REFUSED", "")
+    return tmp_path
+
+
+def test_a_dry_run_prints_scripts_and_edges_and_does_nothing(place):
+    said = submit("runs/q/chain.yaml", ["slurm.score.tasks=3"], dry_run=True)
+    assert said.startswith("# 10 jobs, 4 of them arrays; a dry run submits nothing.")
+    assert "\nplan=$(sbatch --parsable runs/q/slurm/plan.sbatch)\n" in said
+    assert "\nscore=$(sbatch --parsable --dependency=afterok:$download runs/q/slurm/score.sbatch)\n" in said
+    assert "\ntrain_base16=$(sbatch --parsable --dependency=afterok:$index runs/q/slurm/train-base16.sbatch)\n" in said
+    assert "\n# ----- runs/q/slurm/score.sbatch\n#!/bin/bash\n" in said and "--array=0-2 " in said
+    assert not Path("runs/q/slurm").exists() and not Path("log").exists()
+
+
+def test_jobs_are_submitted_in_order_with_edges_and_kept(place):
+    said = submit("runs/q/chain.yaml")
+    assert "10 jobs" in said and "train-sr64  after index (7)" in said
+    lines = Path("log").read_text().splitlines()
+    assert lines[0] == "--parsable runs/q/slurm/plan.sbatch"
+    assert lines[1] == "--parsable --dependency=afterok:1 runs/q/slurm/download.sbatch"
+    assert lines[9] == "--parsable --dependency=afterok:7 runs/q/slurm/train-sr64.sbatch"
+    kept = json.loads(Path("runs/q/slurm/jobs.json").read_text())
+    assert kept["chain"] == "runs/q/chain.yaml"
+    assert kept["jobs"][1] == {"name": "download", "id": 2, "after": ["plan"], "tasks": 64}
+    assert (Path("runs/q/slurm") / "download.sbatch").read_text().startswith("#!/bin/bash\n# download")
+    assert "at_once: 8" in Path("runs/q/slurm/chain.yaml").read_text()
+
+
+def test_a_second_submit_is_refused_while_jobs_are_queued(place):
+    submit("runs/q/chain.yaml")
+    with pytest.raises(UserError, match=r"still queued: 1 plan \(pending\), 2 download .*scancel 1 2 3") as error:
+        submit("runs/q/chain.yaml")
+    assert error.value.exit_code == 2
+    Path("queue").write_text("")
+    submit("runs/q/chain.yaml")
+    kept = read_submission(Path("runs/q/slurm"))
+    assert kept and [job.id for job in kept.jobs][:2] == [11, 12]
+
+
+def test_a_refused_job_takes_back_those_before_it(place, monkeypatch):
+    monkeypatch.setenv("REFUSED", "dedup.sbatch")
+    with pytest.raises(UserError, match="invalid partition; the 3 jobs submitted before it are cancelled") as error:
+        submit("runs/q/chain.yaml")
+    assert error.value.exit_code == 1
+    assert Path("queue.cancelled").read_text() == "1 2 3\n"
+    monkeypatch.setenv("REFUSED", "")
+    submit("runs/q/chain.yaml")  # nothing is in the way
+
+
+def test_no_slurm_is_one_clear_line(place, monkeypatch):
+    monkeypatch.setenv("PATH", str(place))
+    with pytest.raises(UserError, match=r"^no sbatch on this machine: .*--dry-run$") as error:
+        submit("runs/q/chain.yaml")
+    assert error.value.exit_code == 2
+    assert not Path("runs/q/slurm").exists()
+
+
+@pytest.mark.parametrize("lacking", ["runs/q/pipeline.yaml", "runs/q/sr64.yaml"])
+def test_a_missing_config_is_named_before_anything_is_submitted(place, lacking):
+    Path(lacking).unlink()
+    with pytest.raises(UserError, match=f"{lacking}: no such file"):
+        submit("runs/q/chain.yaml")
+    assert not Path("log").exists()
+
+
+def test_standing_needs_no_accounting(place):
+    submit("runs/q/chain.yaml")
+    run = Path("runs/q")
+    assert {one.state for one in standing(run)} == {"waiting"}
+    Path("queue").write_text("")
+    (run / "slurm" / "exits" / "1").write_text("0\n")
+    for task in range(64):
+        (run / "slurm" / "exits" / f"2_{task}").write_text("0\n")
+    (run / "slurm" / "exits" / "3_0").write_text("3\n")
+    states = {one.job.name: one for one in standing(run)}
+    assert [states[name].state for name in ["plan", "download", "score"]] == ["done", "done", "failed"]
+    assert states["score"].why == "task 0 ended with exit code 3; see runs/q/slurm/q-score-3_0.out"
+    assert "dedup                  4  never ran: score failed\n" in show(run)
+    assert states["train-sr64"].why == "index never ran"
+    (run / "slurm" / "exits" / "3_0").write_text("started\n")
+    assert {one.job.name: one.state for one in standing(run)}["score"] == "lost"
+
+
+def test_standing_of_a_run_that_was_never_submitted_is_empty(tmp_path):
+    assert standing(tmp_path) == [] and show(tmp_path) == ""
