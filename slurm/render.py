@@ -103,7 +103,7 @@ def script(chain: ChainConfig, place: Place, draft: Draft) -> str:
         *(_noted(f"#SBATCH {setting.value}", setting.key) for setting in _options(chain, place, draft)),
         "",
         "set -eo pipefail",
-        "# Begun, and how it ended, for a cluster without accounting; a signal would leave 0 in $?, so 0 is no success.",
+        "# Begun, and how it ended, for a cluster without accounting. A signal leaves 0 in $?, so 0 is no success.",
         f"mark={quote(str(chain.folder / 'exits'))}/{ids}",
         'echo started > "$mark"',
         "trap 'code=$?; [ $code = 0 ] || echo $code > \"$mark\"' EXIT",
