@@ -24,7 +24,7 @@ from .layers import (
     Resample,
     ResBlock,
     UNet,
-    group_norm,
+    norm_layer,
     zero_init,
 )
 
@@ -113,7 +113,7 @@ class AdmUNet(UNet):
         self.down, skips = _way_down(config, image_px // config.patch)
         self.middle = nn.ModuleList([Block(config, deepest, deepest, attention=True), Block(config, deepest, deepest)])
         self.up = _way_up(config, image_px // config.patch, skips)
-        self.norm_out = group_norm(width * config.multipliers[0])
+        self.norm_out = norm_layer(width * config.multipliers[0])
         self.conv_out = zero_init(nn.Conv2d(width * config.multipliers[0], pixels, 3, padding=1))
 
     def body(self, h: Tensor, condition: Condition) -> Tensor:

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from configs import Config
 
 from .conditioning import Condition, Conditioning, NullText
-from .layers import Attention, QkNorm, ResBlock, UNet, group_norm, zero_init
+from .layers import Attention, Norm, QkNorm, ResBlock, UNet, norm_layer, zero_init
 
 LevelAttention = Literal["none", "text", "self_text"]
 
@@ -44,6 +44,7 @@ class EfficientConfig(Config):
     hidden: int = Field(default=2, gt=0)  # width of attention in units of the level's channels
     text_dim: int = Field(default=1024, gt=0)
     qk_norm: QkNorm = "none"
+    norm: Norm = "group"  # position: strictly local, so that a crop is treated as it is within the whole picture
     null_text: NullText = "zeros"
     patch: int = Field(default=1, gt=0)  # pixels folded into channels at both ends: 4 runs 256 px on a 64 x 64 grid
 
@@ -75,12 +76,12 @@ class Stack(nn.Module):
         channels, count = config.channels[level], config.res_blocks[level]
         over = config.attention[level]
         emb_dim = 4 * config.channels[0]
-        self.res = nn.ModuleList(ResBlock(channels, channels, skip="conv") for _ in range(count))
+        self.res = nn.ModuleList(ResBlock(channels, channels, skip="conv", norm=config.norm) for _ in range(count))
         films = 1 if config.film_per == "block" else count
         self.film = nn.ModuleList(nn.Linear(emb_dim, 2 * channels) for _ in range(films))
-        places = {"none": [], "block": [count - 1], "resblock": list(range(count))}
-        self.attention = nn.ModuleDict()
-        for place in places["none" if over == "none" else config.attn_per]:
+        places = {"block": [count - 1], "resblock": list(range(count))}[config.attn_per]
+        self.attention = nn.ModuleDict()  # by the place of the res block that it follows
+        for place in places if over != "none" else []:
             self.attention[str(place)] = Attention(
                 channels,
                 over="text" if over == "text" else "self_text",
@@ -88,6 +89,7 @@ class Stack(nn.Module):
                 heads=config.heads,
                 text_dim=config.text_dim,
                 qk_norm=config.qk_norm,
+                norm=config.norm,
             )
 
     def forward(self, h: Tensor, condition: Condition) -> Tensor:
@@ -143,7 +145,7 @@ class EfficientUNet(UNet):
         levels = range(len(config.channels))
         self.down = nn.ModuleList(DBlock(config, level) for level in levels)
         self.up = nn.ModuleList(UBlock(config, level) for level in reversed(levels))
-        self.norm_out = group_norm(width)
+        self.norm_out = norm_layer(width, config.norm)
         self.conv_out = zero_init(nn.Conv2d(width, pixels, 3, padding=1))
 
     def body(self, h: Tensor, condition: Condition) -> Tensor:

@@ -16,11 +16,32 @@ from .conditioning import Condition, Conditioning, attend, merge_heads, split_he
 
 QkNorm = Literal["none", "rms"]
 Resample = Literal["none", "down", "up"]
+Norm = Literal["group", "position"]
 
 
-def group_norm(channels: int) -> nn.GroupNorm:
-    """32 groups, fewer where 32 does not divide. PyTorch keeps its statistics in fp32 for bf16 input too."""
-    return nn.GroupNorm(math.gcd(32, channels), channels)
+class HeadNorm(nn.RMSNorm):
+    """RMSNorm over a head's channels, in the precision of what it is given."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+
+
+class PositionNorm(nn.LayerNorm):
+    """Normalises the channels of each position for itself: (b, c, h, w) -> same.
+
+    GroupNorm's statistics span the picture; without them a net sees a crop exactly as it sees the whole picture.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def norm_layer(channels: int, norm: Norm = "group") -> nn.GroupNorm | PositionNorm:
+    """GroupNorm has 32 groups, fewer where 32 does not divide; its statistics are fp32 for bf16 input too."""
+    return PositionNorm(channels) if norm == "position" else nn.GroupNorm(math.gcd(32, channels), channels)
 
 
 def zero_init(module: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
@@ -38,13 +59,19 @@ class ResBlock(nn.Module):
     """
 
     def __init__(
-        self, c_in: int, c_out: int, *, resample: Resample = "none", skip: Literal["as_needed", "conv"] = "as_needed"
+        self,
+        c_in: int,
+        c_out: int,
+        *,
+        resample: Resample = "none",
+        skip: Literal["as_needed", "conv"] = "as_needed",
+        norm: Norm = "group",
     ) -> None:
         super().__init__()
         self.resample = resample
-        self.norm_in = group_norm(c_in)
+        self.norm_in = norm_layer(c_in, norm)
         self.conv_in = nn.Conv2d(c_in, c_out, 3, padding=1)
-        self.norm_out = group_norm(c_out)
+        self.norm_out = norm_layer(c_out, norm)
         self.conv_out = zero_init(nn.Conv2d(c_out, c_out, 3, padding=1))
         self.skip = nn.Identity() if c_in == c_out and skip == "as_needed" else nn.Conv2d(c_in, c_out, 1)
 
@@ -76,14 +103,15 @@ class Attention(nn.Module):
         heads: int,
         text_dim: int,
         qk_norm: QkNorm = "none",
+        norm: Norm = "group",
     ) -> None:
         super().__init__()
         self.heads, self.over = heads, over
-        self.norm = group_norm(channels)
+        self.norm = norm_layer(channels, norm)
         self.pixels = nn.Linear(channels, 3 * hidden if over == "self_text" else hidden)
         self.text = nn.Linear(text_dim, 2 * hidden)
-        self.norm_q = nn.RMSNorm(hidden // heads) if qk_norm == "rms" else nn.Identity()
-        self.norm_k = nn.RMSNorm(hidden // heads) if qk_norm == "rms" else nn.Identity()
+        self.norm_q = HeadNorm(hidden // heads) if qk_norm == "rms" else nn.Identity()
+        self.norm_k = HeadNorm(hidden // heads) if qk_norm == "rms" else nn.Identity()
         self.out = zero_init(nn.Linear(hidden, channels))
 
     def forward(self, x: Tensor, condition: Condition) -> Tensor:
