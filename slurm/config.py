@@ -63,7 +63,7 @@ class TrainJobConfig(JobConfig):
 
     nodes: Count | None = None  # None: 1
     processes_per_node: Count | None = None  # None: one a GPU; without GPUs the `processes` of the stage's config
-    hosts: Literal["many", "one"] | None = None  # one: all nodes are one machine, and processes meet on loopback
+    hosts: Literal["many", "one"] | None = None  # one machine: processes meet on loopback; None: many
 
 
 class SlurmConfig(JobConfig):

@@ -21,7 +21,6 @@ meet() { # many | one: how many machines the nodes are
     exit 1
     ;;
   127.* | ::1)
-    [ "$SLURM_NNODES" = 1 ] && return
     echo "corgi: the first node, $MASTER_ADDR, is $address to itself, where other nodes cannot reach it;" \
       "mend /etc/hosts, or say slurm.train.hosts=one if all nodes are one machine" >&2
     exit 1

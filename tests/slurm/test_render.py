@@ -123,6 +123,18 @@ def test_nodes_on_one_machine_meet_on_loopback(chain):
     script = rendered(one)["train-sr64"].script
     assert "\nmeet one  # slurm.train.hosts\n" in script
     assert " --local-addr=127.0.0.1 " in script
+    assert r" --local-addr=\$SLURMD_NODENAME " in rendered(chain)["train-sr64"].script
+
+
+def test_a_job_of_one_node_needs_no_names(chain):
+    one = resolve(ChainConfig, chain.model_dump(mode="json"), ["slurm.train.nodes=1"])
+    assert "\nmeet one  # slurm.train.nodes\n" in rendered(one)["train-sr64"].script
+
+
+def test_the_processes_of_a_node_share_its_cores(chain):
+    shared = resolve(ChainConfig, chain.model_dump(mode="json"), ["slurm.train.cpus=96"])
+    assert "\nexport OMP_NUM_THREADS=${OMP_NUM_THREADS:-12}\n" in rendered(shared)["train-sr64"].script
+    assert "\nexport OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}\n" in rendered(chain)["train-sr64"].script
 
 
 def test_every_script_is_bash(chain):
