@@ -121,12 +121,16 @@ def _prepared(config: TrainConfig, objective: Objective, adam: torch.optim.Optim
     from accelerate import Accelerator, DeepSpeedPlugin
     from accelerate.utils import InitProcessGroupKwargs
 
-    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)  # it also prints what the ledger says
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False  # else it is compiled at the first start, 57 s
     elements = sum(param.numel() for param in objective.parameters())
     made = deepspeed_config(config, world_size=ranks.world_size, elements=elements)
     gloo = [InitProcessGroupKwargs(backend="gloo")] if ranks.device.type == "cpu" else []
-    accelerator = Accelerator(deepspeed_plugin=DeepSpeedPlugin(hf_ds_config=made), kwargs_handlers=gloo)
+    accelerator = Accelerator(
+        deepspeed_plugin=DeepSpeedPlugin(hf_ds_config=made),
+        gradient_accumulation_steps=made["gradient_accumulation_steps"],
+        kwargs_handlers=gloo,
+    )
     engine, _ = accelerator.prepare(objective, adam)
     return engine
 

@@ -60,14 +60,11 @@ def _begin(config: TrainConfig, index: Index, *, world_size: int) -> None:
 def work(config: TrainConfig, index: Index) -> int:
     """Trains as one rank of a world, or as the only one."""
     warnings.filterwarnings("ignore", module=r"(deepspeed|accelerate|torch)\b")
-    from .ranks import join, leave
+    from .ranks import joined
     from .trainer import Trainer
 
-    ranks = join()
-    try:
+    with joined() as ranks:
         outcome = Trainer(config, index, ranks=ranks).train()
-    finally:
-        leave()
     return DONE if outcome == "done" else STOPPED
 
 

@@ -38,6 +38,7 @@ class Bad(NamedTuple):
     shard: int
     key: str
     reason: str
+    instead: str  # the key of the pair that was used
 
 
 class Sample(NamedTuple):
@@ -83,7 +84,7 @@ class Loader:
         self._shards = OpenShards(index, split, limit=2 * config.data.window_shards)
         self._cache = PictureCache(config.data.cache_mib)
         self._encode = LiveText(config.text.encoder) if config.text.mode == "live" else None
-        self._bad: set[tuple[int, int]] = set()
+        self._bad: dict[tuple[int, int], str] = {}  # (shard, row) of pictures that cannot be used, and why
 
     def batch(self, positions: Sequence[int] | np.ndarray) -> Batch:
         """The batch of these positions, in this order."""
@@ -113,14 +114,31 @@ class Loader:
 
     def _sample(self, position: int, bad: list[Bad]) -> Sample:
         places = self.order.at(position)
-        first = (int(places.shard[0]), int(places.row[0]))
-        for shard, row in self._stand_ins(*first):
-            try:
-                return self.sample(shard, row)
-            except PictureError as error:
-                bad.append(Bad(position, int(self.index.numbers[shard]), self._open(shard).key(row), str(error)))
-                self._spend((shard, row))
+        wanted = (int(places.shard[0]), int(places.row[0]))
+        for place in self._stand_ins(*wanted):
+            found = self._try(place)
+            if found is not None:
+                if place != wanted:
+                    key, number = self._open(wanted[0]).key(wanted[1]), int(self.index.numbers[wanted[0]])
+                    bad.append(Bad(position, number, key, self._bad[wanted], found.key))
+                return found
         raise UserError("no picture of any shard can be read; are the tars where the index is?", exit_code=1)
+
+    def _try(self, place: tuple[int, int]) -> Sample | None:
+        """The sample of a place, None where its picture is bad. Raises UserError beyond the budget for that."""
+        if place in self._bad:
+            return None
+        try:
+            return self.sample(*place)
+        except PictureError as error:
+            self._bad[place] = str(error)
+        budget = self.config.data.bad_pictures
+        if len(self._bad) > budget:
+            raise UserError(
+                f"more than data.bad_pictures = {budget} pictures cannot be used; the last: {self._bad[place]}",
+                exit_code=1,
+            )
+        return None
 
     def _stand_ins(self, shard: int, row: int) -> Iterator[tuple[int, int]]:
         """The row itself, the rows after it, then those of the next shards: a pure function of the place."""
@@ -129,16 +147,6 @@ class Loader:
             count = int(self.counts[place])
             for further in range(min(count, SUBSTITUTES)):
                 yield place, (row + further) % count
-
-    def _spend(self, place: tuple[int, int]) -> None:
-        """Counts each bad picture once. Raises UserError beyond the budget."""
-        self._bad.add(place)
-        if len(self._bad) > self.config.data.bad_pictures:
-            raise UserError(
-                f"more than data.bad_pictures = {self.config.data.bad_pictures} pictures cannot be used; the ledger "
-                f"says which and why",
-                exit_code=1,
-            )
 
     def states(self, samples: Sequence[Sample]) -> list[np.ndarray]:
         """(tokens, width) uint16 for each sample, stored or encoded now."""

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -10,6 +12,7 @@ import torch
 import torch.distributed as dist
 
 TIMEOUT = timedelta(minutes=30)  # of one collective; a rank that is gone is found sooner by the launcher
+ALONE = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
 
 
 @dataclass(frozen=True)
@@ -26,31 +29,29 @@ class Ranks:
         return self.rank == 0
 
 
-def join() -> Ranks:
+@contextmanager
+def joined() -> Iterator[Ranks]:
     """Meets the other processes as the launcher's environment says; alone where there is no launcher.
 
-    gloo on CPU, nccl on GPUs. A single process needs no port.
+    gloo on CPU, nccl on GPUs. A single process needs no port. accelerate reads the environment too, so it is set for
+    the time of a training that is alone.
     """
-    on_gpu = torch.cuda.is_available()
+    on_gpu, alone = torch.cuda.is_available(), "RANK" not in os.environ
     backend = "nccl" if on_gpu else "gloo"
-    alone = "RANK" not in os.environ
     if alone:
-        os.environ |= {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
-    local = int(os.environ["LOCAL_RANK"])
-    device = torch.device("cuda", local) if on_gpu else torch.device("cpu")
+        os.environ |= ALONE
+    device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if on_gpu else torch.device("cpu")
     if on_gpu:
         torch.cuda.set_device(device)
-    if alone:
-        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1, timeout=TIMEOUT)
-    else:
-        dist.init_process_group(backend, timeout=TIMEOUT)
-    return Ranks(dist.get_rank(), dist.get_world_size(), device)
-
-
-def leave() -> None:
-    """Parts from the other processes."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
+    meeting: dict[str, Any] = {"store": dist.HashStore(), "rank": 0, "world_size": 1} if alone else {}
+    try:
+        dist.init_process_group(backend, timeout=TIMEOUT, **meeting)
+        yield Ranks(dist.get_rank(), dist.get_world_size(), device)
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        for name in ALONE if alone else ():
+            del os.environ[name]
 
 
 def total(values: list[float], *, ranks: Ranks) -> list[float]:

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import yaml
 from PIL import Image
 
 from configs import fingerprint, resolve
-from pipeline.files import commit, read_mark, with_mark, write_table
+from pipeline.files import commit, read_mark, sha256_file, with_mark, write_table
 from pipeline.shard import KEEP, PAIRS, TAR, Shard
+from training import ledger
+from training.checkpoint import folder_of
 from training.config import TrainConfig
 
 WIDTH = 8  # of the made-up text states
@@ -60,7 +63,7 @@ def states(caption: str) -> np.ndarray:
 
 
 def make_run(run: Path, *, shards: int = 3, pairs: int = 12, px: int = 32) -> Path:
-    """A finished pipeline run of `shards` x `pairs`; every sixth is dropped, every fifth held out. Its index.parquet."""
+    """A finished pipeline run of `shards` x `pairs`: its index. Every sixth pair is dropped, every fifth held out."""
     made = [[draw(shard * pairs + row, px=px) for row in range(pairs)] for shard in range(shards)]
     for row, pair in enumerate(pair for shard in made for pair in shard):
         pair.kept, pair.held_out = row % 6 != 5, row % 6 != 5 and row % 5 == 4
@@ -102,7 +105,7 @@ def _write_shard(shard: Shard, pairs: list[Pair]) -> dict[str, object]:
     tokens = _write_states(shard, [pair for pair in pairs if pair.kept])
     counts = {"train": sum(kept) - sum(held_out), "held_out": sum(held_out), "large": sum(large), "tokens": tokens}
     contents = {"content_pairs": PAIRS, "content_keep": KEEP, "content_states": ".minilm.arrow"}
-    marks = {name: read_mark(shard.path(suffix)).content for name, suffix in contents.items()}
+    marks = {name: mark.content for name, suffix in contents.items() if (mark := read_mark(shard.path(suffix)))}
     tar_name = str(shard.path(TAR).relative_to(shard.run))
     return {"shard": shard.number, "tar": tar_name, "pairs": len(pairs), "kept": sum(kept), **counts, **marks}
 
@@ -171,3 +174,21 @@ def values_of(run: Path, index: Path, **further: object) -> dict[str, object]:
 def config_of(run: Path, index: Path, **further: object) -> TrainConfig:
     """The same, checked."""
     return resolve(TrainConfig, values_of(run, index, **further))
+
+
+def write_config(folder: Path, values: dict[str, object]) -> Path:
+    """A YAML file of these values."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(values))
+    return folder / "config.yaml"
+
+
+def digests(run: Path, step: int) -> dict[str, str]:
+    """sha256 of every file of a checkpoint."""
+    folder = folder_of(run, step)
+    return {str(path.relative_to(folder)): sha256_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def losses(run: Path) -> list[float]:
+    """The loss of every step that still holds."""
+    return [line["loss"] for line in ledger.read(run) if line["event"] == "step"]

@@ -1,0 +1,31 @@
+"""Several trainings in one test process: the libraries below keep one per process, and are told to forget it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+
+def forget() -> None:
+    """accelerate and DeepSpeed as if no training had been in this process."""
+    from accelerate.state import AcceleratorState
+    from deepspeed.comm import comm
+    from deepspeed.utils import groups
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    comm.cdb = None
+    groups._WORLD_GROUP = None
+
+
+@pytest.fixture
+def train():
+    """`launch.train`, any number of times."""
+    from training.launch import train
+
+    def fresh(config_file: Path, overrides: Sequence[str] = ()) -> int:
+        try:
+            return train(config_file, overrides)
+        finally:
+            forget()
+
+    return fresh

@@ -1,0 +1,81 @@
+"""The arithmetic of a training, and what a person is told where it does not work out."""
+
+import math
+
+import pytest
+
+from configs import UserError, dump, resolve
+from training.config import (
+    OptimConfig,
+    TrainConfig,
+    accumulation,
+    effective_zero,
+    essence,
+    learning_rate,
+    shown,
+)
+from training.engine import deepspeed_config
+
+from .making import config_of, values_of
+
+
+def test_wrong_arithmetic_stops_with_the_numbers(tmp_path):
+    config = config_of(tmp_path, tmp_path / "index.parquet", batch=24, micro_batch=8)
+    assert accumulation(config, 3) == 1 and accumulation(config, 1) == 3
+    with pytest.raises(UserError, match=r"batch 24 is not a multiple of micro_batch 8 x 2 processes = 16"):
+        accumulation(config, 2)
+    with pytest.raises(UserError, match=r"micro_batch 7 must divide batch 24"):
+        config_of(tmp_path, tmp_path / "index.parquet", batch=24, micro_batch=7)
+
+
+def test_zero_3_is_refused_in_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"zero 3 is not supported yet, .* use zero: 1 or 2"):
+        config_of(tmp_path, tmp_path / "index.parquet", zero=3)
+
+
+def test_an_unknown_key_names_the_nearest(tmp_path):
+    values = values_of(tmp_path, tmp_path / "index.parquet")
+    with pytest.raises(UserError, match=r"optim has no field 'lrr'; did you mean 'lr'"):
+        resolve(TrainConfig, values, ["optim.lrr=1"])
+
+
+def test_derived_numbers_are_shown(tmp_path):
+    config = config_of(tmp_path, tmp_path / "index.parquet", steps=100, batch=16, micro_batch=4)
+    lines = shown(config, world_size=2, samples=400)
+    assert lines[0] == "batch 16 = micro_batch 4 x accumulation 2 x 2 processes"
+    assert lines[1] == "100 steps see 1,600 samples: 4.00 epochs of 400"
+    assert "one process has nothing to share out" in shown(config, world_size=1, samples=400)[2]
+
+
+def test_what_decides_the_training_leaves_out_where_it_runs(tmp_path):
+    config = config_of(tmp_path, tmp_path / "index.parquet")
+    same = {"steps": 100, "processes": 4, "zero": 2, "micro_batch": 2, "checkpoint": {"every_steps": 7}}
+    assert essence(config) == essence(config_of(tmp_path / "b", tmp_path / "index.parquet", **same))
+    other = config_of(tmp_path, tmp_path / "index.parquet", seed=8)
+    assert [key for key, value in essence(other).items() if essence(config)[key] != value] == ["seed"]
+
+
+def test_a_config_survives_its_yaml(tmp_path):
+    import yaml
+
+    config = config_of(tmp_path, tmp_path / "index.parquet")
+    assert resolve(TrainConfig, yaml.safe_load(dump(config))) == config
+
+
+def test_learning_rates():
+    warm = OptimConfig(lr=1.0, warmup_steps=4)
+    assert [learning_rate(warm, step=step, steps=100) for step in (0, 1, 3, 4, 50)] == [0.25, 0.5, 1.0, 1.0, 1.0]
+    cosine = OptimConfig(lr=1.0, warmup_steps=0, schedule="cosine")
+    assert learning_rate(cosine, step=50, steps=100) == pytest.approx(0.5)
+    assert learning_rate(cosine, step=200, steps=100) == 0
+    root = OptimConfig(lr=1.0, warmup_steps=10, schedule="inverse_sqrt")
+    assert learning_rate(root, step=39, steps=100) == pytest.approx(math.sqrt(10 / 40))
+
+
+def test_deepspeeds_json_follows_from_the_config(tmp_path):
+    config = config_of(tmp_path, tmp_path / "index.parquet", batch=16, micro_batch=4, zero=2)
+    made = deepspeed_config(config, world_size=2, elements=1001)
+    assert (made["train_batch_size"], made["gradient_accumulation_steps"]) == (16, 2)
+    assert made["zero_optimization"]["stage"] == 2 and made["gradient_clipping"] == config.optim.clip
+    assert made["zero_optimization"]["reduce_bucket_size"] == 1000
+    assert effective_zero(config, 1) == 0
