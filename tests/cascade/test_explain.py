@@ -4,16 +4,21 @@ recipe, sec. 2: ADM at 512 channels 2105 M ("2B"); Efficient U-Net without atten
 with attention after each of the 16 bottom res blocks 642 M ("600M").
 """
 
+from pathlib import Path
+
 import pytest
 import torch
+import yaml
 
 from cascade.adm import AdmConfig
 from cascade.diffusion import DiffusionConfig
 from cascade.efficient import EfficientConfig
 from cascade.explain import explain, parameters_by_part
 from cascade.stage import StageConfig, build
+from configs import resolve
 
 T5_XXL = 4096
+CONFIGS = Path(__file__).parents[2] / "configs" / "train"
 
 
 def counted(model, **sizes):
@@ -42,6 +47,20 @@ def test_sr1024_is_the_listing_s_441m_and_its_text_attention():
     told, parts = counted(EfficientConfig(attention=("none", "none", "none", "text"), attn_per="block"), **sizes)
     assert parts["attention"] == pytest.approx(2 * 4 * 1024 * 2048, rel=0.002)
     assert told == bare + parts["attention"]
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "tolerance"), [("base64", 2.10e9, 0.02), ("sr256", 642e6, 0.03), ("sr1024", 450.8e6, 0.001)]
+)
+def test_the_config_files_hold_the_paper_s_stages(name, parameters, tolerance):
+    values = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    stage = resolve(StageConfig, values["stage"])
+    with torch.device("meta"):
+        total = sum(parameter.numel() for parameter in build(stage).parameters())
+    assert total == pytest.approx(parameters, rel=tolerance)
+    assert (stage.name, stage.diffusion.prediction, stage.diffusion.weighting) == (name, "eps", "eps")
+    assert (stage.sampler.threshold, stage.sampler.percentile) == ("dynamic", 99.5)
+    assert resolve(StageConfig, stage.model_dump(mode="json")) == stage
 
 
 def test_explain_says_what_follows_from_a_config():
