@@ -104,7 +104,7 @@ def configuration(folder: Path, ports: list[int]) -> str:
         "ReturnToService=2",
         "KillWait=5",
         "MinJobAge=60",
-        "SchedulerParameters=batch_sched_delay=1,sched_interval=2,bf_interval=2",
+        "SchedulerParameters=batch_sched_delay=1,sched_interval=1,bf_interval=1",
         "JobCompType=jobcomp/filetxt",  # and no sacct
         f"JobCompLoc={folder / 'jobcomp.txt'}",
         "MpiDefault=none",

@@ -2,6 +2,8 @@
 test_scheduler.py asks the real one."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -123,3 +125,14 @@ def test_standing_needs_no_accounting(place):
 
 def test_standing_of_a_run_that_was_never_submitted_is_empty(tmp_path):
     assert standing(tmp_path) == [] and show(tmp_path) == ""
+
+
+def test_the_command_ends_with_2_where_there_is_no_slurm(place):
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "corgi", "submit", "runs/q/chain.yaml"]
+    env = {"PATH": "/nowhere", "PYTHONPATH": str(root)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("corgi: no sbatch on this machine")
+    dry = subprocess.run([*command, "--dry-run"], env=env, capture_output=True, text=True, check=True)
+    assert "\nindex=$(sbatch --parsable --dependency=afterok:$embed runs/q/slurm/index.sbatch)\n" in dry.stdout

@@ -1,0 +1,120 @@
+"""The quickstart's pairs through a real SLURM: the bytes of the local run up to embed, and the losses after."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from slurm.standing import show, standing
+from slurm.submit import submit
+from tests.quickstart.killing import digests
+
+from .cluster import Cluster, wait_for
+
+pytestmark = pytest.mark.long
+
+ROOT = Path(__file__).parents[2]
+PAIRS = 96
+STEPS = 4
+SMALL = ["pipeline.plan.shard_size=32", "pipeline.workers=2"]
+TRAINING = [f"base16.steps={STEPS}", "base16.batch=16", "base16.micro_batch=8", "base16.log_every_steps=1"]
+COMPARED = ("table.parquet", "plan*", "duplicates.parquet", "index.parquet", "0*/*")
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: Cluster) -> Path:
+    """A folder, as the current one, where commands find the cluster and this `corgi`, installed or not."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "corgi").write_text(f'#!/bin/bash\nexec {sys.executable} -m corgi "$@"\n')
+    (tmp_path / "bin" / "corgi").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    for name, value in {**cluster.env, "PYTHONPATH": str(ROOT), "DS_ACCELERATOR": "cpu"}.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path
+
+
+def test_a_cluster_makes_the_bytes_of_one_machine(place: Path, cluster: Cluster):
+    port = free_port()
+    for name in ["local", "cluster"]:
+        counts = ["--pairs", str(PAIRS), "--minutes", "0.1", "--port", str(port)]
+        corgi("quickstart", "--run", f"runs/{name}", *counts, "--prepare-only", *SMALL, *TRAINING)
+    with web(Path("runs/local"), port):
+        for step in ["plan", "download", "score", "dedup", "select", "embed", "index", "report"]:
+            corgi(step, "runs/local/pipeline.yaml")
+        corgi("train", "runs/local/base16.yaml")
+        setup = f"slurm.setup=['export PATH={place / 'bin'}:$PATH']"
+        arrays = ["slurm.download.tasks=3", "slurm.score.tasks=2", "slurm.select.tasks=7", "slurm.embed.tasks=1"]
+        nodes = ["slurm.train.hosts=one", "train=[runs/cluster/base16.yaml]"]
+        submit("runs/cluster/chain.yaml", [setup, *arrays, *nodes])
+        cluster.wait_until_empty(timeout_s=900)
+    run = Path("runs/cluster")
+    assert {one.state for one in standing(run)} == {"done"}, f"{show(run)}\n{logs(run)}"
+    there = digests(run, *COMPARED)
+    assert len([name for name in there if name.endswith(".tar")]) >= 3
+    assert there == digests(Path("runs/local"), *COMPARED)
+    assert (run / "report" / "index.html").exists()
+    ours, theirs = losses(Path("runs/local/train/base16")), losses(run / "train" / "base16")
+    assert len(ours) == STEPS
+    assert theirs == pytest.approx(ours, rel=1e-5)
+    assert world_size(run / "train" / "base16") == 2
+
+
+def corgi(*words: str) -> None:
+    """A command, as a person types it."""
+    done = subprocess.run([sys.executable, "-m", "corgi", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"corgi {' '.join(words)}\n{done.stdout}{done.stderr}"
+
+
+@contextmanager
+def web(run: Path, port: int) -> Iterator[None]:
+    """The small web, at a port that the configs know."""
+    ready = Path("web.port")
+    command = [
+        sys.executable,
+        "-m",
+        "quickstart.web",
+        "--run",
+        str(run),
+        "--port",
+        str(port),
+        "--port-file",
+        str(ready),
+    ]
+    with Path("web.log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        wait_for(lambda: ready.exists() or server.poll() is not None, timeout_s=60, what="the small web")
+        assert server.poll() is None, Path("web.log").read_text()
+        yield
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def events(run: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines()]
+
+
+def losses(run: Path) -> list[float]:
+    return [float(str(line["loss"])) for line in events(run) if line["event"] == "step"]
+
+
+def world_size(run: Path) -> object:
+    return next(line["world_size"] for line in events(run) if line["event"] == "start")
+
+
+def logs(run: Path) -> str:
+    files = sorted((run / "slurm").glob("*.out"), key=os.path.getmtime)
+    return "\n".join(f"--- {file.name}\n{file.read_text()[-2000:]}" for file in files)
