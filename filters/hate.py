@@ -5,7 +5,7 @@ it knows gets its prior: hate 0.04, offensive 0.29.
 
 It was trained on tweets, and there "white" alone means hate: of 1,000 captions from the web it calls 45 hateful or
 offensive (hate 0.12, offensive 0.40), nearly all for a colour or for speaking of women. Words that only name a colour,
-a people or a kind of person are therefore not read; that leaves 11, and misses hardly any real insult more.
+a people or a kind of person are therefore not read; that leaves 11, and of 14 mild insults finds 11 instead of 12.
 """
 
 import re
@@ -72,7 +72,7 @@ def with_c_locale(model: bytes) -> bytes:
     """The same graph, lower-casing in locale "C".
 
     The graph leaves the locale to onnxruntime, which then insists on en_US.UTF-8, and few servers have it. All words
-    that the model knows are ASCII, so the answers are the same.
+    that the model knows are ASCII, so nothing is lost.
     """
     import onnx
 

@@ -22,7 +22,6 @@ __all__ = ["check", "check_expression", "failed_rules", "fingerprint", "holds"]
 ROW = "corgi_row"
 SAFE: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,
-    "memory_limit": "1GB",
     "enable_external_access": "false",  # no files, no network, no extensions
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
