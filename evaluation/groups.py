@@ -1,0 +1,70 @@
+"""Of generated pictures: is the nearest real drawing of the caption's group? Chance is one over the number of groups.
+
+Works on any features; mobilenet.py makes them. The caption's own drawing is left out of the search, so a picture that
+merely repeats it does not count for itself: it must look like its kind.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class GroupFigure(NamedTuple):
+    """`by_group[g]` is the share of group g's pictures that found a neighbour in g; `share` is over all pictures."""
+
+    share: float
+    by_group: dict[str, float]
+    nearest: np.ndarray  # (generated,) int64, row of the nearest real drawing
+
+
+def choose(groups: list[str], *, names: list[str], per_group: int, seed: int = 0) -> np.ndarray:
+    """Rows of `per_group` captions of every group, (groups x per_group,) int64, in the order of the sorted groups.
+
+    The draw depends on names and seed, not on the order of the rows. ValueError when a group has too few.
+    """
+    rows: list[int] = []
+    for group in sorted(set(groups)):
+        members = sorted((i for i, g in enumerate(groups) if g == group), key=lambda i: names[i])
+        if len(members) < per_group:
+            raise ValueError(f"group {group!r} has {len(members)} names, {per_group} are asked for")
+        picked = np.random.default_rng([seed, per_group]).permutation(len(members))[:per_group]
+        rows += [members[i] for i in sorted(picked)]
+    return np.array(rows, np.int64)
+
+
+def group_of_nearest(
+    generated: np.ndarray,
+    *,
+    generated_groups: list[str],
+    own: np.ndarray,
+    real: np.ndarray,
+    real_groups: list[str],
+) -> GroupFigure:
+    """The figure by cosine similarity.
+
+    generated: (n, width) features; own: (n,) row of each caption's own drawing in `real`, -1 where it is not there;
+    real: (m, width) features of real drawings at the same size in px.
+    """
+    if len(generated) != len(generated_groups) or len(generated) != len(own) or len(real) != len(real_groups):
+        raise ValueError(
+            f"every picture needs a group: {len(generated)} generated, {len(generated_groups)} groups, {len(own)} own "
+            f"rows; {len(real)} real, {len(real_groups)} groups"
+        )
+    nearest = nearest_rows(generated, real=real, leave_out=own)
+    hits = np.array([real_groups[row] == group for row, group in zip(nearest, generated_groups, strict=True)])
+    wanted = np.array(generated_groups)
+    by_group = {group: float(hits[wanted == group].mean()) for group in sorted(set(generated_groups))}
+    return GroupFigure(float(hits.mean()), by_group, nearest)
+
+
+def nearest_rows(generated: np.ndarray, *, real: np.ndarray, leave_out: np.ndarray) -> np.ndarray:
+    """Row of `real` with the largest cosine similarity, (n,) int64; `leave_out[i]` (or -1: none) is not considered."""
+    similarity = unit(generated) @ unit(real).T
+    rows = np.flatnonzero(leave_out >= 0)
+    similarity[rows, leave_out[rows]] = -np.inf
+    return similarity.argmax(1)
+
+
+def unit(features: np.ndarray) -> np.ndarray:
+    """Rows scaled to length 1."""
+    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
