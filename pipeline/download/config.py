@@ -53,7 +53,7 @@ class DownloadConfig(Config):
     verify_hash: Literal["sha256", "md5", "off"] = "sha256"  # of the body, where the table has a column of that name
 
     # Politeness.
-    user_agent: str = "corgi-t2i/0.1 (+https://example.org/who-to-ask)"  # put a page in it that says who you are
+    user_agent: str = "corgi/0.1 (+https://example.org/who-to-ask)"  # put a page in it that says who you are
     robots: Literal["honour", "ignore"] = "honour"
     opt_out: Literal["honour", "ignore"] = "honour"
     opt_out_directives: tuple[str, ...] = OPT_OUTS  # of X-Robots-Tag, and the TDM-Reservation header
@@ -83,7 +83,7 @@ class DownloadConfig(Config):
     @classmethod
     def _named(cls, value: str) -> str:
         if not re.match(r"[A-Za-z][A-Za-z_-]*(/\S+)?( |$)", value) or not value.isascii() or not value.isprintable():
-            raise ValueError('must begin with a name, "corgi-t2i/0.1 (+https://...)"; names are of letters, _ and -')
+            raise ValueError('must begin with a name, "corgi/0.1 (+https://...)"; names are of letters, _ and -')
         return value
 
     @field_validator("resolve")

@@ -1,6 +1,6 @@
 """Opt-outs in the headers of an answer: X-Robots-Tag in all its forms, and TDM-Reservation.
 
-X-Robots-Tag: noai, noimageai          X-Robots-Tag: otherbot: noindex, corgi-t2i: noai
+X-Robots-Tag: noai, noimageai          X-Robots-Tag: otherbot: noindex, corgi: noai
 X-Robots-Tag: noindex;                 X-Robots-Tag: unavailable_after: 25 Jun 2010 15:00:00 PST, noai
 TDM-Reservation: 1
 """

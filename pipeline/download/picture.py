@@ -75,14 +75,13 @@ def fit(width: int, height: int, *, max_side_px: int) -> tuple[int, int]:
 def _decode(data: bytes, header: Header, max_side_px: int) -> Image.Image:
     """RGB, stored size, the right way up."""
     size = fit(header.width, header.height, max_side_px=max_side_px)
-    opened = Image.open(BytesIO(data), formats=[header.format])  # reads metadata only
     if header.format == "jpeg" and header.channels in (1, 3):
         image = _decode_jpeg(data, header, size)
     else:
-        image = _opaque(opened)
+        image = _opaque(Image.open(BytesIO(data), formats=[header.format]))
     if image.size != size:
         image = image.resize(size, Image.Resampling.BICUBIC)
-    turn = TURNS.get(_orientation(opened))
+    turn = TURNS.get(_orientation(data, header.format))
     return image if turn is None else image.transpose(turn)
 
 
@@ -111,9 +110,9 @@ def _opaque(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(data: bytes, format: str) -> int:
     try:
-        return int(image.getexif().get(ORIENTATION, 1))
+        return int(Image.open(BytesIO(data), formats=[format]).getexif().get(ORIENTATION, 1))
     except Exception:  # damaged metadata is no reason to lose the picture
         return 1
 

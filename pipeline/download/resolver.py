@@ -5,6 +5,7 @@ public when it is checked and private when it is used.
 """
 
 import asyncio
+import errno
 import socket
 from collections.abc import Awaitable, Callable
 from fnmatch import fnmatchcase
@@ -54,13 +55,16 @@ class Resolver(AbstractResolver):
     def open_socket(self, info: AddressInfo) -> socket.socket:
         """The last gate: whatever the way to here, no socket is opened towards an address that is not let through."""
         family, kind, protocol, _, address = info
-        check_address(ip_address(address[0]), port=address[1], allowed=self._allowed)
+        try:
+            check_address(ip_address(address[0]), port=address[1], allowed=self._allowed)
+        except Refused as refused:
+            raise OSError(errno.EACCES, refused.reason) from None  # what aiohttp expects of a socket that does not open
         return socket.socket(family, kind, protocol)
 
     async def _ask(self, host: str, port: int) -> list[ResolveResult]:
         target = self._target(host)
         found = [target] if target else await self._ask_for(host, port)
-        addresses = sorted(set(found))
+        addresses = sorted(set(found), key=lambda pair: (":" in pair[0], pair))  # IPv4 first
         for address, at in addresses:
             check_address(ip_address(address), port=at, allowed=self._allowed)
         return [_result(host, address, at) for address, at in addresses]
