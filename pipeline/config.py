@@ -25,7 +25,7 @@ class PlanConfig(Config):
 class DedupConfig(Config):
     """Which pairs count as the same picture or the same words. Of duplicates the smallest key stays."""
 
-    distance: int = Field(default=31, ge=0, le=31)  # PDQ bits of 256 that may differ
+    distance: int = Field(default=15, ge=0, le=31)  # PDQ bits of 256 that may differ; 31 costs ten times the time
     min_quality: int = Field(default=50, ge=0, le=100)  # flatter pictures have no PDQ hash worth comparing
     max_caption_count: int | None = Field(default=None, ge=1)  # a caption seen more often keeps this many; None: any
     memory_gb: float = Field(default=4, gt=0)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from configs import UserError, fingerprint, nearest
 from filters.rules import check_expression
+from filters.rules import fingerprint as in_order
 
 from .config import PipelineConfig
 from .files import committing, sha256_file, write_table
@@ -69,8 +70,10 @@ class Plan:
 
     def fingerprint(self) -> str:
         """Of the planning rules and of the table's own digest."""
-        plan = self.config.plan.model_dump(exclude={"memory_gb"})
-        return fingerprint("plan", VERSION, plan, [_digest(path) for path in self.config.table])
+        plan = self.config.plan.model_dump(exclude={"memory_gb", "rules"})
+        return fingerprint(
+            "plan", VERSION, plan, in_order(self.config.plan.rules), [_digest(path) for path in self.config.table]
+        )
 
     def __call__(self) -> Counter[str]:
         """Writes the shards' url tables, what was dropped, and last the plan."""

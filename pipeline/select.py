@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from configs import UserError, fingerprint
 from filters.rules import failed_rules, holds
+from filters.rules import fingerprint as in_order
 
 from .config import PipelineConfig
 from .dedup import DUPLICATES
@@ -42,7 +43,10 @@ class Select:
         if duplicates is None:
             raise UserError(f'{self.config.run / DUPLICATES} is not there; run "corgi dedup" first')
         made = [mark.content if (mark := read_mark(shard.path(suffix))) else None for suffix in self.reads]
-        return fingerprint("select", VERSION, self.config.select, made, duplicates.content)
+        config = self.config.select
+        stages = [[stage, in_order(rules)] for stage, rules in config.stages.items()]
+        rules = [in_order(config.rules), config.held_out, stages]
+        return fingerprint("select", VERSION, rules, made, duplicates.content)
 
     def __call__(self, shard: Shard) -> Counter[str]:
         """One row for each pair of the tar, in its order."""

@@ -26,6 +26,7 @@ from .pace import steps_for
 
 SHARES = {"base16": 0.6, "sr64": 0.2, "sr256": 0.2}  # of the training minutes; each stage is a run of its own
 STAGES = tuple(SHARES)
+NOBODY = "127.0.0.1:9"  # where closed.test lies: nothing listens there
 YAML = Path(configs.__file__).parent / "quickstart"
 NEXT = "mend what it says above; the same `corgi quickstart` goes on from there"
 STARTED = "quickstart.json"  # what the run was started with; written before anything else
@@ -77,7 +78,10 @@ def configure(run: Path, steps: dict[str, int], *, port: int, overrides: Sequenc
     """Writes the resolved pipeline.yaml, one YAML a stage, and chain.yaml for a cluster into the run folder."""
     web = f"127.0.0.1:{port}"
     paths = [f"run={run}", f"table=[{run / 'table.parquet'}]"]
-    reach = [f'download.resolve={{"*.test": "{web}"}}', f'download.allow_addresses=["{web}"]']
+    reach = [
+        f'download.resolve={{"closed.test": "{NOBODY}", "*.test": "{web}"}}',
+        f'download.allow_addresses=["{web}", "{NOBODY}"]',
+    ]
     pipeline = load(PipelineConfig, YAML / "pipeline.yaml", [*paths, *reach, *_for("pipeline", overrides)])
     commit_bytes(run / "pipeline.yaml", dump(pipeline).encode())
     for stage in STAGES:

@@ -107,8 +107,8 @@ def _wide(code: str) -> bytes:
 
 
 def _near(code: str) -> bytes:
-    """The true pair's picture, encoded anew without loss: other bytes, the same look."""
-    return encode(on_white(render(code, size_px(code))), "png")
+    """The true pair's picture encoded anew: other pixels by a hair, the same look."""
+    return encode(on_white(render(code, size_px(code))), "jpg", quality=97)
 
 
 MAKERS: dict[str, Callable[[str], bytes]] = {

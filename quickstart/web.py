@@ -49,7 +49,10 @@ class SmallWeb:
         if request.host.split(":")[0] in ("10.0.0.7", "169.254.169.254", "127.0.0.1", "192.168.1.1"):
             return web.Response(text="what nobody outside should ever read")
         kind, _, name = path.strip("/").partition("/")
-        return await ANSWERS.get(kind, SmallWeb.file)(self, request, f"{kind}/{name}")
+        try:
+            return await ANSWERS.get(kind, SmallWeb.file)(self, request, f"{kind}/{name}")
+        except ConnectionError:  # the client has heard enough
+            return web.Response()
 
     async def file(self, request: web.Request, name: str) -> web.StreamResponse:
         """The file of this kind and name."""

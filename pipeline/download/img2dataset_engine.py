@@ -131,7 +131,7 @@ def _outcome(row: dict[str, Any] | None, pair: dict[str, Any], config: DownloadC
     if row["status"] != "success":
         message = row["error_message"]
         status = reason_of(row["status"], message)
-        return Outcome(status=status, detail=message, http_status=http_status_of(message))
+        return Outcome(status=status, detail=message, http_status=http_status_of(status, message))
     outcome = Outcome(
         status=OK,
         http_status=200,

@@ -21,6 +21,8 @@ FAILED_TO_RESIZE = (
     (r"image area too large|CV_IO_MAX_IMAGE_PIXELS", "too_many_pixels"),
     (r"aspect ratio too large", "bad_aspect"),
 )
+# Met only after the headers of a good answer.
+AFTER_200 = ("opt_out", "hash_mismatch", "cut_off", "corrupt", *(reason for _, reason in FAILED_TO_RESIZE))
 
 
 def reason_of(status: str, message: str | None) -> str:
@@ -33,7 +35,7 @@ def reason_of(status: str, message: str | None) -> str:
     return other
 
 
-def http_status_of(message: str | None) -> int | None:
-    """The status code that a message names."""
+def http_status_of(reason: str, message: str | None) -> int | None:
+    """The status of the last answer as far as it can be told: named, or 200 where a body came."""
     found = re.search(r"HTTP Error (\d+)", message or "")
-    return int(found[1]) if found else None
+    return int(found[1]) if found else 200 if reason in AFTER_200 else None

@@ -29,7 +29,7 @@ TURNS = {
 }
 DCT_MARGIN = 1.5  # decode at least so much larger than stored: below that, two filters in a row blur
 WHOLE = "extraneous bytes before marker 0xd9"  # junk after the last pixel: nothing is lost
-SUBSAMPLING = "444"  # at small sizes halved colour is seen, and a model learns it
+SUBSAMPLING = {"full": "444", "half": "420"}
 
 # Pillow warns of odd metadata, of which we keep none, and of sizes, which have a limit of their own here.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -59,7 +59,7 @@ def store(data: bytes, limits: Limits) -> Stored:
     except Exception as error:  # decoders raise anything at all on damaged files
         raise Refused("corrupt", _first_line(error)) from None
     pixels = np.asarray(image)
-    stored = simplejpeg.encode_jpeg(pixels, limits.jpeg_quality, "RGB", SUBSAMPLING, fastdct=False)
+    stored = simplejpeg.encode_jpeg(pixels, limits.jpeg_quality, "RGB", SUBSAMPLING[limits.jpeg_chroma], fastdct=False)
     return Stored(stored, image.width, image.height, header)
 
 

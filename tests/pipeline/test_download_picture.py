@@ -170,6 +170,13 @@ def test_a_text_chunk_that_unpacks_to_much_is_refused():
         store(data, LIMITS)
 
 
+def test_halved_colour_is_a_choice():
+    data = encoded(drawing(9, 700, 500))
+    half = store(data, DownloadConfig(jpeg_chroma="half").limits)
+    assert len(half.data) < len(store(data, LIMITS).data)
+    assert difference(Image.open(BytesIO(half.data)), stored(data)) < 3
+
+
 def test_equal_bytes_are_stored_as_equal_bytes():
     for format in ("JPEG", "PNG", "WEBP"):
         data = encoded(drawing(9, 700, 500), format)

@@ -1,0 +1,150 @@
+"""score to index on a run whose pictures are there: what each file says, and what a change makes stale."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cascade.text import TextEncoder
+from configs import UserError
+from pipeline.config import PipelineConfig
+from pipeline.embed import states_of
+from pipeline.funnel import funnel
+from pipeline.plan import shards_of
+from pipeline.shard import KEEP, PAIRS, SCORES
+from pipeline.status import steps_of
+from pipeline.steps import run_step, write_resolved
+from pipeline.why import find
+
+from .world import downloaded
+
+AFTER = ("score", "dedup", "select", "embed", "index")
+ROWS = [
+    *({"seed": n, "caption": f"picture number {n}"} for n in range(10)),
+    {"seed": 3, "caption": "the third once more"},
+    {"seed": 3, "caption": "and again"},
+    {"seed": 20, "caption": "short"},
+    {"seed": 21, "caption": "picture number 1"},
+    {"reason": "http_404", "caption": "gone"},
+    {"reason": "corrupt", "caption": "broken"},
+]
+SELECT = {
+    "rules": {"words": "caption_words >= 2", "exact_copy": "not exact_copy", "near_copy": "not near_copy"},
+    "held_out": "caption like '%number 7'",
+    "stages": {"sr": {"not_five": "caption not like '%number 5'"}},
+}
+
+
+def whole(folder: Path, **sections: object) -> PipelineConfig:
+    config = downloaded(folder, ROWS, **{"select": SELECT, "dedup": {"distance": 0, "min_quality": 0}, **sections})
+    for name in AFTER:
+        outcome = run_step(name, config, workers=1)
+        assert not outcome.failed, outcome.failed
+    return config
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> PipelineConfig:
+    return whole(tmp_path_factory.mktemp("world"))
+
+
+def column(config: PipelineConfig, suffix: str, name: str) -> list:
+    return [value for shard in shards_of(config.run) for value in pq.read_table(shard.path(suffix))[name].to_pylist()]
+
+
+def test_scores_have_a_row_for_each_stored_pair_in_order(made: PipelineConfig):
+    keys = [k for k, s in zip(column(made, PAIRS, "key"), column(made, PAIRS, "status"), strict=True) if s == "ok"]
+    assert column(made, SCORES, "key") == keys == column(made, KEEP, "key")
+    assert set(column(made, SCORES, "min_side")) == {96}
+
+
+def test_of_copies_the_smallest_key_stays_and_every_failing_rule_is_named(made: PipelineConfig):
+    rows = {
+        key: row
+        for key, *row in zip(*(column(made, KEEP, n) for n in ("key", "kept", "failed", "caption")), strict=True)
+    }
+    copies = sorted(
+        key
+        for key, (_, _, caption) in rows.items()
+        if caption in ("picture number 3", "the third once more", "and again")
+    )
+    assert [rows[key][0] for key in copies] == [True, False, False]
+    assert all(rows[key][1] == ["exact_copy", "near_copy"] for key in copies[1:])
+    assert [row[1] for row in rows.values() if row[2] == "short"] == [["words"]]
+
+
+def test_held_out_pairs_are_kept_but_no_stage_trains_on_them(made: PipelineConfig):
+    rows = list(zip(*(column(made, KEEP, n) for n in ("kept", "held_out", "sr", "caption")), strict=True))
+    assert [row for row in rows if row[1]] == [(True, True, False, "picture number 7")]
+    assert sum(row[2] for row in rows) == 11 - 2  # kept, less the held-out one and number 5
+
+
+def test_states_are_the_encoders_own_once_for_each_caption(made: PipelineConfig):
+    encoder = TextEncoder(made.embed.text)
+    captions = dict(zip(column(made, KEEP, "key"), column(made, KEEP, "caption"), strict=True))
+    for shard in shards_of(made.run):
+        table = pa.ipc.open_file(pa.memory_map(str(shard.path(".minilm.arrow")))).read_all()
+        for row in table.to_pylist():
+            (expected,) = encoder.encode([captions[row["key"]]])
+            assert (states_of(row["states"], encoder.width) == expected).all()
+            assert row["tokens"] == len(expected)
+
+
+def test_the_index_counts_what_the_keep_lists_say(made: PipelineConfig):
+    index = pq.read_table(made.run / "index.parquet")
+    assert sum(index["pairs"].to_pylist()) == 14
+    assert [sum(index[name].to_pylist()) for name in ("kept", "train", "held_out", "sr")] == [11, 10, 1, 9]
+    assert index.schema.metadata[b"corgi.encoder"] == b"minilm" and index.schema.metadata[b"corgi.width"] == b"384"
+
+
+def test_the_funnel_loses_nobody(made: PipelineConfig):
+    found = funnel(made)
+    assert found["totals"] == {"rows": 16, "kept": 11, "train": 10, "held_out": 1}
+    assert found["counts"]["download"] == {"http_404": 1, "corrupt": 1}
+    assert found["counts"]["select"] == {"words": 1, "exact_copy": 2, "near_copy": 0}
+    assert found["examples"]["words"][0]["caption"] == "short"
+
+
+def test_why_ends_at_the_rule_that_dropped_a_pair(made: PipelineConfig):
+    rows = zip(*(column(made, KEEP, n) for n in ("key", "caption")), strict=True)
+    keys = {caption: key for key, caption in rows}
+    story = find(made, keys["short"][:12])
+    assert not story.kept and story.lines[-1] == "dropped   by the rule words"
+    kept = find(made, keys["picture number 2"])
+    assert kept.kept and "passed  words" in "\n".join(kept.lines) and "tokens" in kept.lines[-1]
+    lost = find(
+        made,
+        next(
+            k for k, s in zip(column(made, PAIRS, "key"), column(made, PAIRS, "status"), strict=True) if s == "corrupt"
+        ),
+    )
+    assert lost.lines[-1] == "dropped   by the download: corrupt"
+    with pytest.raises(UserError, match="no pair"):
+        find(made, "zzzz")
+
+
+def test_a_change_makes_stale_exactly_what_depends_on_it(tmp_path: Path):
+    config = whole(tmp_path)
+    rules = {**SELECT["rules"], "words": "caption_words >= 1"}
+    looser = config.model_copy(update={"select": config.select.model_copy(update={"rules": rules})})
+    write_resolved(looser)
+    states = {status.step: status.states for status in steps_of(config.run)}
+    assert states["score"]["done"] == states["embed"]["done"] == 2 and states["dedup"]["done"] == 1
+    assert states["select"]["stale"] == 2
+    assert run_step("score", looser).done == 0
+    assert run_step("select", looser, workers=1).done == 2
+    assert run_step("embed", looser, workers=1).counts["encoded"] == 1  # only the caption that is newly kept
+    assert run_step("index", looser).done == 1
+
+
+@pytest.mark.parametrize("step", ["score", "select", "embed", "index", "dedup"])
+def test_a_step_before_its_time_says_which_command_to_run(tmp_path: Path, step: str):
+    config = downloaded(tmp_path, ROWS, select=SELECT)
+    if step == "score":
+        shards_of(config.run)[0].path(PAIRS).unlink()
+        assert "not there" in run_step(step, config).failed[0]
+        return
+    with pytest.raises(UserError, match='run "corgi'):
+        outcome = run_step(step, config)
+        raise UserError(f'run "corgi ...": {outcome.failed}' if outcome.failed else "nothing said")
