@@ -113,10 +113,8 @@ def faults(folder: Path, *, ranks: Ranks | None = None) -> list[str]:
     except (KeyError, TypeError, ValueError, OSError) as error:
         return [f"{folder}: COMMIT or a manifest cannot be read ({type(error).__name__})"]
     first, step = (ranks.rank, ranks.world_size) if ranks else (0, 1)
-    wrong = [
-        f"{folder / name}: {fault}" for name, said in wanted[first::step] if (fault := _fault(folder / name, said))
-    ]
-    return wrong
+    found = {folder / name: _fault(folder / name, said) for name, said in wanted[first::step]}
+    return [f"{path} {fault}" for path, fault in found.items() if fault]
 
 
 def _wanted(folder: Path) -> list[tuple[str, dict[str, object]]]:

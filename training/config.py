@@ -148,14 +148,15 @@ def effective_zero(config: TrainConfig, world_size: int) -> int:
     return config.zero if world_size > 1 else 0
 
 
-def shown(config: TrainConfig, *, world_size: int, samples: int) -> list[str]:
-    """The derived numbers, a line each. samples: in one epoch."""
+def shown(config: TrainConfig, *, world_size: int, samples: int | None) -> list[str]:
+    """The derived numbers, a line each. samples: in one epoch, None where that is not known yet."""
     seen = config.steps * config.batch
+    epochs = f": {seen / samples:.2f} epochs of {samples:,}" if samples else ""
     zero = effective_zero(config, world_size)
     return [
         f"batch {config.batch} = micro_batch {config.micro_batch} x accumulation {accumulation(config, world_size)}"
         f" x {world_size} processes",
-        f"{config.steps:,} steps see {seen:,} samples: {seen / samples:.2f} epochs of {samples:,}",
+        f"{config.steps:,} steps see {seen:,} samples{epochs}",
         f"zero {zero}" + (f" (asked: {config.zero}; one process has nothing to share out)" * (zero != config.zero)),
         f"{config.precision}; checkpoints every {config.checkpoint.every_steps:,} steps, {config.checkpoint.keep} kept",
     ]

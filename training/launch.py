@@ -2,8 +2,7 @@
 
     one process       in this one
     processes: 8      torch's elastic agent (what torchrun runs) in this one, eight children
-    under srun        one `corgi train` on each node; the agents meet at MASTER_ADDR
-    under torchrun    this process is one of its children
+    under torchrun    this process is one of its children; so it is on several machines
 
 Exit codes: 0 done, 75 stopped early by SIGTERM, SIGUSR1 or a file `stop` in the run folder: saved, to be run again.
 """
@@ -38,7 +37,7 @@ def train(config_file: Path, overrides: Sequence[str] = ()) -> int:
     place = spread.place(config)
     accumulation(config, place.world_size)
     with ExitStack() as stack:
-        if place.first:  # of all nodes or processes: it looks after the run folder
+        if place.first:  # of all processes: it looks after the run folder
             stack.enter_context(locked(config.run))
             _begin(config, index, world_size=place.world_size)
         if finished(config):
@@ -46,7 +45,7 @@ def train(config_file: Path, overrides: Sequence[str] = ()) -> int:
             return DONE
         if place.is_rank or place.world_size == 1:
             return work(config, index)
-        return spread.spread(config, [str(config_file), *overrides], place=place)
+        return spread.spread(config, [str(config_file), *overrides])
 
 
 def _begin(config: TrainConfig, index: Index, *, world_size: int) -> None:

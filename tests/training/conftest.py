@@ -17,15 +17,17 @@ def forget() -> None:
     groups._WORLD_GROUP = None
 
 
-@pytest.fixture
-def train():
-    """`launch.train`, any number of times."""
+def train_afresh(config_file: Path, overrides: Sequence[str] = ()) -> int:
+    """`launch.train`, any number of times in a process."""
     from training.launch import train
 
-    def fresh(config_file: Path, overrides: Sequence[str] = ()) -> int:
-        try:
-            return train(config_file, overrides)
-        finally:
-            forget()
+    try:
+        return train(config_file, overrides)
+    finally:
+        forget()
 
-    return fresh
+
+@pytest.fixture
+def train():
+    """The same as a fixture."""
+    return train_afresh

@@ -1,0 +1,150 @@
+"""Checkpoints: a broken one never loads, the one before it does, and nothing is lost by removing old ones."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from configs import UserError
+from pipeline.files import read_json
+from training import checkpoint, ledger
+from training.shares import shares
+
+from .conftest import train_afresh
+from .making import digests, losses, make_run, values_of, write_config
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A training of six steps with checkpoints at 3 and 6, made once."""
+    folder = tmp_path_factory.mktemp("trained")
+    assert train_afresh(write_config(folder / "configs", values_of(folder / "mine", make_run(folder / "data")))) == 0
+    return folder
+
+
+@pytest.fixture
+def saved(trained, tmp_path):
+    """A copy of that training, and the means to run it again."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    run = tmp_path / "mine"
+    file = write_config(tmp_path / "configs", values_of(run, tmp_path / "data/index.parquet"))
+    return run, lambda *overrides: train_afresh(file, overrides)
+
+
+def flip(path, at=None):
+    data = bytearray(path.read_bytes())
+    place = len(data) // 2 if at is None else at
+    data[place] ^= 1
+    path.write_bytes(data)
+
+
+def test_the_layout(saved):
+    run, _ = saved
+    folder = checkpoint.folder_of(run, 6)
+    assert sorted(path.name for path in folder.iterdir()) == ["COMMIT.json", "rank_0", "stage.json", "state.json"]
+    tensors = {f"{name}.safetensors" for name in ("params", "exp_avg", "exp_avg_sq", "ema_ema")}
+    assert {path.name for path in (folder / "rank_0").iterdir()} == {*tensors, "manifest.json"}
+    assert set(read_json(folder / "rank_0/manifest.json")["files"]) == tensors
+    assert set(read_json(folder / "COMMIT.json")["files"]) == {"rank_0/manifest.json", "stage.json", "state.json"}
+    assert (run / "checkpoints/latest").read_text() == "step_00000006\n"
+    state = checkpoint.TrainState.model_validate(read_json(folder / "state.json"))
+    assert (state.step, state.seen, state.updates, state.bad_steps) == (6, 48, 6, 0)
+    assert set(read_json(folder / "stage.json")) == {"stage", "text"}
+
+
+FILES = ["rank_0/params.safetensors", "rank_0/exp_avg.safetensors", "rank_0/exp_avg_sq.safetensors"]
+FILES += ["rank_0/ema_ema.safetensors", "rank_0/manifest.json", "stage.json", "state.json", "COMMIT.json"]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("hurt", ["flipped", "cut", "gone"])
+def test_hurt_files_are_found_and_named(saved, name, hurt):
+    run, _ = saved
+    path = checkpoint.folder_of(run, 6) / name
+    if hurt == "flipped":
+        flip(path, at=1 if name == "COMMIT.json" else None)
+    elif hurt == "cut":
+        path.write_bytes(path.read_bytes()[:-1] if name != "COMMIT.json" else b"{")
+    else:
+        path.unlink()
+    newest, passed = checkpoint.newest(run, ranks=lone())
+    assert newest == checkpoint.folder_of(run, 3)
+    if name == "COMMIT.json":
+        assert bool(passed) == (hurt != "gone")  # without a COMMIT the folder does not count at all
+    else:
+        assert any(name.split("/")[-1] in line or "manifest" in line for line in passed)
+
+
+def lone():
+    from training.ranks import Ranks
+
+    return Ranks(0, 1, torch.device("cpu"))
+
+
+def test_it_falls_back_says_so_and_ends_with_the_same_bytes(saved, capsys):
+    run, again = saved
+    whole, before = digests(run, 6), losses(run)
+    flip(checkpoint.folder_of(run, 6) / "rank_0/params.safetensors")
+    assert again() == 0
+    said = capsys.readouterr().err
+    assert "passed over: " in said and "params.safetensors has other bytes" in said and "goes on from step 3" in said
+    assert digests(run, 6) == whole and losses(run) == before
+    restart = [line for line in ledger.read(run) if line["event"] == "restart"]
+    assert restart[0]["step"] == 3 and "params.safetensors" in restart[0]["passed_over"][0]
+
+
+def test_where_none_is_whole_nothing_is_started_anew(saved):
+    run, again = saved
+    for step in (3, 6):
+        flip(checkpoint.folder_of(run, step) / "rank_0/exp_avg.safetensors")
+    with pytest.raises(UserError, match=r"is whole: .*exp_avg.safetensors has other bytes") as error:
+        again()
+    assert error.value.exit_code == 1
+
+
+def test_old_ones_go_once_newer_ones_are_committed(saved):
+    run, again = saved
+    assert again("steps=12") == 0
+    assert [folder.name for folder in checkpoint.committed(run)] == ["step_00000012", "step_00000009"]
+    assert not checkpoint.folder_of(run, 3).exists()
+
+
+def test_what_a_killed_save_left_is_written_over(saved):
+    run, again = saved
+    whole = digests(run, 6)
+    torn = checkpoint.folder_of(run, 6)
+    (torn / "COMMIT.json").unlink()
+    (torn / "rank_0/exp_avg.safetensors").write_bytes(b"half")
+    shutil.copytree(torn / "rank_0", torn / "rank_1")  # of a larger world
+    assert again() == 0 and digests(run, 6) == whole
+
+
+def test_nothing_in_it_depends_on_the_clock_or_is_a_pickle(saved):
+    run, _ = saved
+    folder = checkpoint.folder_of(run, 6)
+    for path in folder.rglob("*.json"):
+        assert "time" not in json.loads(path.read_text())
+    assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".json", ".safetensors"}
+
+
+def test_the_sampler_reads_what_training_wrote(saved):
+    from cascade.weights import load_stage
+
+    run, _ = saved
+    loaded = load_stage(run)
+    assert (loaded.step, loaded.track, loaded.config.name) == (6, "ema", "base16")
+    raw = load_stage(run, track="params")
+    names = dict(raw.net.named_parameters())
+    assert any(not torch.equal(weight, names[name]) for name, weight in loaded.net.named_parameters())
+
+
+@given(sizes=st.dictionaries(st.text("abc", min_size=1), st.integers(1, 1000)), world=st.integers(1, 9))
+def test_shares_hold_every_name_once_and_are_even(sizes, world):
+    dealt = shares(sizes, world_size=world)
+    assert sorted(name for names in dealt for name in names) == sorted(sizes)
+    loads = [sum(sizes[name] for name in names) for names in dealt]
+    assert max(loads) - min(loads) <= max(sizes.values(), default=0)
+    assert dealt == shares(dict(reversed(sizes.items())), world_size=world)

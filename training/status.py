@@ -1,0 +1,69 @@
+"""`corgi status RUN`: where every step of the pipeline and every stage's training stands, on one screen."""
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from configs import UserError
+from pipeline.files import read_json
+from pipeline.status import steps_of
+
+from . import checkpoint, ledger
+from .index import read_index
+from .runfolder import CONFIG, RUN, read_config
+
+TRAIN = "train"  # folder of the stages' runs in a pipeline's run
+
+
+class StageStatus(NamedTuple):
+    """One stage's line."""
+
+    stage: str
+    step: int
+    steps: int
+    sentence: str
+
+
+def show(run: Path) -> None:
+    """Prints one line for each step and each stage. A stage's own run can be given too."""
+    lines = [] if (run / RUN).exists() else [f"{found.step:10} {found.sentence}" for found in steps_of(run)]
+    lines += [f"{found.stage:10} {found.sentence}" for found in stages_of(run)]
+    print("\n".join(lines))
+
+
+def stages_of(run: Path) -> list[StageStatus]:
+    """The stages that were begun in a run, by name; the run may be a stage's own."""
+    folders = [path.parent for path in sorted([run / CONFIG, *(run / TRAIN).glob(f"*/{CONFIG}")])]
+    return [_stage(folder) for folder in folders if (folder / RUN).exists()]
+
+
+def _stage(folder: Path) -> StageStatus:
+    config, lines = read_config(folder), ledger.read(folder)
+    assert config is not None
+    step = max((line["step"] for line in lines), default=0)
+    parts = [f"{'train:':6} step {step:,} of {config.steps:,}", *_numbers(lines)]
+    saved = checkpoint.committed(folder)
+    parts.append(f"saved at {int(saved[0].name.removeprefix('step_')):,}" if saved else "nothing saved yet")
+    parts += _stale(folder, config)
+    return StageStatus(config.stage.name, step, config.steps, ", ".join(parts))
+
+
+def _numbers(lines: list[dict[str, Any]]) -> list[str]:
+    """What the last lines of the ledger say."""
+    if not lines:
+        return []
+    last, steps = lines[-1], [line for line in lines if line["event"] == "step"]
+    loss = [f"loss {steps[-1]['loss']:.4f}", f"{steps[-1]['images_per_s']:.1f} images/s"] if steps else []
+    ago = f"{max(0, round(time.time() - last['time'])):,} s ago"
+    ends = {"done": "done", "stopped": f"stopped {ago}; the same command goes on"}
+    return [*loss, ends.get(last["event"], f"last line {ago}")]
+
+
+def _stale(folder: Path, config: Any) -> list[str]:
+    """Whether the pairs have changed since this training began."""
+    try:
+        content = read_index(config.data).content
+    except UserError:
+        return []
+    begun = (read_json(folder / RUN) or {}).get("index")
+    return [] if begun == content else ["stale: the index has changed since it began"]

@@ -1,0 +1,78 @@
+"""`corgi why KEY`: one pair's whole story, from its row in the table to the steps that trained on it.
+
+The steps are not logged anywhere: the order of samples is a pure function, and is asked backwards.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.status import config_of
+from pipeline.why import find
+
+from . import ledger
+from .config import TrainConfig
+from .index import Index, read_index
+from .order import Order
+from .runfolder import CONFIG, read_config
+from .samples import ShardRows
+from .status import TRAIN
+
+SHOWN = 5  # steps named at each end of a long list
+
+
+class Trained(NamedTuple):
+    """What one stage did with a pair."""
+
+    stage: str
+    row: int | None  # among the shard's training rows; None: not trained on
+    steps: list[int]  # steps that saw it, the first step is 1
+    position: int | None  # of its first time
+    until: int  # steps done so far
+
+
+def tell(run: Path, key: str) -> str:
+    """The story of the pair whose key starts with `key`, a line each. Raises UserError where there is no such pair."""
+    found = find(config_of(run), key)
+    lines = [f"pair      {found.key}", *found.lines]
+    if found.kept and found.shard is not None:
+        configs = [read_config(path.parent) for path in sorted((run / TRAIN).glob(f"*/{CONFIG}"))]
+        lines += [sentence(trained_on(config, found.key, shard=found.shard.number)) for config in configs if config]
+    return "\n".join(lines)
+
+
+def trained_on(config: TrainConfig, key: str, *, shard: int) -> Trained:
+    """The steps at which this stage's training saw the pair `key` of shard number `shard`."""
+    index = read_index(config.data)
+    until = max((line["step"] for line in ledger.read(config.run)), default=0)
+    place = int(np.flatnonzero(index.numbers == shard)[0])
+    row = _row(index, place, key)
+    if row is None:
+        return Trained(config.stage.name, None, [], None, until)
+    order = Order(index.counts, seed=config.seed, window_shards=config.data.window_shards)
+    positions = order.positions_of(place, row, until=until * config.batch) if until else []
+    steps = [position // config.batch + 1 for position in positions]
+    return Trained(config.stage.name, row, steps, positions[0] if positions else None, until)
+
+
+def sentence(trained: Trained) -> str:
+    """One stage's line."""
+    name = f"{trained.stage:10}"
+    if trained.row is None:
+        return f"{name}not trained on: held out, or dropped by the stage's own rules"
+    if not trained.steps:
+        return f"{name}not seen yet in {trained.until:,} steps"
+    times = "once" if len(trained.steps) == 1 else f"{len(trained.steps)} times"
+    return f"{name}seen {times} in {trained.until:,} steps, at step {_shortened(trained.steps)}"
+
+
+def _shortened(steps: list[int]) -> str:
+    if len(steps) <= 2 * SHOWN:
+        return ", ".join(map(str, steps))
+    return f"{', '.join(map(str, steps[:SHOWN]))}, ... {', '.join(map(str, steps[-SHOWN:]))}"
+
+
+def _row(index: Index, place: int, key: str) -> int | None:
+    keys = ShardRows(index, place, "train").table["key"].to_pylist()
+    return keys.index(key) if key in keys else None
