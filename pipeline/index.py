@@ -41,15 +41,15 @@ class Index:
     def __call__(self) -> Counter[str]:
         """Counts and digests of all shards."""
         mark, shards = self.fingerprint(), shards_of(self.config.run)
-        rows = [self._row(shard) for shard in shards]
+        table = pa.Table.from_pylist([self._row(shard) for shard in shards])
         states = read_metadata(shards[0].path(self._states))
         metadata = {
             "corgi.encoder": self.config.embed.text.name,
             "corgi.width": states["corgi.width"],
             "corgi.stages": json.dumps(list(self.config.select.stages)),
         }
-        write_table(self.writes, pa.Table.from_pylist(rows), fingerprint=mark, metadata=metadata)
-        return Counter({name: sum(row[name] for row in rows) for name in ("kept", "train", "held_out")})
+        write_table(self.writes, table, fingerprint=mark, metadata=metadata)
+        return Counter({name: pc.sum(table[name]).as_py() for name in ("kept", "train", "held_out")})
 
     @property
     def _states(self) -> str:

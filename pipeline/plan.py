@@ -90,7 +90,7 @@ class Plan:
                 f"no pair of {', '.join(map(str, self.config.table))} is left after planning: {dict(reasons)}"
             )
         write_table(self.writes, pa.Table.from_pylist(rows), fingerprint=mark)
-        return Counter({"planned": sum(row["pairs"] for row in rows)}) + reasons
+        return Counter(planned=sum(int(row["pairs"]) for row in rows)) + reasons
 
 
 def _digest(path: Path) -> str:

@@ -47,7 +47,7 @@ def find(config: PipelineConfig, key: str) -> Found:
         f"table     {name} = {_short(value)}" for name, value in (planned or dropped)[0].items() if name != "reasons"
     ]
     lines += [f"plan      a row was dropped: {', '.join(row['reasons'])}" for row in dropped]
-    if not planned or shard is None:
+    if not planned or shard is None or urls is None:
         return Found(dropped[0]["key"], None, None, False, lines)
     lines.append(f"plan      shard {shard}, row {urls['key'].to_pylist().index(planned[0]['key'])}")
     return _follow(config, shard, planned[0]["key"], lines)

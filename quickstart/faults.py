@@ -50,7 +50,7 @@ KINDS = (
     Kind("noai", 10, "download", "opt_out"),
     Kind("noimageai", 5, "download", "opt_out"),
     Kind("html", 15, "download", "not_a_picture", "jpg"),
-    Kind("svg", 5, "download", "not_a_picture", "svg"),
+    Kind("svg", 5, "download", "bad_format", "svg"),
     Kind("gif", 8, "download", "bad_format", "gif"),
     Kind("truncated", 12, "download", "corrupt", "jpg"),
     Kind("corrupt", 12, "download", "corrupt"),

@@ -99,6 +99,11 @@ class Loader:
         rows = zip(places.shard, places.row, strict=True)
         return [self._open(int(shard)).key(int(row)) for shard, row in rows]
 
+    def row_of(self, shard: int, key: str) -> int | None:
+        """The row of a pair among the shard's samples, None where it is not one of them."""
+        keys = self._open(shard).table["key"].to_pylist()
+        return keys.index(key) if key in keys else None
+
     def sample(self, shard: int, row: int) -> Sample:
         """One pair. Raises PictureError."""
         rows = self._open(shard)

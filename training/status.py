@@ -10,7 +10,7 @@ from pipeline.status import steps_of
 
 from . import checkpoint, ledger
 from .index import read_index
-from .runfolder import CONFIG, RUN, read_config
+from .runfolder import RUN, read_config
 
 TRAIN = "train"  # folder of the stages' runs in a pipeline's run
 
@@ -25,16 +25,24 @@ class StageStatus(NamedTuple):
 
 
 def show(run: Path) -> None:
-    """Prints one line for each step and each stage. A stage's own run can be given too."""
-    lines = [] if (run / RUN).exists() else [f"{found.step:10} {found.sentence}" for found in steps_of(run)]
+    """Prints one line for each step of a pipeline's run and each stage below it, or for a training alone."""
+    if not run.is_dir():
+        raise UserError(f"{run} is no folder; give the folder of a run")
+    alone = (run / RUN).exists()  # a training's own folder, and no pipeline's
+    lines = [] if alone else [f"{found.step:10} {found.sentence}" for found in steps_of(run)]
     lines += [f"{found.stage:10} {found.sentence}" for found in stages_of(run)]
     print("\n".join(lines))
 
 
 def stages_of(run: Path) -> list[StageStatus]:
-    """The stages that were begun in a run, by name; the run may be a stage's own."""
-    folders = [path.parent for path in sorted([run / CONFIG, *(run / TRAIN).glob(f"*/{CONFIG}")])]
-    return [_stage(folder) for folder in folders if (folder / RUN).exists()]
+    """The stages that were begun in a run, small pictures first; the run may be a stage's own."""
+    found = [(config.stage.image_px, folder) for folder in trainings_of(run) if (config := read_config(folder))]
+    return [_stage(folder) for _, folder in sorted(found)]
+
+
+def trainings_of(run: Path) -> list[Path]:
+    """Folders of trainings in a run: itself, or those in <run>/train."""
+    return [folder for folder in [run, *sorted((run / TRAIN).glob("*"))] if (folder / RUN).exists()]
 
 
 def _stage(folder: Path) -> StageStatus:

@@ -13,11 +13,10 @@ from pipeline.why import find
 
 from . import ledger
 from .config import TrainConfig
-from .index import Index, read_index
-from .order import Order
-from .runfolder import CONFIG, read_config
-from .samples import ShardRows
-from .status import TRAIN
+from .index import read_index
+from .loader import Loader
+from .runfolder import read_config
+from .status import trainings_of
 
 SHOWN = 5  # steps named at each end of a long list
 
@@ -28,7 +27,6 @@ class Trained(NamedTuple):
     stage: str
     row: int | None  # among the shard's training rows; None: not trained on
     steps: list[int]  # steps that saw it, the first step is 1
-    position: int | None  # of its first time
     until: int  # steps done so far
 
 
@@ -37,23 +35,21 @@ def tell(run: Path, key: str) -> str:
     found = find(config_of(run), key)
     lines = [f"pair      {found.key}", *found.lines]
     if found.kept and found.shard is not None:
-        configs = [read_config(path.parent) for path in sorted((run / TRAIN).glob(f"*/{CONFIG}"))]
+        configs = [read_config(folder) for folder in trainings_of(run)]
         lines += [sentence(trained_on(config, found.key, shard=found.shard.number)) for config in configs if config]
     return "\n".join(lines)
 
 
 def trained_on(config: TrainConfig, key: str, *, shard: int) -> Trained:
     """The steps at which this stage's training saw the pair `key` of shard number `shard`."""
-    index = read_index(config.data)
+    loader = Loader(config, read_index(config.data))
     until = max((line["step"] for line in ledger.read(config.run)), default=0)
-    place = int(np.flatnonzero(index.numbers == shard)[0])
-    row = _row(index, place, key)
+    place = int(np.flatnonzero(loader.index.numbers == shard)[0])
+    row = loader.row_of(place, key)
     if row is None:
-        return Trained(config.stage.name, None, [], None, until)
-    order = Order(index.counts, seed=config.seed, window_shards=config.data.window_shards)
-    positions = order.positions_of(place, row, until=until * config.batch) if until else []
-    steps = [position // config.batch + 1 for position in positions]
-    return Trained(config.stage.name, row, steps, positions[0] if positions else None, until)
+        return Trained(config.stage.name, None, [], until)
+    positions = loader.order.positions_of(place, row, until=until * config.batch)
+    return Trained(config.stage.name, row, [position // config.batch + 1 for position in positions], until)
 
 
 def sentence(trained: Trained) -> str:
@@ -71,8 +67,3 @@ def _shortened(steps: list[int]) -> str:
     if len(steps) <= 2 * SHOWN:
         return ", ".join(map(str, steps))
     return f"{', '.join(map(str, steps[:SHOWN]))}, ... {', '.join(map(str, steps[-SHOWN:]))}"
-
-
-def _row(index: Index, place: int, key: str) -> int | None:
-    keys = ShardRows(index, place, "train").table["key"].to_pylist()
-    return keys.index(key) if key in keys else None
