@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -36,8 +37,13 @@ class LiveText:
     """Encodes captions when they are needed; one thread at a time."""
 
     def __init__(self, config: TextConfig) -> None:
-        self._encoder = TextEncoder(config)
+        self._config = config
         self._lock = threading.Lock()
+
+    @cached_property
+    def _encoder(self) -> TextEncoder:
+        """Loaded when the first caption comes."""
+        return TextEncoder(self._config)
 
     def __call__(self, captions: Sequence[str]) -> list[np.ndarray]:
         """(tokens, width) uint16 for each caption, equal to what `embed` would have stored."""

@@ -31,3 +31,11 @@ def train_afresh(config_file: Path, overrides: Sequence[str] = ()) -> int:
 def train():
     """The same as a fixture."""
     return train_afresh
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Tiny nets gain nothing from more, and the children of tests have one too: equal sums need equal threads."""
+    import torch
+
+    torch.set_num_threads(1)

@@ -1,6 +1,7 @@
 """Real processes: two ranks equal one, kills at the worst moments, signals, and a bad number on one rank only."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,13 +17,8 @@ from training import checkpoint, ledger
 from .making import digests, losses, make_run, values_of, write_config
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-SHAPE: dict[str, Any] = {
-    "steps": 20,
-    "batch": 8,
-    "micro_batch": 4,
-    "checkpoint": {"every_steps": 10},
-    "optim": {"lr": 1e-3},
-}
+SMALL: dict[str, Any] = {"batch": 8, "micro_batch": 4, "optim": {"lr": 1e-3}}
+SHAPE = SMALL | {"steps": 20, "checkpoint": {"every_steps": 10}}
 OVERFLOWS = """
 from training.objective import Objective
 forward, calls = Objective.forward, []
@@ -44,31 +40,38 @@ checkpoint.{function} = dies
 """
 
 
-@pytest.fixture
-def index(tmp_path: Path) -> Path:
-    return make_run(tmp_path / "data")
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a pipeline's run, and trainings beside it: one, two."""
+    folder = tmp_path_factory.mktemp("made")
+    make_run(folder / "data")
+    return folder
 
 
-def start(tmp_path: Path, index: Path, name: str, *, patch: str = "", **further: Any) -> subprocess.Popen:
-    """A training in processes of its own; `patch` is run in each of them first."""
-    file = write_config(tmp_path / "configs" / name, values_of(tmp_path / name, index, **further))
-    environment = dict(ENVIRONMENT)
-    if patch:  # also in the children of the agent
-        (tmp_path / "patch").mkdir(exist_ok=True)
-        lines = "import os, signal\nif 'RANK' in os.environ or 'ALONE' in os.environ:\n"
-        lines += "\n".join(f"    {line}" for line in patch.splitlines())
-        (tmp_path / "patch/sitecustomize.py").write_text(lines)
-        environment |= {"PYTHONPATH": str(tmp_path / "patch")}
-        environment |= {"ALONE": "1"} if further.get("processes", 1) == 1 else {}
-    command = [sys.executable, "-m", "training.launch", str(file)]
+def file_of(made: Path, name: str, **further: Any) -> Path:
+    return write_config(made / "configs" / name, values_of(made / name, made / "data/index.parquet", **further))
+
+
+def start(made: Path, name: str, *, patch: str = "", **further: Any) -> subprocess.Popen:
+    """A training in processes of its own; `patch` is run in each that trains before anything else."""
+    environment = {**ENVIRONMENT, "TRAINS": "1"} if further.get("processes", 1) == 1 else dict(ENVIRONMENT)
+    if patch:
+        home = made / f"patch-{name}"
+        home.mkdir()
+        lines = [f"    {line}" for line in patch.splitlines()]
+        (home / "sitecustomize.py").write_text(
+            "\n".join(["import os, signal", "if {'RANK', 'TRAINS'} & {*os.environ}:", *lines])
+        )
+        environment["PYTHONPATH"] = f"{home}{os.pathsep}{Path.cwd()}"
+    command = [sys.executable, "-m", "training.launch", str(file_of(made, name, **further))]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 
-def trained(tmp_path: Path, index: Path, name: str, *, code: int = 0, **further: Any) -> Path:
-    process = start(tmp_path, index, name, **further)
-    _, said = process.communicate(timeout=300)
+def trained(made: Path, name: str, *, code: int = 0, **further: Any) -> Path:
+    process = start(made, name, **further)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == code, said
-    return tmp_path / name
+    return made / name
 
 
 def wait_for_step(run: Path, step: int, process: subprocess.Popen) -> None:
@@ -80,28 +83,46 @@ def wait_for_step(run: Path, step: int, process: subprocess.Popen) -> None:
     raise AssertionError(f"step {step} never came; exit code {process.poll()}")
 
 
-@pytest.mark.long
-def test_two_processes_with_zero_equal_one_over_20_steps(tmp_path, index):
-    one = trained(tmp_path, index, "one", **SHAPE)
-    for zero in (1, 2):
-        two = trained(tmp_path, index, f"two{zero}", processes=2, zero=zero, **SHAPE)
-        assert len(losses(two)) == 20
-        np.testing.assert_allclose(losses(two), losses(one), rtol=1e-5)
-        assert len(list(checkpoint.committed(two)[0].glob("rank_*"))) == 2
+def from_step_10(run: Path, name: str) -> None:
+    """A copy of a training that got no further than step 10."""
+    shutil.copytree(run, run.parent / name)
+    shutil.rmtree(checkpoint.folder_of(run.parent / name, 20))
+
+
+@pytest.fixture(scope="module")
+def one(made: Path) -> Path:
+    """20 steps in one process."""
+    return trained(made, "one", **SHAPE)
+
+
+@pytest.fixture(scope="module")
+def two(made: Path) -> Path:
+    """The same in two processes with ZeRO-1."""
+    return trained(made, "two", processes=2, zero=1, **SHAPE)
 
 
 @pytest.mark.long
-def test_two_processes_resume_with_equal_bytes_and_one_goes_on_from_two(tmp_path, index):
-    unbroken = trained(tmp_path, index, "unbroken", processes=2, **SHAPE)
-    trained(tmp_path, index, "resumed", processes=2, **SHAPE | {"steps": 10})
-    resumed = trained(tmp_path, index, "resumed", processes=2, **SHAPE)
-    assert digests(resumed, 20) == digests(unbroken, 20)
-    trained(tmp_path, index, "fewer", processes=2, **SHAPE | {"steps": 10})
-    fewer = trained(tmp_path, index, "fewer", processes=1, **SHAPE)
-    np.testing.assert_allclose(losses(fewer), losses(unbroken), rtol=1e-5)
-    trained(tmp_path, index, "more", processes=1, **SHAPE | {"steps": 10})
-    more = trained(tmp_path, index, "more", processes=2, zero=2, **SHAPE)
-    np.testing.assert_allclose(losses(more), losses(unbroken), rtol=1e-5)
+def test_two_processes_with_zero_equal_one_over_20_steps(made, one, two):
+    again = trained(made, "zero2", processes=2, zero=2, **SHAPE)
+    for run in (two, again):
+        assert len(losses(run)) == 20
+        np.testing.assert_allclose(losses(run), losses(one), rtol=1e-5)
+        assert len(list(checkpoint.committed(run)[0].glob("rank_*"))) == 2
+
+
+@pytest.mark.long
+def test_two_processes_resume_with_equal_bytes(made, two):
+    from_step_10(two, "resumed")
+    resumed = trained(made, "resumed", processes=2, **SHAPE)
+    assert digests(resumed, 20) == digests(two, 20) and losses(resumed) == losses(two)
+
+
+@pytest.mark.long
+def test_one_process_goes_on_from_two_and_two_from_one(made, one, two):
+    from_step_10(two, "fewer")
+    np.testing.assert_allclose(losses(trained(made, "fewer", processes=1, **SHAPE)), losses(two), rtol=1e-5)
+    from_step_10(one, "more")
+    np.testing.assert_allclose(losses(trained(made, "more", processes=2, zero=2, **SHAPE)), losses(one), rtol=1e-5)
 
 
 @pytest.mark.long
@@ -109,61 +130,53 @@ def test_two_processes_resume_with_equal_bytes_and_one_goes_on_from_two(tmp_path
     ("function", "name"),
     [("commit_json", "manifest.json"), ("commit_json", "COMMIT.json"), ("commit_bytes", "latest")],
 )
-def test_killed_during_a_save_it_goes_on_from_a_whole_checkpoint(tmp_path, index, function, name):
-    further: dict[str, Any] = {"steps": 9, "checkpoint": {"every_steps": 3}}
-    unbroken = trained(tmp_path, index, "unbroken", **further)
+def test_killed_during_a_save_it_goes_on_from_a_whole_checkpoint(made, train, function, name):
+    further = {"steps": 9, "checkpoint": {"every_steps": 3}}
+    if not (made / "unbroken").exists():
+        train(file_of(made, "unbroken", **further))
     patch = DIES.format(function=function, name=name)
-    killed = trained(tmp_path, index, "killed", code=-signal.SIGKILL, patch=patch, **further)
+    killed = trained(made, f"before-{name}", code=-signal.SIGKILL, patch=patch, **further)
     whole = [folder.name for folder in checkpoint.committed(killed)]
-    assert whole == ["step_00000003"] if name != "latest" else ["step_00000006", "step_00000003"]
+    assert whole == (["step_00000003"] if name != "latest" else ["step_00000006", "step_00000003"])
     assert (killed / "checkpoints/latest").read_text() == "step_00000003\n"
-    trained(tmp_path, index, "killed", **further)
+    assert train(file_of(made, killed.name, **further)) == 0
     restart = [line for line in ledger.read(killed) if line["event"] == "restart"]
     assert [line["step"] for line in restart] == [int(whole[0][-1])]
-    assert digests(killed, 9) == digests(unbroken, 9) and losses(killed) == losses(unbroken)
+    assert digests(killed, 9) == digests(made / "unbroken", 9) and losses(killed) == losses(made / "unbroken")
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("processes", [1, 2])
-def test_signals_save_and_leave_with_75(tmp_path, index, processes):
-    further: dict[str, Any] = {"processes": processes, "steps": 4000, "batch": 8, "micro_batch": 4}
-    process = start(tmp_path, index, "mine", **further)
-    wait_for_step(tmp_path / "mine", 4, process)
+def test_signals_save_and_leave_with_75(made, processes):
+    name = f"signalled{processes}"
+    process = start(made, name, **SMALL | {"processes": processes, "steps": 100_000})
+    wait_for_step(made / name, 4, process)
     process.send_signal(signal.SIGTERM if processes == 1 else signal.SIGUSR1)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=240)
     assert process.returncode == 75, said
-    last = ledger.read(tmp_path / "mine")[-1]
+    last = ledger.read(made / name)[-1]
     assert last["event"] == "stopped"
-    assert checkpoint.committed(tmp_path / "mine")[0].name == f"step_{last['step']:08d}"
+    assert checkpoint.committed(made / name)[0].name == f"step_{last['step']:08d}"
 
 
 @pytest.mark.long
-def test_a_bad_number_on_one_rank_skips_the_step_on_all(tmp_path, index):
-    further: dict[str, Any] = {
-        "processes": 2,
-        "batch": 8,
-        "micro_batch": 2,
-        "steps": 6,
-        "checkpoint": {"every_steps": 6},
-    }
-    run = trained(tmp_path, index, "mine", patch=OVERFLOWS, **further)
+def test_a_bad_number_on_one_rank_skips_the_step_on_all(made):
+    run = trained(made, "hurt", patch=OVERFLOWS, **SMALL | {"micro_batch": 2, "processes": 2, "steps": 6})
     (bad,) = [line for line in ledger.read(run) if line["event"] == "bad_step"]
     assert bad["step"] == 2 and bad["positions"] == [10, 11] and len(bad["keys"]) == 2
     assert len(losses(run)) == 5
 
 
 @pytest.mark.long
-def test_killed_anywhere_it_ends_with_the_same_bytes(tmp_path, index):
-    further: dict[str, Any] = {
-        "steps": 400,
-        "checkpoint": {"every_steps": 25},
-        "data": {"index": str(index), "workers": 2},
-    }
-    unbroken = trained(tmp_path, index, "unbroken", **further)
-    for step in (30, 90, 230):
-        process = start(tmp_path, index, "killed", **further)
-        wait_for_step(tmp_path / "killed", step, process)
+def test_killed_anywhere_it_ends_with_the_same_bytes(made, train):
+    further: dict[str, Any] = {"steps": 60, "checkpoint": {"every_steps": 10}}
+    further |= {"data": {"index": str(made / "data/index.parquet"), "workers": 2}}
+    train(file_of(made, "whole", **further))
+    for step in (7, 33):
+        process = start(made, "killed", **further)
+        wait_for_step(made / "killed", step, process)
         process.kill()
         process.communicate()
-    killed = trained(tmp_path, index, "killed", **further)
-    assert digests(killed, 400) == digests(unbroken, 400) and losses(killed) == losses(unbroken)
+    assert train(file_of(made, "killed", **further)) == 0
+    assert digests(made / "killed", 60) == digests(made / "whole", 60)
+    assert losses(made / "killed") == losses(made / "whole")
