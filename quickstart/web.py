@@ -195,6 +195,7 @@ def _listen(port: int) -> socket.socket:
     try:
         listener.bind(("127.0.0.1", port))
     except OSError as error:
+        listener.close()
         if error.errno != errno.EADDRINUSE:
             raise
         raise UserError(f"port {port} of 127.0.0.1 is in use; choose another with --port") from None

@@ -1,0 +1,11 @@
+import pytest
+
+from pipeline.config import PipelineConfig
+
+from .small import piped
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> PipelineConfig:
+    """A small quickstart after `corgi index`. Tests read it and change nothing."""
+    return piped(tmp_path_factory.mktemp("small") / "run", workers=2)
