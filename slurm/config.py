@@ -9,7 +9,8 @@
       train: {nodes: 4, gpus_per_node: 8}          # for every stage
       stages: {base64: {nodes: 16}}                # for this stage
 
-The nearest wins: slurm.stages.base64, then slurm.train, then slurm. `env`, `setup` and `sbatch` add up instead.
+The nearest wins: slurm.stages.base64, then slurm.train, then slurm. `env`, `setup`, `sbatch` and
+`overrides` add up instead.
 """
 
 from pathlib import Path
@@ -63,6 +64,7 @@ class TrainJobConfig(JobConfig):
 
     nodes: Count | None = None  # None: 1
     processes_per_node: Count | None = None  # None: one a GPU; without GPUs the `processes` of the stage's config
+    overrides: list[Line] = []  # of the stage's config, as `corgi train` takes them, e.g. "micro_batch=16"
     hosts: Literal["many", "one"] | None = None  # one machine: processes meet on loopback; None: many
 
 
@@ -132,5 +134,5 @@ class Asked:
 
     def all(self, name: str) -> list[Setting]:
         """A field of every level that fills it, the most general first."""
-        found = (Setting(getattr(level, name), f"{key}.{name}") for key, level in reversed(self.levels))
+        found = (Setting(getattr(level, name, None), f"{key}.{name}") for key, level in reversed(self.levels))
         return [setting for setting in found if setting.value]

@@ -4,7 +4,7 @@ srun, one task a node -> torchrun -> training.launch, one a process
 """
 
 from pathlib import Path
-from shlex import quote
+from shlex import join
 
 from .config import Asked, Setting
 
@@ -17,6 +17,7 @@ def launch_lines(asked: Asked, file: Path, *, processes: int) -> list[str]:
     The text in double quotes is read twice: here, on the first node, and there, on each. What a node must fill in
     itself is escaped. The id of the rendezvous holds the restarts, so that a requeued job does not meet its own ghost.
     """
+    words = [str(file), *(word for found in asked.all("overrides") for word in found.value)]
     each, hosts, cpus = _processes(asked, processes), _hosts(asked), asked.get("cpus")
     here = "127.0.0.1" if hosts.value == "one" else r"\$SLURMD_NODENAME"
     threads = [f"export OMP_NUM_THREADS=${{OMP_NUM_THREADS:-{max(1, cpus.value // each.value)}}}"] if cpus else []
@@ -31,7 +32,7 @@ def launch_lines(asked: Asked, file: Path, *, processes: int) -> list[str]:
         f"  --nnodes=$SLURM_NNODES --nproc-per-node={each.value} --rdzv-backend=c10d \\",
         "  --rdzv-endpoint=$MASTER_ADDR:$MASTER_PORT --rdzv-id=$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0} \\",
         rf"  --rdzv-conf=is_host=\$((\$SLURM_PROCID == 0)) --local-addr={here} " + "\\",
-        f'  -m training.launch {in_double_quotes(quote(str(file)))}"',
+        f'  -m training.launch {in_double_quotes(join(words))}"',
     ]
 
 

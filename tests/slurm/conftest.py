@@ -34,8 +34,16 @@ def chain() -> ChainConfig:
                 "setup": ["module load python"],
                 "download": {"tasks": 64, "at_once": 8, "cpus": 16, "time_min": 90, "env": {"LIMIT": "5"}},
                 "embed": {"tasks": 4, "partition": "gpu", "gpus_per_node": 1, "workers": 1, "sbatch": ["--exclusive"]},
-                "train": {"nodes": 4, "gpus_per_node": 8, "partition": "gpu", "mem_gb": 0.5},
-                "stages": {"base16": {"nodes": 16, "processes_per_node": 2, "setup": ["ulimit -c 0"]}},
+                "train": {
+                    "nodes": 4,
+                    "gpus_per_node": 8,
+                    "partition": "gpu",
+                    "mem_gb": 0.5,
+                    "overrides": ["micro_batch=2"],
+                },
+                "stages": {
+                    "base16": {"nodes": 16, "processes_per_node": 2, "setup": ["ulimit -c 0"], "overrides": ["seed=7"]}
+                },
             },
         }
     )

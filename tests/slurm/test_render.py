@@ -9,6 +9,7 @@ from configs import UserError, load, resolve
 from slurm.config import ChainConfig
 from slurm.render import Job, Place, render
 from slurm.train import in_double_quotes
+from training.config import TrainConfig, accumulation
 
 PLACE = Place(file=Path("runs/q/chain.yaml"), cwd=Path("/home/ada/corgi"), programs=Path("/home/ada/.venv/bin"))
 ORDER = ["plan", "download", "score", "dedup", "select", "embed", "index", "report", "train-base16", "train-sr64"]
@@ -104,7 +105,7 @@ def test_training_is_launched_on_every_node_by_srun(chain):
         "--rdzv-id=$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}",
         r"--rdzv-conf=is_host=\$((\$SLURM_PROCID == 0))",  # each node's own, so not ours to fill in
         r"--local-addr=\$SLURMD_NODENAME",
-        "-m training.launch runs/q/base16.yaml",
+        "-m training.launch runs/q/base16.yaml micro_batch=2 seed=7",
     ]:
         assert part in launch
 
@@ -189,7 +190,11 @@ def test_wrong_chains_are_refused_in_plain_words(chain, override, said):
     assert said in str(error.value)
 
 
-def test_the_quickstarts_chain_is_a_chain():
-    root = Path(__file__).parents[2]
-    chain = load(ChainConfig, root / "configs" / "quickstart" / "chain.yaml")
+def test_the_quickstarts_chain_is_a_chain_whose_batches_work_out():
+    folder = Path(__file__).parents[2] / "configs" / "quickstart"
+    chain = load(ChainConfig, folder / "chain.yaml")
     assert len(render(chain, PLACE)) == 11
+    train = chain.slurm.train
+    for file in chain.train:
+        config = load(TrainConfig, folder / file.name, train.overrides)
+        assert accumulation(config, (train.nodes or 1) * (train.processes_per_node or 1)) >= 1

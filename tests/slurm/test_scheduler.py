@@ -71,7 +71,7 @@ def toy(tmp_path, monkeypatch, cluster):
             "env": {"PYTHONPATH": str(tmp_path / "lib")},
             "download": {"tasks": 3},
             "score": {"tasks": 2},
-            "train": {"nodes": 2, "hosts": "one"},
+            "train": {"nodes": 2, "hosts": "one", "overrides": ["wandb.project=a \"$b'"]},
         },
     }
     (tmp_path / "chain.yaml").write_text(yaml.safe_dump(chain))
@@ -118,7 +118,7 @@ def test_arrays_split_edges_hold_and_two_nodes_meet(toy: Path, cluster: Cluster)
     said = [json.loads((toy / "events" / f"train-{rank}").read_text()) for rank in range(4)]
     assert [words[:3] for words in said] == [[rank, 4, 15.0] for rank in range(4)]
     assert {words[3] for words in said} == {"node1", "node2"}
-    assert {words[4] for words in said} == {"runs/toy/tiny stage.yaml"}
+    assert {tuple(words[4:]) for words in said} == {("runs/toy/tiny stage.yaml", "wandb.project=a \"$b'")}
 
 
 def test_a_failed_task_ends_the_chain_and_is_named(toy: Path, cluster: Cluster, monkeypatch):

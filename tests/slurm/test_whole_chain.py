@@ -25,8 +25,6 @@ STEPS = 4
 SMALL = ["pipeline.plan.shard_size=32", "pipeline.workers=2"]
 TRAINING = [
     f"base16.steps={STEPS}",
-    "base16.batch=16",
-    "base16.micro_batch=8",  # two nodes take one each
     "base16.precision=fp32",
     "base16.stage.model.channels=32",
     "base16.log_every_steps=1",
