@@ -21,7 +21,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from configs import UserError
 from pipeline.tar import TarReader
 
 from . import img2dataset_child
@@ -29,6 +28,7 @@ from .config import DownloadConfig
 from .img2dataset_words import http_status_of, reason_of
 from .record import OK, Add, Outcome
 
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 LOG_LINES = 5  # of the library's output in an error
 
 
@@ -102,13 +102,11 @@ def _hash(config: DownloadConfig) -> str:
 
 
 def _environment(config: DownloadConfig) -> dict[str, str]:
-    """albumentations asks the network at import unless told not to; the resolver map becomes a proxy."""
-    targets = sorted(set(config.resolve.values()))
-    if len(targets) > 1:
-        raise UserError(f"download.resolve: img2dataset can be sent to one address only, not to {', '.join(targets)}")
-    proxies = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-    kept = {name: value for name, value in os.environ.items() if not targets or name.lower() not in proxies}
-    return {**kept, "NO_ALBUMENTATIONS_UPDATE": "1", **({"http_proxy": f"http://{targets[0]}"} if targets else {})}
+    """albumentations asks the network at import unless told not to. The resolver map becomes a proxy: there can be one,
+    so the last target, which is the most general, stands for all."""
+    kept = {name: value for name, value in os.environ.items() if name.lower() not in PROXIES or not config.resolve}
+    proxy = {"http_proxy": f"http://{list(config.resolve.values())[-1]}"} if config.resolve else {}
+    return {**kept, **proxy, "NO_ALBUMENTATIONS_UPDATE": "1"}
 
 
 def _adopt(config: DownloadConfig, planned: Sequence[dict[str, Any]], add: Add, out: Path) -> None:

@@ -90,7 +90,8 @@ STATUS = {
     # It asks anybody; here the proxy that the resolver map became answers instead.
     "http://c.test/private.jpg": ("private_address", "http_404"),
     "http://127.0.0.1:9/x.jpg": ("private_address", "http_404"),
-    "http://me@a.test/large.jpg": ("bad_url", "http_404"),
+    # It drops a user name from the url and goes on.
+    "http://me@a.test/large.jpg": ("bad_url", "ok"),
     # ftp is as good to it as http.
     "ftp://a.test/x.jpg": ("bad_scheme", "dns"),
     # It takes whatever OpenCV decodes, and what OpenCV does not decode has one name.
