@@ -133,27 +133,28 @@ MAKERS: dict[str, Callable[[str], bytes]] = {
 }
 
 
-def _draw(folder: Path, pair: Pair) -> str | None:
-    """Draws one pair's picture if it is not there; returns its sha256."""
-    name = file_of(pair)
-    if name is None:
-        return None
+def _draw(folder: Path, picture: tuple[str, Pair]) -> tuple[str, str]:
+    """Draws one picture if it is not there; returns its name and sha256."""
+    name, pair = picture
     if not (folder / name).exists():
         commit_bytes(folder / name, MAKERS.get(pair.kind, plain)(pair.drawing.code))
-    return hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    return name, hashlib.sha256((folder / name).read_bytes()).hexdigest()
 
 
 def _draw_all(folder: Path, rows: list[Pair], workers: int) -> list[str | None]:
+    """sha256 of every row's picture. One that two rows share is drawn once, or two workers would write one scratch."""
+    names = [file_of(pair) for pair in rows]
+    pictures = {name: pair for name, pair in zip(names, rows, strict=True) if name is not None}
     context = get_context("spawn")
+    digests: dict[str | None, str] = {}
     with (
         ProcessPoolExecutor(workers, mp_context=context, initializer=die_with, initargs=(getpid(),)) as pool,
-        Progress("draw", total=len(rows), unit="pictures") as progress,
+        Progress("draw", total=len(pictures), unit="pictures") as progress,
     ):
-        digests = []
-        for digest in pool.map(partial(_draw, folder), rows, chunksize=32):
-            digests.append(digest)
+        for name, digest in pool.map(partial(_draw, folder), pictures.items(), chunksize=32):
+            digests[name] = digest
             progress.advance(1)
-        return digests
+    return [digests.get(name) for name in names]
 
 
 def _table(rows: list[Pair], digests: list[str | None]) -> pa.Table:

@@ -25,6 +25,7 @@ from pipeline.orphans import PARENT, die_with_starter
 
 FAT_BYTES = 8_000_000  # more than the quickstart's cap on a body
 DRIP_S = 0.5
+DRIPS = 60  # then it hangs up: half a minute is longer than any deadline here, and a client without one goes on
 START_S = 30.0
 WEB = "web"  # folder of the pictures in the run
 STATUSES = {"gone": 404, "forbidden": 403, "withdrawn": 410, "broken-server": 500}
@@ -121,10 +122,10 @@ class SmallWeb:
         response = web.StreamResponse(headers={"Content-Type": "image/jpeg"})
         response.content_length = len(body)
         await response.prepare(request)
-        for number in range(len(body)):
+        for number in range(DRIPS):
             await response.write(body[number : number + 1])
             await asyncio.sleep(DRIP_S)
-        return response
+        return _hang_up(request, response)
 
     async def cut_off(self, request: web.Request, name: str) -> web.StreamResponse:
         """Hangs up in the middle."""
@@ -134,9 +135,7 @@ class SmallWeb:
         await response.prepare(request)
         await response.write(body[: len(body) // 2])
         await asyncio.sleep(0.05)  # let the half arrive before the line goes dead
-        assert request.transport is not None
-        request.transport.abort()
-        return response
+        return _hang_up(request, response)
 
 
 ANSWERS: dict[str, Answer] = {
@@ -160,6 +159,12 @@ ANSWERS: dict[str, Answer] = {
 
 def _redirect(status: int, location: str) -> web.Response:
     return web.Response(status=status, headers={"Location": location})
+
+
+def _hang_up(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    if request.transport is not None:  # None where the client has hung up first
+        request.transport.abort()
+    return response
 
 
 def _robots(host: str) -> web.Response:
@@ -214,7 +219,8 @@ def main() -> None:
     try:
         listener = socket.socket(fileno=asked.fd) if asked.fd is not None else _listen(asked.port)
     except UserError as error:
-        sys.exit(f"corgi: {error}")
+        print(f"corgi: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", SmallWeb(asked.run).answer)
     web.run_app(app, sock=listener, print=None, access_log=None, shutdown_timeout=1.0)
