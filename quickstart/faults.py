@@ -63,7 +63,7 @@ KINDS = (
     Kind("tiny", 15, "download", "too_small"),
     Kind("wide", 8, "download", "bad_aspect"),
     Kind("copy", 40, "select", "exact_copy"),
-    Kind("near", 40, "select", "near_copy", "jpg"),
+    Kind("near", 40, "select", "near_copy"),
     Kind("one-word", 30, "select", "enough_words", "jpg"),
     Kind("foreign", 60, "select", "english", "jpg"),
     Kind("markup", 20, "select", "no_markup", "jpg"),

@@ -16,7 +16,7 @@ from pipeline.shard import KEEP, PAIRS, SCORES, TAR
 from pipeline.tar import TarReader
 
 # Of each kind that scorers must find, the share that they do find at least.
-FLOORS = {"one-word": 1.0, "markup": 1.0, "foreign": 0.9, "hateful": 0.9, "copy": 1.0, "near": 0.5}
+FLOORS = {"one-word": 1.0, "markup": 1.0, "foreign": 0.9, "hateful": 0.9, "copy": 1.0, "near": 0.9}
 
 
 def column(config: PipelineConfig, suffix: str, *names: str) -> list[dict]:
