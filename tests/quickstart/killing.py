@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -70,12 +69,6 @@ def digests(run: Path, *patterns: str) -> dict[str, str]:
     files = {file for pattern in patterns for file in run.glob(pattern) if file.is_file()}
     compared = (file for file in files if not file.name.endswith(UNCOMPARED))
     return {str(file.relative_to(run)): hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(compared)}
-
-
-def moments(count: int, *, until_s: float, seed: int) -> list[float]:
-    """`count` moments spread over (0, until_s), one in each equal part."""
-    dice = random.Random(seed)
-    return [(number + dice.random()) / count * until_s for number in range(count)]
 
 
 def _of_session(session: int) -> list[int]:
