@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from torch import Tensor
+from .crops import Picture
 
 
 class PictureCache:
@@ -14,10 +14,10 @@ class PictureCache:
 
     def __init__(self, limit_mib: int) -> None:
         self._left = limit_mib * 2**20
-        self._kept: dict[tuple[int, int], Tensor] = {}
+        self._kept: dict[tuple[int, int], Picture] = {}
         self._lock = threading.Lock()
 
-    def get(self, place: tuple[int, int], make: Callable[[], Tensor]) -> Tensor:
+    def get(self, place: tuple[int, int], make: Callable[[], Picture]) -> Picture:
         """The picture of this place, made by `make` where it is not kept."""
         kept = self._kept.get(place)
         if kept is not None:

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from cascade.diffusion import stratified_times
-from cascade.resize import from_uint8, low_res_input
 from configs import UserError
 
 from . import keyed
 from .cache import PictureCache
 from .config import TrainConfig
+from .crops import Corner, Picture, full_crops, low_res_crops, with_low_res
 from .index import Index
 from .keyed import Purpose, normals, uniforms
 from .order import Order
@@ -46,7 +46,7 @@ class Sample(NamedTuple):
 
     key: str
     caption: str
-    picture: Tensor  # (3, px, px) uint8
+    picture: Picture  # uint8, with its low-res twin where the stage enlarges
     states: np.ndarray | None  # (tokens, width) uint16, the bits of bfloat16; None: encoded with the whole batch
 
 
@@ -107,7 +107,12 @@ class Loader:
     def sample(self, shard: int, row: int) -> Sample:
         """One pair. Raises PictureError."""
         rows = self._open(shard)
-        picture = self._cache.get((shard, row), lambda: rows.picture(row, px=self.config.stage.image_px))
+        stage = self.config.stage
+
+        def decoded() -> Picture:
+            return with_low_res(rows.picture(row, px=stage.image_px), low_res_px=stage.low_res_px)
+
+        picture = self._cache.get((shard, row), decoded)
         states = None if self._encode else rows.states(row)
         return Sample(rows.key(row), rows.caption(row), picture, states)
 
@@ -172,36 +177,29 @@ class Loader:
     def drawn(self, positions: np.ndarray, samples: Sequence[Sample], text: Text, bad: Sequence[Bad] = ()) -> Batch:
         """These samples as a batch with their random numbers, all keyed by position."""
         stage, seed = self.config.stage, self.config.seed
-        whole = from_uint8(torch.stack([sample.picture for sample in samples]))
-        shape = (3, stage.train_px, stage.train_px)
-        enlarges = stage.low_res_px is not None
-        low = low_res_input(whole, low_res_px=stage.low_res_px) if stage.low_res_px is not None else None
+        shape, enlarges = (3, stage.train_px, stage.train_px), stage.low_res_px is not None
+        pictures, corners = [sample.picture for sample in samples], self._corners(positions)
+        lows = [picture.low for picture in pictures if picture.low is not None]
         level = uniforms(seed, positions, Purpose.AUG_LEVEL) * stage.aug_level_max
         return Batch(
             positions=positions,
             keys=[sample.key for sample in samples],
             captions=[sample.caption for sample in samples],
-            x=self._cropped(whole, positions),
+            x=full_crops(pictures, corners, px=stage.train_px),
             noise=normals(seed, positions, Purpose.NOISE, shape=shape),
             time=times(seed, positions, batch=self.config.batch),
             text=text.states,
             text_mask=text.mask,
-            low_res=None if low is None else self._cropped(low, positions),
+            low_res=low_res_crops(lows, corners, px=stage.train_px, image_px=stage.image_px) if enlarges else None,
             aug_level=level if enlarges else None,
             aug_noise=normals(seed, positions, Purpose.AUG_NOISE, shape=shape) if enlarges else None,
             bad=tuple(bad),
         )
 
-    def _cropped(self, pictures: Tensor, positions: np.ndarray) -> Tensor:
-        """Each picture's own crop, the same for every call with the same position."""
-        px, spare = self.config.stage.train_px, self.config.stage.image_px - self.config.stage.train_px
-        if not spare:
-            return pictures
-        places = [keyed.below(self.config.seed, int(p), Purpose.CROP, limits=(spare + 1,) * 2) for p in positions]
-        crops = [
-            picture[:, top : top + px, left : left + px] for picture, (top, left) in zip(pictures, places, strict=True)
-        ]
-        return torch.stack(crops)
+    def _corners(self, positions: np.ndarray) -> list[Corner]:
+        """Where each sample is cropped; (0, 0) for stages that see whole pictures."""
+        limits = (self.config.stage.image_px - self.config.stage.train_px + 1,) * 2
+        return [Corner(*keyed.below(self.config.seed, int(p), Purpose.CROP, limits=limits)) for p in positions]
 
 
 def times(seed: int, positions: np.ndarray, *, batch: int) -> Tensor:

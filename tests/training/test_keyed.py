@@ -12,6 +12,15 @@ def test_streams_are_those_of_philox_at_their_place():
     assert (generator(5, 9, Purpose.NOISE).bit_generator.random_raw(8) == direct.random_raw(8)).all()
 
 
+def test_a_stream_has_nothing_of_the_one_before():
+    for position in (3, 2**40):
+        uniform(1, 2, Purpose.TIME)  # leaves half a word over
+        fresh = generator(5, position, Purpose.NOISE).standard_normal(7, dtype=np.float32)
+        assert (normal(5, position, Purpose.NOISE, shape=(7,)) == fresh).all()
+        fresh_raw = generator(5, position, Purpose.WINDOW).bit_generator.random_raw(9)
+        assert (permutation(5, position, Purpose.WINDOW, count=9) == np.argsort(fresh_raw)).all()
+
+
 def test_seed_position_and_purpose_each_give_another_stream():
     keys = [(0, 0, Purpose.TIME), (1, 0, Purpose.TIME), (0, 1, Purpose.TIME), (0, 0, Purpose.DROP)]
     assert len({uniform(*key) for key in keys}) == 4
