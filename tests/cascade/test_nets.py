@@ -85,6 +85,12 @@ def test_bf16_autocast_stays_near_fp32_and_repeats_itself(stage):
 
 
 @STAGES
+def test_weights_in_bf16_run_too(stage):
+    output = awake(stage).bfloat16()(**inputs(stage, 2))
+    assert output.dtype == torch.float32 and output.isfinite().all()
+
+
+@STAGES
 def test_recomputing_blocks_and_channels_last_change_nothing(stage):
     net: Any = awake(stage)
     made = inputs(stage, 2)
