@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from .html import Html, element, join
 
-WIDTH, HEIGHT = 460, 300  # units of the drawing; small, so that its text stays readable on a phone
+WIDTH, HEIGHT = 420, 290  # units of the drawing; small, so that its text stays readable on a phone
 LEFT, RIGHT, TOP, BOTTOM = 46, 74, 14, 40
 LABEL_GAP = 13  # units between two names at the right end
 MAX_POINTS = 160  # of a line; more cannot be told apart

@@ -37,19 +37,19 @@ class Examples:
     veil: Veil
     hateful: set[str] = field(default_factory=set)  # captions among those shown
 
-    def cards(self, examples: Sequence[Mapping[str, Any]], *, reason: str | None = None) -> Html:
-        """A grid of cards. reason: the rule of the policy they failed, whose numbers are then told."""
+    def cards(self, examples: Sequence[Mapping[str, Any]], *, reason: str) -> Html:
+        """A grid of cards. reason: why they were lost; of a rule of the policy the numbers are told."""
         return element("div", [self._card(dict(pair), reason) for pair in examples], class_="cards")
 
-    def _card(self, pair: dict[str, Any], reason: str | None) -> Html:
+    def _card(self, pair: dict[str, Any], reason: str) -> Html:
         known = self._known(pair)
         detail = pair.get("detail") or ""
-        if reason in self.rules and known:
-            detail = self._numbers(known, str(reason))
+        if reason in self.rules and "failed" in pair:
+            detail = self._numbers(known, reason)
         others = [name for name in pair.get("failed") or pair.get("reasons") or () if name != reason]
         said = {
             "caption": shorten(pair["caption"], CAPTION_CHARS),
-            "url": shorten(pair["url"], URL_CHARS) if pair.get("url") else known.get("url", ""),
+            "url": shorten(pair.get("url") or known.get("url") or "", URL_CHARS),
             "detail": shorten(detail, DETAIL_CHARS),
             "others": f"also failed: {', '.join(others)}" if others else "",
         }

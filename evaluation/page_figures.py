@@ -10,6 +10,7 @@ from pipeline.files import read_json
 from pipeline.steps import ORDER
 
 from .html import Html, element, join
+from .page_chart import Line, chart
 
 FIGURES = "figures.json"
 VERDICTS = {True: "holds", False: "missed", None: ""}
@@ -41,8 +42,19 @@ def section(run: Path) -> Html | None:
         element("h2", "Figures"),
         element("p", f"{held} of {held + missed} bars hold.", class_="lead"),
         element("div", element("table", element("thead", head), element("tbody", rows)), class_="wide"),
+        _gap(run),
         id="figures",
     )
+
+
+def _gap(run: Path) -> Html | None:
+    """The shuffled-caption gap by noise level, of the sets that figures.json tells of."""
+    found = (read_json(run / FIGURES) or {}).get("gap") or {}
+    lines = [
+        Line(split.replace("_", "-"), sorted(zip(one["log_snr"], one["gap"], strict=True)), color)
+        for color, (split, one) in zip((0, 5), found.items(), strict=False)
+    ]
+    return chart(lines, title="Shuffled-caption gap of the base, in the end", x="log-SNR", y="gap") if lines else None
 
 
 def _row(name: str, one: Mapping[str, Any]) -> Html:
@@ -94,11 +106,11 @@ def timings(spent: Sequence[Spent]) -> Html | None:
     if not total:
         return None
     bar = [
-        element("i", style=f"width:{100 * one.seconds / total:.3f}%", class_=f"c{number % 8}", title=one.name)
+        element("i", style=f"width:{100 * one.seconds / total:.3f}%;--c:{_color(number, len(spent))}", title=one.name)
         for number, one in enumerate(spent)
     ]
     head = element("tr", [element("th", name, scope="col") for name in ("", "seconds", "share", "a second")])
-    rows = [_spent(one, total, number % 8) for number, one in enumerate(spent)]
+    rows = [_spent(one, total, _color(number, len(spent))) for number, one in enumerate(spent)]
     return element(
         "section",
         element("h2", "Time"),
@@ -110,14 +122,19 @@ def timings(spent: Sequence[Spent]) -> Html | None:
     )
 
 
+def _color(place: int, count: int) -> str:
+    """Colours of one brightness, around the wheel from orange to pink."""
+    return f"oklch(var(--bright) 0.12 {45 + 300 * place // max(count - 1, 1)})"
+
+
 def _sentence(spent: Sequence[Spent], total: float) -> str:
     longest = max(spent, key=lambda one: one.seconds)
     return f"{total / 60:.1f} minutes in all; the longest part is {longest.name}, {longest.seconds / total:.0%} of it."
 
 
-def _spent(one: Spent, total: float, color: int) -> Html:
+def _spent(one: Spent, total: float, color: str) -> Html:
     rate = f"{one.handled / one.work_seconds:,.0f} {one.unit}" if one.handled and one.work_seconds >= 0.05 else ""
-    name = join(element("i", class_=f"key c{color}", aria_hidden="true"), one.name)
+    name = join(element("i", class_="key", style=f"--c:{color}", aria_hidden="true"), one.name)
     return element(
         "tr",
         element("th", name, scope="row"),

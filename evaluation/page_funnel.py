@@ -135,7 +135,7 @@ def _reason(
     if not shown:
         return element("div", head, class_="reason none")
     more = f"{len(shown)} of {count:,}, the first in the order of keys" if count > len(shown) else f"all {count:,}"
-    cards = examples.cards(shown, reason=name if step == "select" else None)
+    cards = examples.cards(shown, reason=name)
     return element("details", element("summary", head, class_="reason"), element("p", more, class_="quiet"), cards)
 
 

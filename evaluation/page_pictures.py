@@ -12,9 +12,10 @@ from PIL import Image
 from .html import Html, data_url, element, shorten
 from .page_examples import VEILED
 from .page_veil import Veil, veiled
-from .picture_sets import REAL, sets_of
+from .picture_sets import FOLDER, REAL, sets_of
 
 BUDGET_BYTES = 4_500_000  # of picture files; as text in the page they take a third more
+FIRST = 18  # shown at once, the others on a click
 PIXELATED_PX = 32  # pictures up to this side are stored exactly and shown as the squares they are
 
 
@@ -40,21 +41,25 @@ def section(run: Path, veil: Veil) -> Html | None:
         if spent > BUDGET_BYTES:
             break
         tiles.append(_tile(one, files, hidden=one.caption in hateful))
-    count = (
-        f"{len(tiles)} of {len(everything)} shown; all of them lie in {FOLDER_NAME}." if spent > BUDGET_BYTES else ""
-    )
+    said = f"{len(tiles)} of {len(everything)} are shown here; all lie in the run's folder {FOLDER}."
+    count = said if len(tiles) < len(everything) else ""
     lead = "Each caption as every stage drew it, and the real drawing last. None was chosen by hand; those marked "
     return element(
         "section",
         element("h2", "Pictures"),
-        element("p", lead, element("em", "held out"), " were never trained on, nor was any variant of theirs. ", count),
+        element("p", lead, element("em", "held out"), " were never trained on. ", count),
         _filters(everything),
-        element("div", tiles, class_="tiles"),
+        element("div", tiles[:FIRST], class_="tiles"),
+        _more(tiles[FIRST:]),
         id="pictures",
     )
 
 
-FOLDER_NAME = "the run's folder samples"
+def _more(tiles: Sequence[Html]) -> Html | None:
+    if not tiles:
+        return None
+    summary = element("summary", f"Show the other {len(tiles)}")
+    return element("details", summary, element("div", tiles, class_="tiles"), class_="more")
 
 
 def gather(run: Path) -> Iterator[Shown]:
@@ -68,7 +73,8 @@ def gather(run: Path) -> Iterator[Shown]:
             pictures = {part: array[number] for part, array in parts.items()}
             shown = Shown(row["caption"], row.get("group") or "", bool(row.get("held_out")), pictures)
             groups.setdefault((one.name, shown.group), []).append(shown)
-    for turn in zip_longest(*groups.values()):
+    in_turn = [groups[place] for place in sorted(groups, key=lambda place: (groups[place][0].held_out, place))]
+    for turn in zip_longest(*in_turn):
         yield from (shown for shown in turn if shown is not None)
 
 

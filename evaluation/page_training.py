@@ -9,7 +9,7 @@ from training import ledger
 from training.runfolder import read_config
 
 from .html import Html, element, join
-from .page_chart import Line, chart, short
+from .page_chart import Line, chart
 
 TRAIN = "train"  # folder of the stages' runs
 SPLITS = {"train": "training names", "held_out": "held-out names"}
@@ -55,8 +55,8 @@ def section(trained: Trained) -> Html | None:
 
 LEAD = (
     "Every stage is looked at on fixed pictures with fixed noise, from hardly any noise (high log-SNR) to hardly "
-    "anything else. The gap says how much lower the loss is with the right caption than with another picture's: 0 where "
-    "the text is not used."
+    "anything else. The gap says how much lower the loss is with the right caption than with another picture's: 0 "
+    "where the text is not used; over time its mean over the middle half of the levels is drawn."
 )
 
 
@@ -90,7 +90,7 @@ def _gap_over_time(looks: Sequence[Mapping[str, Any]]) -> Html:
         Line(said.split()[0], [(look["seen"], middle(look[split]["gap"])) for look in looks if split in look], color)
         for color, (split, said) in zip((0, 5), SPLITS.items(), strict=True)
     ]
-    title = "Shuffled-caption gap, mean of the middle half of the levels"
+    title = "Shuffled-caption gap over time"
     return chart(lines, title=title, x="pictures seen", y="gap")
 
 
@@ -102,7 +102,7 @@ def _gap(looks: Sequence[Mapping[str, Any]]) -> Html:
         for color, (split, said) in zip((0, 5), SPLITS.items(), strict=True)
         if split in last
     ]
-    return chart(lines, title=f"Shuffled-caption gap after {short(last['seen'])} pictures", x="log-SNR", y="gap")
+    return chart(lines, title="Shuffled-caption gap by noise level", x="log-SNR", y="gap")
 
 
 def middle(values: Sequence[float]) -> float:
