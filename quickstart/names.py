@@ -10,7 +10,7 @@ held-out drawing is trained on.
 import hashlib
 import importlib.resources
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -27,17 +27,25 @@ GROUPS = (
     "Symbols",
     "Flags",
 )
-SPECIAL = {"e50a": "department store of the number 109"}  # from a private area, without a name in Unicode
+SPECIAL = {  # of sequences without a name in Unicode: name and group
+    "e50a": ("department store of the number 109", "Travel & Places"),  # from a private area
+    "1f468-200d-1f384": ("man Claus", "People & Body"),  # the drawings of Santa Claus and Mrs. Claus once more
+    "1f469-200d-1f384": ("woman Claus", "People & Body"),
+    "1f574-200d-2642": ("man in suit levitating", "People & Body"),
+    "1f574-200d-2640": ("woman in suit levitating", "People & Body"),
+}
 TONES = {0x1F3FB + n for n in range(5)}
 JOINERS = {0x200D, 0xFE0F}
+VOWEL = re.compile(r"(?!eu|uni|one)[aeiou]|hour|x-")  # of a sound: a unicorn, an hourglass
 TONE = re.compile(r"[,: ]+(?:(?:medium-)?(?:light|dark)|medium) skin tone")
 SAME = [  # what makes variants of one family, first to last
     (re.compile(r"\b(?:wo)?man and (?:wo)?man\b|\b(?:wo)?men\b|\bpeople\b"), "persons"),
     (re.compile(r"\b(?:wo)?man\b|\bperson\b|\badult\b|\b(?:fe)?male sign\b"), "person"),
     (re.compile(r"\bboy\b|\bgirl\b|\bchild\b"), "child"),
     (re.compile(r"\bmermaid\b|\bmerman\b|\bmerperson\b"), "merperson"),
-    (re.compile(r"\bprincess\b|\bprince\b"), "prince"),
-    (re.compile(r"\bMrs\. Claus\b|\bMx Claus\b|\bSanta Claus\b"), "Santa Claus"),
+    (re.compile(r"\bprincess\b|\bperson with crown\b"), "prince"),
+    (re.compile(r"\b(?:Mrs\.|Mx|Santa|person) Claus\b"), "Santa Claus"),
+    (re.compile(r"\b(family|kiss|couple with heart)( person| child)+$"), r"\1"),
     (re.compile(r" facing right\b"), ""),
     (re.compile(r"\bold\b"), "older"),
 ]
@@ -92,12 +100,23 @@ def _drawing(code: str) -> Drawing:
 
 def _name(code: str, points: list[int], group: str) -> str:
     known = _emoji_names()
-    name = SPECIAL.get(code) or known.get(_plain(points))
+    name = known.get(_plain(points))
     if name is None:  # a few drawings are of sequences that Unicode does not name: tell their parts
-        name = ", ".join(known.get((point,)) or _letter(point) for point in points if point not in JOINERS)
+        parts = [point for point in points if point not in JOINERS and point not in TONES]
+        tones = [f", {known[(point,)]}" for point in points if point in TONES and len(points) > 1]
+        name = _special(points) or ", ".join(known.get((point,)) or _letter(point) for point in parts)
+        name += "".join(tones)
     if group == "Flags" and (0x1F1E6 <= points[0] <= 0x1F1FF or len(points) > 4):
         return f"flag of {name}"
-    return TONE.sub(lambda tone: ", " + tone.group().strip(",: "), name)
+    if len(points) == 1:  # a tone itself, too
+        return name
+    tones = [", " + tone.strip(",: ") for tone in TONE.findall(name)]
+    return TONE.sub("", name) + "".join(tones)  # a man with red hair has his tone in the middle
+
+
+def _special(points: list[int]) -> str | None:
+    bare = "-".join(f"{point:x}" for point in _plain(points) if point not in TONES)
+    return SPECIAL[bare][0] if bare in SPECIAL else None
 
 
 def _letter(point: int) -> str:
@@ -114,6 +133,9 @@ def _family(name: str) -> str:
 
 def _group(points: list[int]) -> str:
     groups = _emoji_groups()
+    code = "-".join(f"{point:x}" for point in points)
+    if code in SPECIAL:
+        return SPECIAL[code][1]
     bare = [point for point in points if point not in TONES] or points
     for known in (_plain(points), _plain(bare), (bare[0],)):
         if known in groups:
@@ -122,27 +144,40 @@ def _group(points: list[int]) -> str:
 
 
 def _held_out_families(found: list[Drawing]) -> set[str]:
-    """Families in the order of a hash, as long as they fit into HELD_OUT names."""
-    sizes: dict[str, int] = defaultdict(int)
+    """Families in the order of a hash, as long as they fit into their group's share of HELD_OUT names.
+
+    A group's share is that of its drawings without tone variants, which would otherwise make two of three held-out
+    names people.
+    """
+    members: dict[str, list[Drawing]] = defaultdict(list)
     for drawing in found:
-        sizes[drawing.family] += 1
-    chosen, left = set(), HELD_OUT
-    for family in sorted(sizes, key=lambda family: hashed(family, "held out")):
-        if sizes[family] <= left:
+        members[drawing.family].append(drawing)
+    left = _shares(Counter(one.group for one in found if not one.tone_variant and one.group in GROUPS))
+    chosen = set()
+    for family in sorted(members, key=lambda family: hashed(family, "held out")):
+        groups, size = {one.group for one in members[family]}, len(members[family])
+        if len(groups) == 1 and size <= left.get(group := groups.pop(), 0):
             chosen.add(family)
-            left -= sizes[family]
+            left[group] -= size
     return chosen
+
+
+def _shares(sizes: Counter[str]) -> dict[str, int]:
+    """HELD_OUT divided in proportion to `sizes`; what rounding leaves goes to the largest."""
+    shares = {group: HELD_OUT * size // sizes.total() for group, size in sizes.items()}
+    shares[sizes.most_common(1)[0][0]] += HELD_OUT - sum(shares.values())
+    return shares
 
 
 def _with_article(name: str) -> str:
     first = name.split()[0].rstrip(",:")
     if name.startswith("flag of"):
         return f"the {name}"
-    if first[0].isupper() or first[0].isdigit() or (first.endswith("s") and not first.endswith("ss")):
+    if first[0].isupper() or first[0].isdigit() or (first.endswith("s") and not first.endswith(("ss", "'s"))):
         return name
     if first in ("men", "women", "people", "hair"):
         return name
-    return f"{'an' if first[0] in 'aeiou' else 'a'} {name}"
+    return f"{'an' if VOWEL.match(first) else 'a'} {name}"
 
 
 def _plain(points: list[int]) -> tuple[int, ...]:
@@ -155,7 +190,7 @@ def _emoji_names() -> dict[tuple[int, ...], str]:
     import emoji
 
     return {
-        _plain([ord(char) for char in chars]): data["en"].strip(":").replace("_", " ")
+        _plain([ord(char) for char in chars]): data["en"].strip(":").replace("_", " ").replace("\u2019", "'")
         for chars, data in emoji.EMOJI_DATA.items()
     }
 

@@ -26,7 +26,7 @@ from .faults import BY_NAME, Pair, planted, true_pair
 from .names import Drawing, drawings, hashed
 from .web import WEB
 
-VERSION = 1
+VERSION = 2
 TABLE, TRUTH = "table.parquet", "truth.parquet"
 WORKERS = 2
 
