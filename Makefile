@@ -32,10 +32,10 @@ lint: $(STAMP)
 	$(BIN)/mypy .
 
 test: lint
-	$(BIN)/pytest -q --cov --cov-report=term:skip-covered -m "not long"
+	$(BIN)/pytest -q -rs --cov --cov-report=term:skip-covered -m "not long"
 
 test-long: $(STAMP)
-	$(BIN)/pytest -q -m long --durations=20
+	$(BIN)/pytest -q -rs -m long --durations=20
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/$(NAME).py

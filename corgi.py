@@ -159,9 +159,12 @@ def sample(
 @app.command()
 def status(run: RunFolder) -> None:
     """Where every step and every stage of a run stands, on one screen."""
+    from slurm.standing import show as jobs
     from training.status import show
 
     show(run)
+    if lines := jobs(run):
+        print(lines)
 
 
 @app.command()

@@ -88,8 +88,8 @@ def _explain(model: type[BaseModel], item: dict[str, Any]) -> str:
     """One sentence for one pydantic error."""
     where = [str(part) for part in item["loc"]]
     if item["type"] != "extra_forbidden":
-        got = "" if item["type"] == "missing" else f", got {item['input']!r}"
-        return f"{'.'.join(where) or 'config'}: {item['msg']}{got}"
+        got = "" if item["type"] == "missing" or isinstance(item["input"], dict) else f", got {item['input']!r}"
+        return f"{'.'.join(where) or 'config'}: {item['msg'].removeprefix('Value error, ')}{got}"
     owner = _model_at(model, item["loc"][:-1])
     name = ".".join(where[:-1])
     known = nearest(where[-1], owner.model_fields) if owner else ""
