@@ -3,7 +3,6 @@
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ class Examples:
     rules: Mapping[str, str]
     veil: Veil
     hateful: set[str] = field(default_factory=set)  # captions among those shown
+    _tables: dict[int, pa.Table] = field(default_factory=dict)  # columns of the shards that were looked into
 
     def cards(self, examples: Sequence[Mapping[str, Any]], *, reason: str) -> Html:
         """A grid of cards. reason: why they were lost; of a rule of the policy the numbers are told."""
@@ -60,7 +60,8 @@ class Examples:
         """Every column of the pair, its scores where it has some; nothing where the plan dropped it."""
         if pair.get("shard") is None:
             return {}
-        table = _columns(self.run, pair["shard"])
+        number = pair["shard"]
+        table = self._tables[number] = self._tables.get(number) or _columns(self.run, number)
         found = table.filter(pc.equal(table["key"], pair["key"])).to_pylist()
         return found[0] if found else {}
 
@@ -76,7 +77,6 @@ class Examples:
         return ", ".join([*said, *(f"copy of {keeper}" for keeper in keepers)])
 
 
-@lru_cache(maxsize=32)
 def _columns(run: Path, number: int) -> pa.Table:
     """Columns of all pairs of a shard; of stored ones with their scores, of the others without."""
     shard = Shard(run, number)
