@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
+import torch
 
 from .config import accumulation
 from .loader import Batch, Loader
@@ -42,7 +43,8 @@ def in_order(
     if workers == 0:
         yield from map(make, wanted)
         return
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="loader")
+    # A worker is one core's work: left alone, torch would start a team of threads in each.
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="loader", initializer=lambda: torch.set_num_threads(1))
     waiting: deque[Future[Batch]] = deque()
     try:
         for item in wanted:

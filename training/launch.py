@@ -15,6 +15,7 @@ from pathlib import Path
 
 from configs import UserError, load
 from pipeline.files import read_json
+from pipeline.step import DISK_ERRORS
 
 from . import checkpoint, spread
 from .config import TrainConfig, accumulation, shown
@@ -33,6 +34,7 @@ def train(config_file: Path, overrides: Sequence[str] = ()) -> int:
     index = read_index(config.data)
     check_text(index, config.text, text_width=config.stage.text_width)
     if spread.is_child():
+        spread.die_with_parent()
         return work(config, index)
     place = spread.place(config)
     accumulation(config, place.world_size)
@@ -82,6 +84,11 @@ def main() -> int:
     except UserError as error:
         print(f"corgi: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        print(f"corgi: {error.strerror}: {error.filename}; mend that and run the same command again", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

@@ -90,7 +90,9 @@ class Loader:
         """The batch of these positions, in this order."""
         positions = np.asarray(positions, np.int64)
         bad: list[Bad] = []
-        samples = [self._sample(int(position), bad) for position in positions]
+        places = self.order.at(positions)
+        wanted = zip(positions.tolist(), places.shard.tolist(), places.row.tolist(), strict=True)
+        samples = [self._sample(position, (shard, row), bad) for position, shard, row in wanted]
         return self.drawn(positions, samples, self._text(positions, samples), bad)
 
     def keys(self, positions: Sequence[int] | np.ndarray) -> list[str]:
@@ -122,9 +124,7 @@ class Loader:
             raise UserError(f'shard {rows.number:05d} and the index disagree; run "corgi index" again')
         return rows
 
-    def _sample(self, position: int, bad: list[Bad]) -> Sample:
-        places = self.order.at(position)
-        wanted = (int(places.shard[0]), int(places.row[0]))
+    def _sample(self, position: int, wanted: tuple[int, int], bad: list[Bad]) -> Sample:
         for place in self._stand_ins(*wanted):
             found = self._try(place)
             if found is not None:

@@ -52,12 +52,6 @@ def write(engine: Engine, name: str, what: What, value: Tensor) -> None:
         safe_set_full_optimizer_state(param, value, what)
 
 
-def updates(engine: Engine) -> int:
-    """Optimizer steps that were applied."""
-    states = list(engine.adam.state.values())
-    return int(states[0]["step"].item())
-
-
 @torch.no_grad()
 def set_updates(engine: Engine, count: int) -> None:
     """Adam corrects its bias by this count."""

@@ -4,6 +4,7 @@ On one machine we are the agent. On several, torchrun on each of them starts our
 line), and each of those finds itself to be a rank already.
 """
 
+import ctypes
 import logging
 import os
 import signal
@@ -18,6 +19,7 @@ from .config import TrainConfig
 from .runfolder import STOP
 
 CHILD = "CORGI_CHILD"  # in the environment of processes that we started
+PR_SET_PDEATHSIG = 1  # of prctl(2): the signal this process gets when its parent dies
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,14 @@ class Place:
 def is_child() -> bool:
     """Whether one of us started this process."""
     return CHILD in os.environ
+
+
+def die_with_parent() -> None:
+    """A child whose launcher is killed must not train on behind the back of the next one. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() == 1:  # it was killed before we could say so
+        sys.exit("corgi: the launcher is gone")
 
 
 def place(config: TrainConfig) -> Place:

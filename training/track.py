@@ -30,7 +30,7 @@ class Tracker:
 
     def close(self) -> None:
         if self._run is not None:
-            self._safely(lambda: self._run.finish(quiet=True))
+            self._safely(lambda: self._run.finish())
 
     def _begin(self, config: TrainConfig) -> None:
         import wandb
@@ -38,7 +38,15 @@ class Tracker:
         group = config.wandb.group or config.data.index.parent.name
         # what is sent is what is named here: no argv, no environment, no code, no console
         settings = wandb.Settings(
-            console="off", disable_git=True, disable_code=True, save_code=False, silent=True, x_disable_stats=True
+            console="off",
+            silent=True,
+            host="-",
+            disable_git=True,
+            disable_code=True,
+            x_disable_meta=True,
+            x_disable_machine_info=True,
+            x_disable_stats=True,
+            x_save_requirements=False,
         )
         self._run = wandb.init(
             project=config.wandb.project,
@@ -74,7 +82,9 @@ def run_id(run: Path) -> str:
 def flat(line: dict[str, Any]) -> dict[str, Any]:
     """A line as W&B wants it: event/name -> number, lists by place."""
     event, numbers = line["event"], {"step": line["step"], "seen": line.get("seen", 0)}
-    _flatten({key: value for key, value in line.items() if key not in ("event", "step", "seen")}, event, numbers)
+    _flatten(
+        {key: value for key, value in line.items() if key not in ("event", "step", "seen", "time")}, event, numbers
+    )
     return numbers
 
 

@@ -140,7 +140,8 @@ class Trainer:
         """A line on the steps since the last one."""
         if self.recent:
             loss, rate = math.fsum(self.recent) / len(self.recent), self.rate()
-            numbers: dict[str, Any] = {"loss": loss, "grad_norm": self.taken.grad_norm, "lr": self.lr}
+            norm = self.taken.grad_norm if self.taken.applied else None  # JSON has no word for not-a-number
+            numbers: dict[str, Any] = {"loss": loss, "grad_norm": norm, "lr": self.lr}
             numbers |= {"images_per_s": rate, "steps": len(self.recent), "peak_mib": peak_memory_mib()}
             self.tell.note("step", **self.where(), **numbers)
             self.tell.show(self.state.step, loss=loss, images_per_s=rate)

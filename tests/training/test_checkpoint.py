@@ -1,5 +1,6 @@
 """Checkpoints: a broken one never loads, the one before it does, and nothing is lost by removing old ones."""
 
+import errno
 import json
 import shutil
 
@@ -120,6 +121,24 @@ def test_what_a_killed_save_left_is_written_over(saved):
     (torn / "rank_0/exp_avg.safetensors").write_bytes(b"half")
     shutil.copytree(torn / "rank_0", torn / "rank_1")  # of a larger world
     assert again() == 0 and digests(run, 6) == whole
+
+
+def test_a_full_disk_leaves_the_one_before_whole(saved, monkeypatch):
+    run, again = saved
+    write, calls = checkpoint.save_file, []
+
+    def full(tensors, path):
+        calls.append(path)
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write(tensors, path)
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(OSError, match=r"No space left"):
+        again("steps=9")
+    assert [folder.name for folder in checkpoint.committed(run)] == ["step_00000006", "step_00000003"]
+    monkeypatch.undo()
+    assert again("steps=9") == 0 and checkpoint.newest(run, ranks=lone())[0] == checkpoint.folder_of(run, 9)
 
 
 def test_nothing_in_it_depends_on_the_clock_or_is_a_pickle(saved):

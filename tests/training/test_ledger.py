@@ -38,7 +38,7 @@ def test_the_id_of_the_mirror_is_made_once(tmp_path):
 
 
 def test_lines_become_curves():
-    line = {"event": "validation", "step": 3, "seen": 24, "held_out": {"gap": [0.5, 0.25]}, "folder": "x"}
+    line = {"event": "validation", "step": 3, "seen": 24, "held_out": {"gap": [0.5, 0.25]}, "folder": "x", "time": 1.5}
     assert flat(line) == {
         "step": 3,
         "seen": 24,

@@ -8,6 +8,7 @@ from training import ledger
 from training.explain import explain
 from training.index import read_index
 from training.loader import Loader
+from training.progress import Progress
 from training.status import show, stages_of
 from training.trainer import Trainer
 from training.validate import derangement
@@ -82,3 +83,11 @@ def test_held_out_pairs_are_the_ones_validated(trained):
     keys = set(held_out.keys(range(held_out.order.samples)))
     assert keys == {draw(n).key for n in range(36) if n % 6 != 5 and n % 5 == 4}
     assert ledger.read(config.run)[-1]["event"] == "done"
+
+
+def test_a_log_gets_a_line_now_and_then_and_the_last(capsys):
+    with Progress("base16", total=3, done=0) as progress:
+        for step in (1, 2, 3):
+            progress.show(step, loss=0.25, images_per_s=100.0)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "base16  step 3/3  loss 0.2500  100.0 images/s  eta 0:00"

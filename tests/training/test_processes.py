@@ -180,3 +180,28 @@ def test_killed_anywhere_it_ends_with_the_same_bytes(made, train):
     assert train(file_of(made, "killed", **further)) == 0
     assert digests(made / "killed", 60) == digests(made / "whole", 60)
     assert losses(made / "killed") == losses(made / "whole")
+
+
+@pytest.mark.long
+def test_an_error_for_people_on_one_rank_ends_all_with_its_code(made):
+    make_run(made / "holes")
+    (made / "holes/000/00000.tar").unlink()
+    data = {"index": str(made / "holes/index.parquet"), "bad_pictures": 2, "workers": 0}
+    process = start(made, "holed", **SMALL | {"processes": 2, "data": data})
+    _, said = process.communicate(timeout=240)
+    assert process.returncode == 1
+    assert "corgi: more than data.bad_pictures = 2 pictures cannot be used" in said
+
+
+@pytest.mark.long
+def test_children_die_with_a_killed_launcher(made):
+    process = start(made, "orphaned", **SMALL | {"processes": 2, "steps": 100_000})
+    wait_for_step(made / "orphaned", 2, process)
+    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+    assert len(children) >= 2
+    process.kill()
+    process.communicate(timeout=60)
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{child}").exists() for child in children)

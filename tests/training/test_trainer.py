@@ -1,6 +1,7 @@
 """A small training in this process: goes on bit for bit, skips what is not finite, says what happened."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -217,6 +218,21 @@ def test_a_broken_mirror_does_not_stop_the_training(run, monkeypatch, capsys):
     folder, code = run("mine", wandb={"mode": "online"})
     assert code == 0 and len(losses(folder)) == 6
     assert "wandb: ConnectionError: no route; training goes on without it" in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_the_offline_mirror_holds_the_curves_and_no_secret(run, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["corgi", "--token=canary-in-argv"])
+    monkeypatch.setenv("SECRET_TOKEN", "canary-in-environment")
+    folder, code = run("mine", wandb={"mode": "offline"})
+    known = (folder / "wandb.json").read_text()
+    (mirror,) = folder.glob("wandb/offline-run-*/*.wandb")
+    assert code == 0 and mirror.stem.removeprefix("run-") in known
+    assert b"step/loss" in mirror.read_bytes() and b"checkpoint/seconds" in mirror.read_bytes()
+    for path in folder.rglob("*"):
+        assert not path.is_file() or b"canary" not in path.read_bytes()
+    assert run("mine", "steps=7", wandb={"mode": "offline"})[1] == 0
+    assert (folder / "wandb.json").read_text() == known
 
 
 def test_the_run_folder_says_what_was_asked(run):
