@@ -9,7 +9,8 @@ from configs import UserError, load
 from .config import PipelineConfig
 from .files import read_mark
 from .plan import PLAN, shards_of
-from .step import state
+from .shard import Shard
+from .step import State, Step, TableStep, state
 from .steps import ORDER, RESOLVED, TABLE_STEPS, build
 
 
@@ -50,24 +51,24 @@ def steps_of(run: Path) -> list[StepStatus]:
         if name in TABLE_STEPS:
             states = Counter([_table_state(step)])
         else:
-            states = Counter(_safe(lambda shard, step=step: state(step, shard), shard) for shard in shards)
+            states = Counter(_shard_state(step, shard) for shard in shards)
         found.append(StepStatus(name, 1 if name in TABLE_STEPS else len(shards), states))
     return found
 
 
-def _table_state(step: object) -> str:
-    mark = read_mark(step.writes)  # type: ignore[attr-defined]
+def _table_state(step: TableStep) -> State:
+    mark = read_mark(step.writes)
     try:
-        expected = step.fingerprint()  # type: ignore[attr-defined]
-    except UserError:
+        expected = step.fingerprint()
+    except UserError:  # what it reads is not there yet
         return "waiting"
     if mark is None:
         return "missing"
     return "done" if mark.fingerprint == expected else "stale"
 
 
-def _safe(ask: object, shard: object) -> str:
+def _shard_state(step: Step, shard: Shard) -> State:
     try:
-        return ask(shard)  # type: ignore[operator]
-    except UserError:
+        return state(step, shard)
+    except UserError:  # what it reads beside the shard is not there yet
         return "waiting"

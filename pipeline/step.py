@@ -30,9 +30,17 @@ State = Literal["done", "stale", "missing", "waiting"]
 class Step(Protocol):
     """A function of one shard. Picklable: it travels to the workers."""
 
-    name: str
-    reads: tuple[str, ...]  # suffixes that must exist
-    writes: str  # suffix whose presence, with the expected fingerprint, means done
+    @property
+    def name(self) -> str:
+        """The command's name."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Suffixes that must exist."""
+
+    @property
+    def writes(self) -> str:
+        """The suffix whose presence, with the expected fingerprint, means done."""
 
     def fingerprint(self, shard: Shard) -> str:
         """What the output would be made from today."""
@@ -44,8 +52,13 @@ class Step(Protocol):
 class TableStep(Protocol):
     """A function of the whole run."""
 
-    name: str
-    writes: Path
+    @property
+    def name(self) -> str:
+        """The command's name."""
+
+    @property
+    def writes(self) -> Path:
+        """The file whose presence, with the expected fingerprint, means done."""
 
     def fingerprint(self) -> str:
         """What the output would be made from today."""

@@ -1,6 +1,7 @@
 """score to index on a run whose pictures are there: what each file says, and what a change makes stale."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,7 +21,7 @@ from pipeline.why import find
 from .world import downloaded
 
 AFTER = ("score", "dedup", "select", "embed", "index")
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     *({"seed": n, "caption": f"picture number {n}"} for n in range(10)),
     {"seed": 3, "caption": "the third once more"},
     {"seed": 3, "caption": "and again"},
@@ -29,14 +30,14 @@ ROWS = [
     {"reason": "http_404", "caption": "gone"},
     {"reason": "corrupt", "caption": "broken"},
 ]
-SELECT = {
+SELECT: dict[str, Any] = {
     "rules": {"words": "caption_words >= 2", "exact_copy": "not exact_copy", "near_copy": "not near_copy"},
     "held_out": "caption like '%number 7'",
     "stages": {"sr": {"not_five": "caption not like '%number 5'"}},
 }
 
 
-def whole(folder: Path, **sections: object) -> PipelineConfig:
+def whole(folder: Path, **sections: Any) -> PipelineConfig:
     config = downloaded(folder, ROWS, **{"select": SELECT, "dedup": {"distance": 0, "min_quality": 0}, **sections})
     for name in AFTER:
         outcome = run_step(name, config, workers=1)

@@ -1,6 +1,7 @@
 """A run whose download is done, made without a web: drawn pictures, straight into the files that `download` writes."""
 
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def downloaded(folder: Path, rows: list[dict[str, Any]], *, shard_size: int = 8,
     run_table(Plan(made))
     for shard in shards_of(made.run):
         pairs = [_stored(row) for row in pq.read_table(shard.path(URLS)).to_pylist()]
-        commit(shard.path(TAR), lambda scratch, pairs=pairs: _write_tar(scratch, pairs))
+        commit(shard.path(TAR), partial(_write_tar, pairs=pairs))
         write_table(shard.path(PAIRS), pa.Table.from_pylist(pairs).drop_columns("data"), fingerprint="made")
     return made
 
