@@ -19,7 +19,7 @@ class StepStatus(NamedTuple):
 
     step: str
     total: int  # shards, or 1 for a table step
-    states: Counter[str]  # done, stale, missing, waiting -> shards
+    states: Counter[State]  # how many shards are in each
 
     @property
     def sentence(self) -> str:
