@@ -1,11 +1,9 @@
 """A small quickstart's pipeline, run in this process over the real small web."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from configs import load
 from pipeline.config import PipelineConfig
-from pipeline.plan import shards_of
 from pipeline.steps import ORDER, TABLE_STEPS, run_step
 from quickstart.run import configure
 from quickstart.table import prepare
@@ -37,9 +35,3 @@ def piped(run: Path, *, pairs: int = PAIRS, workers: int = 1, world_size: int = 
                 outcome = run_step(name, config, rank=rank, world_size=world_size, workers=workers)
                 assert not outcome.failed, outcome.failed
     return config
-
-
-def files_of(config: PipelineConfig, numbers: Iterable[int]) -> list[Path]:
-    """All files of these shards."""
-    folder = {shard.number: shard.path("").parent for shard in shards_of(config.run)}
-    return [file for number in numbers for file in folder[number].glob(f"{number:05d}*")]
