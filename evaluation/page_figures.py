@@ -20,7 +20,7 @@ def figures_of(run: Path) -> dict[str, dict[str, Any]]:
     """name -> {"figure", "bar", "holds", "says"}; empty before they were made."""
     found = read_json(run / FIGURES) or {}
     figures: dict[str, dict[str, Any]] = found.get("figures", {})
-    return figures
+    return dict(sorted(figures.items(), key=lambda item: item[1].get("bar") is None))  # those with a bar first
 
 
 def verdicts(run: Path) -> tuple[int, int]:

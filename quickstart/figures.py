@@ -125,9 +125,8 @@ class Work:
             one.write(REAL, stack(self.run, chosen, px=self.stages[-1].config.image_px), fingerprint=mark)
         one.write_rows(pa.Table.from_pylist([row._asdict() for row in chosen]), fingerprint=mark)
         seeds = [hashed(row.key, "drawn") for row in chosen]
-        made = fill(
-            one, self.stages, texts=Texts([row.caption for row in chosen]), seeds=seeds, config=self.config.sample
-        )
+        texts = Texts([row.caption for row in chosen])
+        made = fill(one, self.stages, texts=texts, seeds=seeds, config=self.config.sample)
         one.write_sheet(list(made.values())[-1])
         return made
 
@@ -143,9 +142,8 @@ class Work:
                 print(f"figures: no gap of {split} names: {error}")
                 continue
             middle = used.between(*self.config.middle)
-            says = (
-                f"{len(chosen)} names; mean of log-SNR {', '.join(f'{at:g}' for at in used.log_snr if self.within(at))}"
-            )
+            levels = ", ".join(f"{at:g}" for at in used.log_snr if self.within(at))
+            says = f"{len(chosen)} names; mean over log-SNR {levels}"
             name = f"{self.stages[0].config.name}: shuffled-caption gap, {split.replace('_', '-')} names"
             figures[name] = figure(sum(middle) / len(middle), says, at_least=bar)
             curves[split] = {"log_snr": used.log_snr, "gap": used.gap, "loss": used.loss, "shuffled": used.shuffled}

@@ -59,9 +59,10 @@ def test_names_are_chosen_evenly_without_tones_and_held_out_ones_apart(run: Path
     kept_keys = {
         row["key"] for shard in shards_of(run) for row in pq.read_table(shard.path(KEEP)).to_pylist() if row["kept"]
     }
-    names = {row["key"]: row["name"] for s in shards_of(run) for row in pq.read_table(s.path(PAIRS)).to_pylist()}
+    rows = [row for shard in shards_of(run) for row in pq.read_table(shard.path(PAIRS)).to_pylist()]
+    names = {row["key"]: row["name"] for row in rows if row["group"] in GROUPS}  # the five tones are in none
     assert {one.key for one in drawings} <= kept_keys
-    assert {one.name for one in drawings} == {names[key] for key in kept_keys}  # no name is forgotten
+    assert {one.name for one in drawings} == {names[key] for key in kept_keys & names.keys()}  # no name is forgotten
 
 
 def test_both_sets_hold_every_stage_and_the_real_pictures(run: Path):
@@ -81,24 +82,15 @@ def test_both_sets_hold_every_stage_and_the_real_pictures(run: Path):
 
 def test_every_figure_has_its_bar_and_whether_it_holds(run: Path):
     figures = json.loads((run / FIGURES).read_text())["figures"]
-    assert list(figures) == [
-        "base16: shuffled-caption gap, training names",
-        "base16: shuffled-caption gap, held-out names",
-        "sr64: nearest drawing is of the same group, 64 px",
-        "sr64: mean RGB drift, 16 to 64 px",
-        "base16: pictures drawn a second",
-        "sr64: pictures drawn a second",
-    ]
+    assert {name: (one["bar"], one["holds"] is None) for name, one in figures.items()} == {
+        "base16: shuffled-caption gap, training names": ("at least 0.4", False),
+        "base16: shuffled-caption gap, held-out names": ("at least 0.25", False),
+        "sr64: nearest drawing is of the same group, 64 px": ("at least 0.33", False),
+        "sr64: mean RGB drift, 16 to 64 px": ("below 0.02", False),
+        "base16: pictures drawn a second": (None, True),
+        "sr64: pictures drawn a second": (None, True),
+    }
     assert all(np.isfinite(one["figure"]) for one in figures.values())
-    assert [one["bar"] for one in figures.values()] == [
-        "at least 0.4",
-        "at least 0.25",
-        "at least 0.33",
-        "below 0.02",
-        None,
-        None,
-    ]
-    assert [one["holds"] is None for one in figures.values()] == [False] * 4 + [True] * 2
     assert figure(0.4, "", at_least=0.4)["holds"] is True and figure(0.02, "", below=0.02)["holds"] is False
 
 

@@ -1,0 +1,104 @@
+"""Drawing: PNG files for captions, and sets of pictures that a kill cannot spoil."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cascade.text import TextConfig
+from cascade.weights import LoadedStage, load_stage
+from configs import UserError
+from evaluation.picture_sets import PictureSet
+from evaluation.samples import SampleConfig, Texts, draw, file_name, fill, rates
+from pipeline import ledger
+from tests.cascade.checkpoints import save
+from tests.cascade.encoders import small_t5
+from tests.cascade.nets import BASE, SR, awake
+
+CAPTIONS = ["a drawing of a red apple, food", "flag of Norway", "corgi"]
+QUICK = {"steps": 2, "method": "ddim"}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two trained stages, with an encoder of their own."""
+    home = tmp_path_factory.mktemp("stages")
+    text = TextConfig(encoder=str(small_t5(home / "t5")))
+    for stage in (BASE, SR):
+        sampler = stage.sampler.model_copy(update=QUICK)
+        quick = stage.model_copy(update={"text_width": 32, "sampler": sampler})
+        save(home / stage.name, 3, quick, {"ema_ema": awake(quick)}, text=text)
+    return [home / "base16", home / "sr64"]
+
+
+def size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_every_caption_and_stage_gets_a_png_that_its_seed_decides(folders: list[Path], tmp_path: Path):
+    paths = draw(folders, captions=CAPTIONS, out=tmp_path / "all", seed=5)
+    assert [path.name for path in paths] == [
+        f"{file_name(caption)}-{seed}.{stage}.png"
+        for seed, caption in zip((5, 6, 7), CAPTIONS, strict=True)
+        for stage in ("base16", "sr64")
+    ]
+    assert [size(path) for path in paths] == [(16, 16), (64, 64)] * 3
+    alone = draw(folders, captions=CAPTIONS[1:2], out=tmp_path / "one", seed=6)
+    assert [path.read_bytes() for path in alone] == [path.read_bytes() for path in paths[2:4]]
+    other = draw(folders[:1], captions=CAPTIONS[1:2], out=tmp_path / "other", seed=8)
+    assert other[0].read_bytes() != paths[2].read_bytes()
+
+
+def test_names_of_files_are_plain_whatever_the_caption():
+    assert file_name("A red apple, food!") == "a-red-apple-food"
+    assert file_name("../../etc/passwd\x00") == "etc-passwd"
+    assert file_name("\u65e5\u672c") == "caption"
+    assert len(file_name("word " * 100)) <= 60
+
+
+def test_wrong_use_is_told_in_one_line(folders: list[Path], tmp_path: Path):
+    with pytest.raises(UserError, match="nothing to draw"):
+        draw(folders, captions=[], out=tmp_path, seed=0)
+    with pytest.raises(UserError, match="no committed checkpoint"):
+        draw([tmp_path], captions=["x"], out=tmp_path, seed=0)
+
+
+@pytest.fixture
+def stages(folders: list[Path]) -> list[LoadedStage]:
+    return [load_stage(folder) for folder in folders]
+
+
+class NoTexts(Texts):
+    """Texts that nobody may ask for."""
+
+    def states(self, config: TextConfig) -> list[np.ndarray]:
+        raise AssertionError("what is there is not drawn again")
+
+
+def test_a_set_is_drawn_stage_by_stage_and_only_what_is_missing_or_stale(stages: list[LoadedStage], tmp_path: Path):
+    one, config = PictureSet(tmp_path, "some"), SampleConfig(batch=2)
+    made = fill(one, stages, texts=Texts(CAPTIONS), seeds=[1, 2, 3], config=config)
+    assert {name: pictures.shape for name, pictures in made.items()} == {
+        "base16": (3, 16, 16, 3),
+        "sr64": (3, 64, 64, 3),
+    }
+    again = fill(one, stages, texts=NoTexts(CAPTIONS), seeds=[1, 2, 3], config=config)
+    assert all(np.array_equal(again[name], made[name]) for name in made)
+    bytes_before = one.path("sr64").read_bytes()
+    one.path("sr64").unlink()  # as a kill between the stages leaves it
+    fill(one, stages, texts=Texts(CAPTIONS), seeds=[1, 2, 3], config=config)
+    assert one.path("sr64").read_bytes() == bytes_before
+    drawn = [(line["stage"], line["pictures"]) for line in ledger.read(tmp_path)]
+    assert drawn == [("base16", 3), ("sr64", 3), ("sr64", 3)]
+    with pytest.raises(AssertionError, match="not drawn again"):  # other seeds are other pictures
+        fill(one, stages, texts=NoTexts(CAPTIONS), seeds=[1, 2, 4], config=config)
+    sampler = stages[1].config.sampler.model_copy(update={"guidance": 2.0})
+    other = SampleConfig(batch=2, samplers={"sr64": sampler})
+    changed = fill(one, stages, texts=Texts(CAPTIONS), seeds=[1, 2, 3], config=other)
+    assert np.array_equal(changed["base16"], made["base16"]) and not np.array_equal(changed["sr64"], made["sr64"])
+    assert set(rates(ledger.read(tmp_path))) == {"base16", "sr64"}
+    assert list(one.parts()) == ["base16", "sr64"]
+    one.write_sheet(made["sr64"])
+    assert size(tmp_path / "samples" / "some.png") == (15 * 96, 96)
