@@ -32,7 +32,7 @@ lint: $(STAMP)
 	$(BIN)/mypy .
 
 test: lint
-	$(BIN)/pytest -q -rs --cov --cov-report=term:skip-covered -m "not long"
+	$(BIN)/pytest -q -rs -n 2 --dist loadfile --cov --cov-report=term:skip-covered -m "not long"
 
 test-long: $(STAMP)
 	$(BIN)/pytest -q -rs -m long --durations=20
