@@ -183,7 +183,7 @@ def main() -> int:
     """Runs the command after `--` with the cluster around it."""
     command = sys.argv[2:] if sys.argv[1:2] == ["--"] else sys.argv[1:]
     if not command or missing():
-        print(f"missing: {', '.join(missing())}; see .ci/install-slurm" if command else __doc__, file=sys.stderr)
+        print(f"missing: {', '.join(missing())}; see .ci/install" if command else __doc__, file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory(prefix="corgi-slurm-") as folder, running(Path(folder)) as cluster:
         return subprocess.run(command, env=cluster.env, check=False).returncode

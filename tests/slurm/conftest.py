@@ -14,7 +14,7 @@ from . import cluster as real
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[real.Cluster]:
     if lacking := real.missing():
-        pytest.skip(f"no SLURM on this machine ({', '.join(lacking)}); .ci/install-slurm brings it")
+        pytest.skip(f"no SLURM on this machine ({', '.join(lacking)}); .ci/install brings it")
     # a short path: sockets have at most 108 characters, and pytest's folders are long
     with tempfile.TemporaryDirectory(prefix="corgi-slurm-") as folder, real.running(Path(folder)) as running:
         yield running
