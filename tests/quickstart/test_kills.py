@@ -25,16 +25,13 @@ FILES = ("table.parquet", "truth.parquet", "plan*", "duplicates.parquet", "index
 TENSORS = ("train/*/checkpoints/step_*/*/*.safetensors",)
 
 
+SMALL = ("checkpoint.every_steps=8", "validation.every_steps=0", "log_every_steps=1", "batch=8", "micro_batch=8")
+
+
 def prepare(run: Path, port: int, log: Path) -> None:
-    small = [
-        f"{stage}.{key}"
-        for stage in STAGES
-        for key in ("checkpoint.every_steps=8", "validation.every_steps=0", "log_every_steps=1")
-    ]
-    steps = [f"{stage}.steps={STEPS}" for stage in STAGES]
+    small = [f"{stage}.{setting}" for stage in STAGES for setting in (*SMALL, f"steps={STEPS}")]
     sizes = ["--pairs", str(PAIRS), "--minutes", "0.1", "--port", str(port)]
-    shards = "pipeline.plan.shard_size=32"
-    finish(["quickstart", "--run", str(run), *sizes, "--prepare-only", shards, *small, *steps], log)
+    finish(["quickstart", "--run", str(run), *sizes, "--prepare-only", "pipeline.plan.shard_size=32", *small], log)
 
 
 def commands(run: Path) -> list[list[str]]:
