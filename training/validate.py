@@ -91,13 +91,13 @@ def losses(objective: Objective, fixed: FixedSet, *, ranks: Ranks) -> Losses:
 def derangement(captions: Sequence[str]) -> list[int]:
     """For each caption the place of another one, every place used once, and none gets its own words.
 
-    Equal captions stand together in the sorted list, which is turned by the size of the largest such group. Raises
-    ValueError where one caption is more than half of all: then it cannot be done.
+    The sorted list is turned by half its length: equal captions stand together in it, and so do those that are nearly
+    equal, of variants of one picture. Raises ValueError where one caption is more than half of all: it cannot be done.
     """
     by_caption = sorted(range(len(captions)), key=lambda place: (captions[place], place))
-    turn = max(captions.count(caption) for caption in set(captions))
-    if 2 * turn > len(captions):
-        raise ValueError(f"{turn} of {len(captions)} captions are the same; shuffling would leave some in place")
+    turn, most = len(captions) // 2, max(captions.count(caption) for caption in set(captions))
+    if most > turn:
+        raise ValueError(f"{most} of {len(captions)} captions are the same; shuffling would leave some in place")
     others = [0] * len(captions)
     for rank, place in enumerate(by_caption):
         others[place] = by_caption[(rank + turn) % len(captions)]
