@@ -205,3 +205,12 @@ def test_children_die_with_a_killed_launcher(made):
     while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+@pytest.mark.long
+def test_under_torchrun_it_is_a_rank(made, two):
+    file = file_of(made, "torchrun", **SHAPE | {"processes": 2})
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    subprocess.run([*command, "-m", "training.launch", str(file)], env=ENVIRONMENT, check=True, timeout=600)
+    assert digests(made / "torchrun", 20) == digests(two, 20)
+    assert (made / "torchrun/config.yaml").exists()
