@@ -1,6 +1,7 @@
 """The funnel on the page: rows of the table -> planned -> stored -> kept -> train and held out, and every loss."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from .html import Html, element, join
@@ -39,6 +40,14 @@ MEANINGS = {
     "http_410": "it is gone for good",
     "http_429": "the host asks to come back later",
 }
+
+
+def meaning_of(reason: str) -> str:
+    """A reason in words; empty where it is not one of ours."""
+    code = reason.removeprefix("http_")
+    if reason not in MEANINGS and code.isdecimal() and int(code) in [*HTTPStatus]:
+        return f"the host answers: {HTTPStatus(int(code)).phrase.lower()}"
+    return MEANINGS.get(reason, "")
 
 
 def section(funnel: Mapping[str, Any], examples: Examples, kept: Html | None) -> Html:
@@ -122,7 +131,7 @@ def _reason(
 ) -> Html:
     """One reason: how often, what it means, and on a click some of its pairs."""
     rule = examples.rules.get(name) if step == "select" else None
-    meaning = element("code", rule, class_="why") if rule else element("span", MEANINGS.get(name, ""), class_="why")
+    meaning = element("code", rule, class_="why") if rule else element("span", meaning_of(name), class_="why")
     share = f"{count / rows:.2%}" if count else "none"
     head = (
         element("b", name),

@@ -1,8 +1,8 @@
 """`corgi train CONFIG`: from a config to a training in one process or in many, and to an exit code.
 
     one process       in this one
-    processes: 8      torch's elastic agent (what torchrun runs) in this one, eight children
-    under torchrun    this process is one of its children; so it is on several machines
+    processes: 8      what torchrun runs, in this one, with eight children
+    under torchrun    this process is one of those children; so it is on several machines
 
 Exit codes: 0 done, 75 stopped early by SIGTERM, SIGUSR1 or a file `stop` in the run folder: saved, to be run again.
 """
@@ -78,7 +78,7 @@ def finished(config: TrainConfig) -> bool:
 
 
 def main() -> int:
-    """A child of the agent."""
+    """A child of `spread`, or of torchrun."""
     try:
         return train(Path(sys.argv[1]), sys.argv[2:])
     except UserError as error:

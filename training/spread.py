@@ -1,6 +1,6 @@
-"""One training over many processes, by the agent that torchrun runs.
+"""One training over many processes, by what torchrun itself runs.
 
-On one machine we are the agent. On several, torchrun on each of them starts our processes (`corgi submit` writes the
+On one machine we are torchrun. On several, torchrun on each of them starts our processes (`corgi submit` writes the
 line), and each of those finds itself to be a rank already.
 """
 
