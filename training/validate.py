@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from cascade.diffusion import log_snr_at
+from configs import UserError
 
 from .config import TrainConfig
 from .index import Index
@@ -92,12 +93,15 @@ def derangement(captions: Sequence[str]) -> list[int]:
     """For each caption the place of another one, every place used once, and none gets its own words.
 
     The sorted list is turned by half its length: equal captions stand together in it, and so do those that are nearly
-    equal, of variants of one picture. Raises ValueError where one caption is more than half of all: it cannot be done.
+    equal, of variants of one picture. Raises UserError where one caption is more than half of all: it cannot be done.
     """
     by_caption = sorted(range(len(captions)), key=lambda place: (captions[place], place))
     turn, most = len(captions) // 2, max(captions.count(caption) for caption in set(captions))
     if most > turn:
-        raise ValueError(f"{most} of {len(captions)} captions are the same; shuffling would leave some in place")
+        raise UserError(
+            f"{most} of the {len(captions)} captions to validate on are the same, so they cannot be shuffled; "
+            f"take more samples, or say validation.every_steps=0"
+        )
     others = [0] * len(captions)
     for rank, place in enumerate(by_caption):
         others[place] = by_caption[(rank + turn) % len(captions)]

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from configs import UserError
 from training import ledger
 from training.explain import explain
 from training.index import read_index
@@ -73,7 +74,7 @@ def test_no_caption_is_shuffled_onto_itself():
         others = derangement(captions)
         assert sorted(others) == list(range(len(captions)))
         assert all(captions[place] != captions[other] for place, other in enumerate(others))
-    with pytest.raises(ValueError, match=r"2 of 3 captions are the same"):
+    with pytest.raises(UserError, match=r"2 of the 3 captions to validate on are the same"):
         derangement(["a", "a", "b"])
 
 
