@@ -83,7 +83,8 @@ def _axes(lines: Sequence[Line], marks: Sequence[float], scale: Scale) -> tuple[
         low, high = low / 1.1, high * 1.1
     else:
         low, high = min(low, 0), (high + (high - min(low, 0)) * 0.06) or 1
-    across = _Axis(min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1, LEFT, WIDTH - RIGHT, "linear")
+    left = min(xs) if max(xs) > min(xs) else min(0.0, min(xs) - 1)  # a single place stands at the right end
+    across = _Axis(left, max(xs), LEFT, WIDTH - RIGHT, "linear")
     return across, _Axis(low, high, HEIGHT - BOTTOM, TOP, scale)
 
 
@@ -114,7 +115,7 @@ def short(value: float) -> str:
 
 
 def _grid(across: _Axis, up: _Axis, *, x: str, y: str) -> Html:
-    levels, columns = _ticks(up, 5), _ticks(across, 4)
+    levels, columns = _ticks(up, 5), _ticks(across, 5)
     return join(
         [element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=_n(up.at(v)), y2=_n(up.at(v)), class_="grid") for v in levels],
         [_text(short(v), LEFT - 6, up.at(v) + 4, "end") for v in levels],

@@ -191,6 +191,15 @@ def test_the_page_grows_with_what_the_run_holds(tmp_path: Path):
     assert len(text) < 8_000_000
 
 
+def test_pictures_end_where_the_budget_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    config = make(tmp_path, plain())
+    drawn(config.run)
+    assert "are shown here" not in write_report(config).read_text()
+    monkeypatch.setattr("evaluation.page_pictures.BUDGET_BYTES", 300)
+    text = write_report(config).read_text()
+    assert "1 of 3 are shown here" in text and text.count('class="tile"') == 1
+
+
 def learn(folder: Path) -> None:
     """Two looks at eight noise levels."""
     folder.mkdir(parents=True)
