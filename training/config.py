@@ -121,6 +121,7 @@ FREE_DATA = ("index", "workers", "ahead", "cache_mib", "bad_pictures")
 def essence(config: TrainConfig) -> dict[str, object]:
     """The part of the config that decides what is learned, dotted keys to values."""
     values = config.model_dump(mode="json", exclude={*FREE})
+    values["stage"].pop("sampler")  # how pictures are drawn needs no other training
     values["data"] = {key: value for key, value in values["data"].items() if key not in FREE_DATA}
     return _dotted(values)
 

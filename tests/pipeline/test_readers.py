@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from pipeline.shard import TAR
 
 from .world import downloaded
 
-ROWS = [{"seed": n, "caption": f"picture number {n}"} for n in range(20)]
+ROWS: list[dict[str, Any]] = [{"seed": n, "caption": f"picture number {n}"} for n in range(20)]
 READ = """
 import json, sys, webdataset
 from io import BytesIO
@@ -52,7 +53,7 @@ def test_webdataset_of_today_reads_the_tars(made: PipelineConfig):
 def test_webdataset_1_reads_the_tars(made: PipelineConfig, tmp_path: Path):
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     python = tmp_path / "venv" / "bin" / "python"
-    install = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    install: list[str | Path] = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     subprocess.run([*install, "webdataset>=1,<2", "pillow", "numpy"], check=True)
     done = subprocess.run([python, "-c", READ, *tars(made)], capture_output=True, text=True, check=True)
     version, found = json.loads(done.stdout)
