@@ -7,3 +7,9 @@ trainer     the loop                                                 validate   
 checkpoint  saved by name, committed, checked                        ledger     what happened; track mirrors it
 launch      one process or many, stop and continue                   status, why, explain   for people
 """
+
+import os
+
+# Threads of torch's operators wait for each other by spinning, 0.3 M rounds by default; where another process wants the
+# cores too, a step of a small net then takes ten times as long. Read when torch is loaded, so it stands here.
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
