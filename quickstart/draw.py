@@ -14,6 +14,7 @@ from .names import hashed, svg_folder
 Format = Literal["jpg", "png", "webp"]
 # Rates, by a hash of the drawing's code. Three quarters have the 256 px that the last stage trains on.
 SIZES_PX = {128: 8, 192: 8, 224: 9, 256: 25, 320: 20, 384: 15, 512: 10, 768: 5}
+POSTER_PX = 256
 FORMATS: dict[tuple[Format, str], int] = {
     ("jpg", "white"): 50,
     ("png", "alpha"): 20,
@@ -75,7 +76,7 @@ def plain(code: str) -> bytes:
     return encode(picture if behind == "alpha" else on_white(picture), file_format)
 
 
-def poster(code: str, px: int = 256) -> Image.Image:
+def poster(code: str, px: int = POSTER_PX) -> Image.Image:
     """The drawing, small, on coloured stripes of its own: a picture that is no copy of any other."""
     dice = np.random.default_rng(hashed(code, "poster"))
     stripes = dice.integers(40, 256, (8, 8, 3), np.uint8)

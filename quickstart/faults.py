@@ -42,14 +42,16 @@ KINDS = (
     Kind("to-private", 6, "download", "private_address"),
     Kind("to-file", 2, "download", "bad_scheme"),
     Kind("loop", 4, "download", "too_many_redirects"),
-    Kind("private", 4, "download", "private_address"),
+    Kind("private", 9, "download", "private_address"),
     Kind("user", 2, "download", "bad_url"),
     Kind("no-host", 3, "download", "dns", host="nobody.invalid"),
     Kind("no-listener", 2, "download", "connect", host="closed.test"),
     Kind("robots", 12, "download", "robots_txt", host="norobots.test"),
     Kind("noai", 10, "download", "opt_out"),
     Kind("noimageai", 5, "download", "opt_out"),
+    Kind("not-for-robots", 4, "download", "opt_out"),
     Kind("html", 15, "download", "not_a_picture", "jpg"),
+    Kind("unknown", 4, "download", "not_a_picture", "jpg"),
     Kind("svg", 5, "download", "bad_format", "svg"),
     Kind("gif", 8, "download", "bad_format", "gif"),
     Kind("truncated", 12, "download", "corrupt", "jpg"),
@@ -70,6 +72,8 @@ KINDS = (
     Kind("hateful", 40, "select", "no_hate", "jpg"),
 )
 BY_NAME = {kind.name: kind for kind in KINDS}
+# Where a crawler must not look, in the spellings that resolvers understand.
+PRIVATE = ("10.0.0.7", "192.168.1.1", "[::1]", "169.254.169.254", "2130706433", "0x7f000001", "[::ffff:10.0.0.7]")
 # Of 1,000 true pairs so many take a detour: a redirect, a chain of them, or a "come back later" at the first asking.
 DETOURS = {"moved": 15, "moved-often": 5, "busy-once": 4}
 
@@ -127,7 +131,7 @@ def _url(kind: Kind, drawing: Drawing, true_urls: dict[str, str]) -> str:
         "data": f"data:image/png;base64,{drawing.code}",
         "file": f"file:///pictures/{drawing.code}.png",
         "twice": true_urls[drawing.code],
-        "private": f"http://{('10.0.0.7', '192.168.1.1', '[::1]', '169.254.169.254')[hashed(drawing.code) % 4]}/{path}",
+        "private": f"http://{PRIVATE[hashed(drawing.code) % len(PRIVATE)]}/{path}",
         "user": f"http://user:word@{host}/{path}",
     }
     return written.get(kind.name, f"http://{host}/{path}")

@@ -21,12 +21,15 @@ from pipeline.files import commit_bytes, read_mark, write_table
 from pipeline.orphans import die_with
 from pipeline.progress import Progress
 
-from .draw import encode, form, on_white, plain, poster, render, size_px
+from .draw import POSTER_PX, encode, form, on_white, plain, poster, render, size_px
 from .faults import BY_NAME, Pair, planted, true_pair
 from .names import Drawing, drawings, hashed
 from .web import WEB
 
-VERSION = 2
+VERSION = 3
+TINY_PX = 24
+WIDE = (640, 128)
+POSTERS = ("one-word", "foreign", "markup", "hateful")  # kinds whose pictures are no drawing's alone
 TABLE, TRUTH = "table.parquet", "truth.parquet"
 WORKERS = 2
 
@@ -100,8 +103,9 @@ def _bomb(code: str) -> bytes:
 
 
 def _wide(code: str) -> bytes:
-    paper = Image.new("RGB", (640, 128), "white")
-    paper.paste(_small(code, 128), (256, 0))
+    width, height = WIDE
+    paper = Image.new("RGB", WIDE, "white")
+    paper.paste(_small(code, height), ((width - height) // 2, 0))
     return encode(paper, "png")
 
 
@@ -115,6 +119,8 @@ def _near(code: str) -> bytes:
 MAKERS: dict[str, Callable[[str], bytes]] = {
     "noai": partial(_as, "png"),
     "noimageai": partial(_as, "png"),
+    "not-for-robots": partial(_as, "png"),
+    "unknown": lambda code: b"\x93" + bytes.fromhex(hashlib.sha256(code.encode()).hexdigest()) * 8,
     "robots": partial(_as, "png"),
     "svg": lambda code: b'<svg xmlns="http://www.w3.org/2000/svg" width="256" height="256"/>',
     "gif": _gif,
@@ -126,11 +132,11 @@ MAKERS: dict[str, Callable[[str], bytes]] = {
     "slow": partial(_as, "jpg"),
     "cut-off": partial(_as, "jpg"),
     "mismatch": partial(_as, "png"),
-    "tiny": lambda code: encode(_small(code, 24), "png"),
+    "tiny": lambda code: encode(_small(code, TINY_PX), "png"),
     "wide": _wide,
     "copy": plain,
     "near": _near,
-    **{kind: lambda code: encode(poster(code), "jpg") for kind in ("one-word", "foreign", "markup", "hateful")},
+    **{kind: lambda code: encode(poster(code), "jpg") for kind in POSTERS},
 }
 
 
@@ -162,14 +168,14 @@ def _table(rows: list[Pair], digests: list[str | None]) -> pa.Table:
     drawn: list[Drawing] = [pair.drawing for pair in rows]
     wrong = hashlib.sha256(b"what the picture was when the table was made").hexdigest()
     dice = [hashed(pair.url, pair.caption) for pair in rows]
-    sides = [size_px(one.code) for one in drawn]
+    widths, heights = zip(*map(_told_size, rows), strict=True)
     return pa.table(
         {
             "SAMPLE_ID": pa.array(range(len(rows)), pa.int64()),
             "URL": [pair.url for pair in rows],
             "TEXT": [pair.caption for pair in rows],
-            "HEIGHT": pa.array(sides, pa.int32()),
-            "WIDTH": pa.array(sides, pa.int32()),
+            "HEIGHT": pa.array(heights, pa.int32()),
+            "WIDTH": pa.array(widths, pa.int32()),
             "LICENSE": ["CC-BY 4.0"] * len(rows),
             "NSFW": ["UNSURE" if one % 50 == 0 else "UNLIKELY" for one in dice],
             "similarity": [0.28 + one % 1000 / 10_000 for one in dice],
@@ -184,6 +190,14 @@ def _table(rows: list[Pair], digests: list[str | None]) -> pa.Table:
             "TONE_VARIANT": [one.tone_variant for one in drawn],
         }
     )
+
+
+def _told_size(pair: Pair) -> tuple[int, int]:
+    """Width and height as the table tells them: those of the picture when the table was made."""
+    if pair.kind == "wide":
+        return WIDE
+    side = TINY_PX if pair.kind == "tiny" else POSTER_PX if pair.kind in POSTERS else size_px(pair.drawing.code)
+    return side, side
 
 
 def _truth(rows: list[Pair]) -> pa.Table:

@@ -35,6 +35,7 @@ class TextDataConfig(Config):
     encoder: TextConfig = TextConfig()
     drop: float = Field(default=0.1, ge=0, le=1)  # share of samples that see the null text
     max_tokens: int = Field(default=256, ge=1)  # longer texts are cut here
+    pairing: Literal["own", "shuffled"] = "own"  # shuffled: a control run, each picture with the text of another
 
 
 class OptimConfig(Config):

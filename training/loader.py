@@ -115,8 +115,9 @@ class Loader:
             return with_low_res(rows.picture(row, px=stage.image_px), low_res_px=stage.low_res_px)
 
         picture = self._cache.get((shard, row), decoded)
-        states = None if self._encode else rows.states(row)
-        return Sample(rows.key(row), rows.caption(row), picture, states)
+        told = row if self.config.text.pairing == "own" else (row + len(rows) // 2) % len(rows)
+        states = None if self._encode else rows.states(told)
+        return Sample(rows.key(row), rows.caption(told), picture, states)
 
     def _open(self, shard: int) -> ShardRows:
         rows = self._shards[shard]

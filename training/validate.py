@@ -40,8 +40,8 @@ class FixedSet:
     """Samples of one split that every validation looks at."""
 
     def __init__(self, config: TrainConfig, index: Index, split: Split) -> None:
-        self.config = config
-        self.loader = Loader(config, index, split=split)
+        self.config = config.model_copy(update={"text": config.text.model_copy(update={"pairing": "own"})})
+        self.loader = Loader(self.config, index, split=split)
         self.samples = _usable(self.loader, config.validation.samples)
         self._states = self.loader.states(self.samples)
         self._others = derangement([sample.caption for sample in self.samples])

@@ -16,7 +16,7 @@ import pytest
 
 from quickstart.faults import BY_NAME, DETOURS, KINDS, Pair, Step
 from quickstart.table import all_pairs, file_of, prepare
-from quickstart.web import ANSWERS, DRIP_S, SmallWeb, serving
+from quickstart.web import ANSWERS, DRIP_S, HEADERS, SmallWeb, serving
 
 PAIRS = 16
 CANARY = b"what nobody outside should ever read"
@@ -51,8 +51,8 @@ def test_what_has_a_file_is_served_as_it_lies_on_disk(web, as_proxy: bool):
 
 def test_who_opts_out_says_so_in_a_header(web):
     port, pairs, _ = web
-    for kind in ("noai", "noimageai"):
-        assert get(port, pairs[kind].url).headers["X-Robots-Tag"] == kind
+    for kind, word in HEADERS.items():
+        assert get(port, pairs[kind].url).headers["X-Robots-Tag"] == word
     assert "X-Robots-Tag" not in get(port, pairs["near"].url).headers
 
 

@@ -18,6 +18,7 @@ from training.index import check_text, read_index
 from training.loader import Batch, Loader
 from training.ranks import Ranks
 from training.text import padded
+from training.validate import fixed_sets
 
 from .making import SR, WIDTH, Pair, config_of, draw, make_run, states, write_run
 
@@ -56,6 +57,22 @@ def test_a_batch_joins_picture_caption_and_states(tmp_path):
         assert (bits == words).all()
     assert batch.x.shape == (24, 3, 16, 16) and batch.x.min() >= -1 and batch.x.max() <= 1
     assert loader.keys(np.arange(24)) == batch.keys
+
+
+def test_a_control_run_gives_every_picture_the_text_of_another(tmp_path):
+    looks = {"every_steps": 1, "samples": 8}
+    own = config_of(tmp_path / "train", make_run(tmp_path), text={"drop": 0.0}, validation=looks)
+    control = own.model_copy(update={"text": own.text.model_copy(update={"pairing": "shuffled"})})
+    right, wrong = (loader_of(config).batch(np.arange(24)) for config in (own, control))
+    assert right.keys == wrong.keys and torch.equal(right.x, wrong.x)
+    assert sorted(right.captions) == sorted(wrong.captions)
+    assert not any(told == other for told, other in zip(right.captions, wrong.captions, strict=True))
+    for place, caption in enumerate(wrong.captions):
+        words = states(caption)
+        bits = wrong.text[place, : len(words)].numpy().view(np.uint32) >> 16
+        assert (bits == words).all() and wrong.text_mask[place].sum() == len(words)
+    judged, known = (fixed_sets(config, read_index(config.data))["train"].samples for config in (control, own))
+    assert [one.caption for one in judged] == [one.caption for one in known]  # judged by the true captions
 
 
 def test_dropped_and_held_out_pairs_are_not_trained_on(tmp_path):
