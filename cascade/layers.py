@@ -5,6 +5,7 @@ Nothing here draws random numbers, so a net's output depends on its weights and 
 """
 
 import math
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
@@ -129,7 +130,7 @@ class Attention(nn.Module):
         return x + self.out(merge_heads(seen)).reshape(b, h, w, c).permute(0, 3, 1, 2)
 
 
-class UNet(nn.Module):
+class UNet(nn.Module, ABC):
     """What both nets share: the patch at the edges, the call, and recomputing blocks in the backward pass.
 
     `recompute` may be set to "block" by a trainer that is short of memory.
@@ -145,9 +146,9 @@ class UNet(nn.Module):
             return checkpoint(block, *args, use_reentrant=False)
         return block(*args)
 
+    @abstractmethod
     def body(self, h: Tensor, condition: Condition) -> Tensor:
         """(b, c_in p^2, H/p, W/p) -> (b, 3 p^2, H/p, W/p)."""
-        raise NotImplementedError
 
     def forward(
         self,

@@ -20,6 +20,7 @@ class Config(BaseModel):
 
 
 Model = TypeVar("Model", bound=Config)
+MERGE = "tag:yaml.org,2002:merge"  # <<
 
 
 def load(model: type[Model], file: str | Path, overrides: Sequence[str] = ()) -> Model:
@@ -35,7 +36,7 @@ def load(model: type[Model], file: str | Path, overrides: Sequence[str] = ()) ->
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read: {error}") from None
     try:
-        values = yaml.safe_load(text) or {}
+        values = yaml.load(text, _UniqueKeys) or {}
     except yaml.YAMLError as error:
         raise UserError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
@@ -59,6 +60,19 @@ def resolve(
 def dump(config: Config) -> str:
     """The whole resolved config as YAML; loading it again gives an equal model."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """A key that stands twice is a mistake; YAML itself would let the last one win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != MERGE:
+                if key.value in seen:
+                    raise yaml.MarkedYAMLError(problem=f"{key.value!r} stands twice", problem_mark=key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def _override(values: dict[str, Any], override: str) -> dict[str, Any]:

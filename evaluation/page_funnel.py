@@ -140,15 +140,9 @@ def _reason(
         element("span", share, class_="quiet share"),
         element("span", element("i", class_="gone", style=_width(count, largest)), class_="bar", aria_hidden="true"),
     )
-    shown = [pair for pair in funnel["examples"].get(name, ()) if _belongs(pair, step)]
+    shown = funnel["examples"].get(f"{step}.{name}", ())
     if not shown:
         return element("div", head, class_="reason none")
     more = f"{len(shown)} of {count:,}, the first in the order of keys" if count > len(shown) else f"all {count:,}"
     cards = examples.cards(shown, reason=name)
     return element("details", element("summary", head, class_="reason"), element("p", more, class_="quiet"), cards)
-
-
-def _belongs(pair: Mapping[str, Any], step: str) -> bool:
-    """The funnel keeps examples by reason alone; a plan and a policy may use the same name."""
-    found = "plan" if pair.get("shard") is None else "select" if "failed" in pair else "download"
-    return found == step

@@ -21,7 +21,7 @@ FUNNEL = Path("report/funnel.json")
 
 
 def funnel(config: PipelineConfig) -> dict[str, Any]:
-    """Counts by step and reason, with examples (key, url, caption, detail, shard) of each.
+    """Counts by step and reason, and by "step.reason" examples (key, url, caption, detail, shard).
 
     `rows` in the table = sum of all reasons + `kept`; `kept` = `train` + `held_out`.
     """
@@ -29,7 +29,7 @@ def funnel(config: PipelineConfig) -> dict[str, Any]:
     examples: dict[str, list[dict[str, Any]]] = {}
     totals: Counter[str] = Counter()
     for row in pq.read_table(config.run / DROPPED).to_pylist():
-        _take(counts["plan"], examples, row["reasons"][0], {**row, "shard": None})
+        _take("plan", row["reasons"][0], {**row, "shard": None}, counts, examples)
     for shard in shards_of(config.run):
         _take_shard(shard, counts, examples, totals)
     order = list(config.select.rules)
@@ -58,19 +58,25 @@ def _take_shard(
     pairs = read_table(shard.path(PAIRS), ["key", "url", "caption", "status", "detail"], made_by="download")
     lost = pairs.filter(pc.not_equal(pairs["status"], "ok")).to_pylist()
     for row in lost:
-        _take(counts["download"], examples, row["status"], {**row, "shard": shard.number})
+        _take("download", row["status"], {**row, "shard": shard.number}, counts, examples)
     keep = read_table(shard.path(KEEP), ["key", "kept", "held_out", "failed", "caption"], made_by="select")
     for row in keep.to_pylist():
         if row["kept"]:
             totals["kept"] += 1
             totals["held_out" if row["held_out"] else "train"] += 1
         else:
-            _take(counts["select"], examples, row["failed"][0], {**row, "shard": shard.number})
+            _take("select", row["failed"][0], {**row, "shard": shard.number}, counts, examples)
 
 
-def _take(counts: Counter[str], examples: dict[str, list[dict[str, Any]]], reason: str, row: dict[str, Any]) -> None:
-    counts[reason] += 1
-    shown = examples.setdefault(reason, [])
+def _take(
+    step: str,
+    reason: str,
+    row: dict[str, Any],
+    counts: dict[str, Counter[str]],
+    examples: dict[str, list[dict[str, Any]]],
+) -> None:
+    counts[step][reason] += 1
+    shown = examples.setdefault(f"{step}.{reason}", [])
     if len(shown) < EXAMPLES:
         wanted = ("key", "url", "caption", "detail", "shard", "failed", "reasons")
         shown.append({name: row[name] for name in wanted if row.get(name) is not None})

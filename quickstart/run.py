@@ -26,6 +26,7 @@ from .pace import steps_for
 
 SHARES = {"base16": 0.6, "sr64": 0.2, "sr256": 0.2}  # of the training minutes; each stage is a run of its own
 STAGES = tuple(SHARES)
+VALIDATIONS = 6  # of each training, however long it is
 NOBODY = "127.0.0.1:9"  # where closed.test lies: nothing listens there
 YAML = Path(configs.__file__).parent / "quickstart"
 NEXT = "mend what it says above; the same `corgi quickstart` goes on from there"
@@ -44,7 +45,9 @@ def quickstart(
     started = _start(run, minutes=minutes, pairs=pairs)
     from .table import prepare  # draws with a process pool: a heavy import
 
+    drawing = time.monotonic()
     prepare(run, pairs=pairs)
+    note(run, event="command", command="draw", seconds=round(time.monotonic() - drawing, 2), exit_code=0)
     configure(run, started["steps"], port=port, overrides=overrides)
     if prepare_only:
         print(f"prepared {run}; next: corgi plan {run / 'pipeline.yaml'}")
@@ -85,7 +88,8 @@ def configure(run: Path, steps: dict[str, int], *, port: int, overrides: Sequenc
     pipeline = load(PipelineConfig, YAML / "pipeline.yaml", [*paths, *reach, *_for("pipeline", overrides)])
     commit_bytes(run / "pipeline.yaml", dump(pipeline).encode())
     for stage in STAGES:
-        training = stage_config(run, stage, [f"steps={steps[stage]}", *_for(stage, overrides)])
+        paced = [f"steps={steps[stage]}", f"validation.every_steps={-(-steps[stage] // VALIDATIONS)}"]
+        training = stage_config(run, stage, [*paced, *_for(stage, overrides)])
         commit_bytes(run / f"{stage}.yaml", dump(training).encode())
     chain = (YAML / "chain.yaml").read_text(encoding="utf-8").replace("runs/quickstart", str(run))
     commit_bytes(run / "chain.yaml", chain.encode())

@@ -58,6 +58,14 @@ def test_a_file_that_is_no_config_says_so(tmp_path: Path, text: str):
         load(Training, file)
 
 
+@pytest.mark.parametrize("text", ["steps: 1\nsteps: 2\n", "steps: 1\nrules: {a: x, b: y, a: z}\n"])
+def test_a_key_that_stands_twice_is_a_mistake(tmp_path: Path, text: str):
+    file = tmp_path / "twice.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=r"stands twice.*line 2"):
+        load(Training, file)
+
+
 def test_a_missing_file_says_so(tmp_path: Path):
     with pytest.raises(UserError, match="no such file"):
         load(Training, tmp_path / "none.yaml")

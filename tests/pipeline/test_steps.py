@@ -104,7 +104,7 @@ def test_the_funnel_loses_nobody(made: PipelineConfig):
     assert found["totals"] == {"rows": 16, "kept": 11, "train": 10, "held_out": 1}
     assert found["counts"]["download"] == {"http_404": 1, "corrupt": 1}
     assert found["counts"]["select"] == {"words": 1, "exact_copy": 2, "near_copy": 0}
-    assert found["examples"]["words"][0]["caption"] == "short"
+    assert found["examples"]["select.words"][0]["caption"] == "short"
 
 
 def test_why_ends_at_the_rule_that_dropped_a_pair(made: PipelineConfig):

@@ -25,7 +25,7 @@ def configured(run: Path, *, port: int) -> PipelineConfig:
     return load(PipelineConfig, run / "pipeline.yaml")
 
 
-def piped(run: Path, *, pairs: int = PAIRS, workers: int = 1, world_size: int = 1) -> PipelineConfig:
+def piped(run: Path, *, pairs: int | None = PAIRS, workers: int = 1, world_size: int = 1) -> PipelineConfig:
     """plan to index, split over `world_size` ranks one after the other."""
     prepare(run, pairs=pairs)
     with serving(run, port=0) as port:
