@@ -3,7 +3,8 @@
     duplicates.parquet   shard, key, kind ("exact", "near" or "caption"), keeper
 
 A pair stands here once for each kind in which it is a copy; the keeper of a group is its smallest key and does not
-stand here. Whether a copy is dropped is for the rules of `select` to say.
+stand here. Whether a copy is dropped is for the rules of `select` to say. They judge the keeper, too: where they drop
+it for its caption, no picture of its group is left. No other choice would let a rule change without this step.
 """
 
 from collections import Counter
