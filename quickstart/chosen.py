@@ -23,7 +23,8 @@ from training.samples import fit
 
 from .names import GROUPS, hashed
 
-COLUMNS = ["key", "caption", "name", "group", "family", "tone_variant", "status", "tar_offset", "tar_size"]
+PAIR_COLUMNS = ["key", "caption", "name", "group", "family", "tone_variant", "status"]
+COLUMNS = [*PAIR_COLUMNS, "stored_width", "stored_height", "tar_offset", "tar_size"]
 
 
 class Chosen(NamedTuple):
@@ -37,6 +38,8 @@ class Chosen(NamedTuple):
     tone_variant: bool
     held_out: bool
     shard: int
+    stored_width: int
+    stored_height: int
     tar_offset: int
     tar_size: int
 

@@ -21,6 +21,7 @@ from cascade.conditioning import pad_text
 from cascade.weights import LoadedStage, load_stage
 from configs import Config, UserError, fingerprint, resolve
 from evaluation.colour import drift
+from evaluation.enlarging import error_ratio
 from evaluation.groups import group_of_nearest
 from evaluation.mobilenet import features
 from evaluation.picture_sets import REAL, PictureSet
@@ -35,7 +36,7 @@ from training.status import trainings_of
 from .chosen import Chosen, as_numbers, kept, pictures, sized, some, stack, training_names
 from .names import GROUPS, hashed
 
-VERSION = 1
+VERSION = 2
 FIGURES = "figures.json"
 CHUNK = 64  # real pictures looked at together
 
@@ -46,11 +47,12 @@ class FiguresConfig(Config):
     per_group: int = Field(default=30, ge=1)  # training names of each group
     held_out: int = Field(default=50, ge=0)  # held-out names that are drawn
     text_names: int = Field(default=200, ge=2)  # names of each split for the shuffled-caption gap
+    enlarged: int = Field(default=32, ge=1)  # held-out names whose real pictures are made small and large again
     middle: tuple[float, float] = (-4.0, 2.0)  # log-SNR between which the gap is averaged: 3 of 7 buckets
     sample: SampleConfig = SampleConfig(precision="bf16")  # a third quicker, and no pixel more than 1 of 255 off
 
 
-BARS = {"gap_training": 0.40, "gap_held_out": 0.25, "group": 0.33, "drift": 0.02}
+BARS = {"gap_training": 0.40, "gap_held_out": 0.25, "group": 0.33, "drift": 0.02, "enlarged": 1.0}
 
 
 def make(run: Path, config: FiguresConfig) -> Path:
@@ -113,7 +115,7 @@ class Work:
         if self.held_out:
             self.draw("held_out", self.held_out)
         figures, curves = self.gaps()
-        figures |= self.groups(made) | self.drifts(made)
+        figures |= self.groups(made) | self.drifts(made) | self.enlarged()
         for stage, rate in rates(ledger.read(self.run)).items():
             figures[f"{stage}: pictures drawn a second"] = figure(rate, "both sets, the last time they were drawn")
         return {"figures": figures, "gap": curves}
@@ -197,6 +199,26 @@ class Work:
             says = f"worst picture {moved.worst:.3f}; tint red {red:+.4f}, green {green:+.4f}, blue {blue:+.4f}"
             name = f"{high.config.name}: mean RGB drift, {low.config.image_px} to {high.config.image_px} px"
             figures[name] = figure(moved.mean, says, below=BARS["drift"])
+        return figures
+
+    def enlarged(self) -> dict[str, Any]:
+        """What each enlarging stage makes of real pictures that were made small, against plain enlarging."""
+        figures = {}
+        for stage in [one for one in self.stages if one.config.low_res_px]:
+            px = stage.config.image_px
+            able = [one for one in self.drawings if one.held_out and min(one.stored_width, one.stored_height) >= px]
+            chosen = some(able, self.config.enlarged, purpose="enlarged")
+            if not chosen:
+                continue
+            ratio = error_ratio(
+                stage,
+                stack(self.run, chosen, px=px),
+                states=Texts([one.caption for one in chosen]).states(stage.text),
+                seeds=[hashed(one.key, "enlarged") for one in chosen],
+                precision=self.config.sample.precision,
+            )
+            name = f"{stage.config.name}: squared error of real pictures enlarged, bilinear is 1"
+            figures[name] = figure(ratio, f"{len(chosen)} held-out names", below=BARS["enlarged"])
         return figures
 
 

@@ -2,23 +2,20 @@
 
 import re
 from collections import Counter
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.config import PipelineConfig
 from pipeline.funnel import funnel
 from quickstart.run import YAML
-
-from .small import piped
 
 EXPECTED = re.compile(r"^ {4}(\w+): .*# (\d+)\b", re.MULTILINE)  # a rule and the count written beside it
 
 
 @pytest.mark.long
-def test_the_whole_funnel_is_what_was_planted_and_what_the_policy_says(tmp_path: Path):
-    config = piped(tmp_path / "run", pairs=None, workers=2)
-    truth, found = pq.read_table(config.run / "truth.parquet").to_pylist(), funnel(config)
+def test_the_whole_funnel_is_what_was_planted_and_what_the_policy_says(whole: PipelineConfig):
+    truth, found = pq.read_table(whole.run / "truth.parquet").to_pylist(), funnel(whole)
     for step in ("plan", "download"):
         assert Counter(found["counts"][step]) == Counter(row["reason"] for row in truth if row["step"] == step)
     policy = (YAML / "pipeline.yaml").read_text(encoding="utf-8")

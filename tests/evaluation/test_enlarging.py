@@ -1,0 +1,59 @@
+"""A stage that does nothing is as good as bilinear; one that knows the picture is better; one that spoils it, worse."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cascade.diffusion import DiffusionConfig
+from cascade.sampler import SamplerConfig
+from cascade.text import TextConfig
+from cascade.weights import LoadedStage
+from evaluation.enlarging import error_ratio
+from tests.cascade.nets import BASE, SR, WIDTH
+
+STAGE = SR.model_copy(
+    update={
+        "diffusion": DiffusionConfig(prediction="x"),
+        "sampler": SamplerConfig(method="ddim", steps=2, guidance=1.0, threshold="none", aug_level=0.0),
+    }
+)
+STATES = [np.zeros((3, WIDTH), np.uint16)] * 2
+
+
+class Answers(nn.Module):
+    """A net whose x-hat is a picture that it was given, or its low-res input."""
+
+    def __init__(self, picture: Tensor | None = None) -> None:
+        super().__init__()
+        self.picture, self.one = picture, nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor, log_snr: Tensor, *, low_res: Tensor, **_: object) -> Tensor:
+        return self.one * (low_res if self.picture is None else self.picture)
+
+
+def stage(net: nn.Module) -> LoadedStage:
+    return LoadedStage(STAGE, TextConfig(), net, step=1, track="ema", folder=Path())  # type: ignore[arg-type]
+
+
+def ratio(net: nn.Module, pictures: np.ndarray) -> float:
+    return error_ratio(stage(net), pictures, states=STATES, seeds=[1, 2])
+
+
+def test_copying_is_one_knowing_is_nought_and_spoiling_is_more():
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    real = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+    assert ratio(Answers(), pictures) == pytest.approx(1, abs=0.01)
+    assert ratio(Answers(real), pictures) < 1e-3
+    assert ratio(Answers(-real), pictures) > 2
+
+
+def test_what_cannot_be_measured_is_said():
+    flat = np.full((2, 64, 64, 3), 200, np.uint8)
+    with pytest.raises(ValueError, match="lose nothing"):
+        ratio(Answers(), flat)
+    base = LoadedStage(BASE, TextConfig(), Answers(), step=1, track="ema", folder=Path())  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="does not enlarge"):
+        error_ratio(base, flat, states=STATES, seeds=[1, 2])
