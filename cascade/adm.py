@@ -25,6 +25,7 @@ from .layers import (
     ResBlock,
     UNet,
     norm_layer,
+    number_res_blocks,
     zero_init,
 )
 
@@ -42,6 +43,7 @@ class AdmConfig(Config):
     qk_norm: QkNorm = "none"
     null_text: NullText = "zeros"
     patch: int = Field(default=1, gt=0)  # pixels folded into channels at both ends
+    dropout: float = Field(default=0.0, ge=0, lt=1)  # in the res blocks, as in ADM; for pictures that are few
 
     @property
     def stride(self) -> int:
@@ -82,11 +84,11 @@ class Block(nn.Module):
         super().__init__()
         self.joins_skip = skip > 0
         self.film = nn.Linear(4 * config.channels, 2 * c_out)
-        self.res = ResBlock(c_in + skip, c_out, resample=resample)
+        self.res = ResBlock(c_in + skip, c_out, resample=resample, dropout=config.dropout)
         self.attention = _attention(config, c_out) if attention else None
 
     def forward(self, x: Tensor, condition: Condition) -> Tensor:
-        h = self.res(x, self.film(condition.embedding))
+        h = self.res(x, self.film(condition.embedding), condition.dropout)
         return h if self.attention is None else self.attention(h, condition)
 
 
@@ -115,6 +117,7 @@ class AdmUNet(UNet):
         self.up = _way_up(config, image_px // config.patch, skips)
         self.norm_out = norm_layer(width * config.multipliers[0])
         self.conv_out = zero_init(nn.Conv2d(width * config.multipliers[0], pixels, 3, padding=1))
+        number_res_blocks(self)
 
     def body(self, h: Tensor, condition: Condition) -> Tensor:
         h = self.conv_in(h)

@@ -26,6 +26,7 @@ class Condition(NamedTuple):
     embedding: Tensor  # (b, emb), already through SiLU
     tokens: Tensor  # (b, t, text_dim)
     mask: Tensor  # (b, t) bool
+    dropout: Tensor | None = None  # (b,) int32 seeds of this call's dropout; None: no dropout
 
 
 class Text(NamedTuple):

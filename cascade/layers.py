@@ -1,7 +1,7 @@
 """Blocks that both U-Nets are made of: res block, attention over picture and text, and the call they share.
 
 Dimensions in comments: b batch, c channels, h w feature map, t text tokens.
-Nothing here draws random numbers, so a net's output depends on its weights and inputs only.
+Nothing here draws random numbers, not even dropout: a net's output depends on its weights and inputs only.
 """
 
 import math
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from .conditioning import Condition, Conditioning, attend, merge_heads, split_heads
+from .dropout import dropout
 
 QkNorm = Literal["none", "rms"]
 Resample = Literal["none", "down", "up"]
@@ -56,8 +57,11 @@ def zero_init(module: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
 class ResBlock(nn.Module):
     """norm, SiLU, conv, norm with FiLM, SiLU, conv (zero at start), plus the skip; "biggan" resampling inside.
 
-    x: (b, c_in, h, w); film: (b, 2 c_out) scale and shift -> (b, c_out, h', w').
+    x: (b, c_in, h, w); film: (b, 2 c_out) scale and shift; seeds: of the dropout before the last conv, see dropout.py
+    -> (b, c_out, h', w').
     """
+
+    number = 0  # of this block in its net: no two draw the same dropout
 
     def __init__(
         self,
@@ -67,20 +71,30 @@ class ResBlock(nn.Module):
         resample: Resample = "none",
         skip: Literal["as_needed", "conv"] = "as_needed",
         norm: Norm = "group",
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.resample = resample
+        self.resample, self.dropout = resample, dropout
         self.norm_in = norm_layer(c_in, norm)
         self.conv_in = nn.Conv2d(c_in, c_out, 3, padding=1)
         self.norm_out = norm_layer(c_out, norm)
         self.conv_out = zero_init(nn.Conv2d(c_out, c_out, 3, padding=1))
         self.skip = nn.Identity() if c_in == c_out and skip == "as_needed" else nn.Conv2d(c_in, c_out, 1)
 
-    def forward(self, x: Tensor, film: Tensor) -> Tensor:
+    def forward(self, x: Tensor, film: Tensor, seeds: Tensor | None = None) -> Tensor:
         h = self.conv_in(resample(F.silu(self.norm_in(x)), self.resample))
         scale, shift = film[:, :, None, None].chunk(2, 1)
         h = torch.addcmul(shift, self.norm_out(h), 1 + scale)
-        return self.skip(resample(x, self.resample)) + self.conv_out(F.silu(h))
+        h = F.silu(h)
+        if self.dropout and seeds is not None:
+            h = dropout(h, self.dropout, seeds=seeds, number=self.number)
+        return self.skip(resample(x, self.resample)) + self.conv_out(h)
+
+
+def number_res_blocks(net: nn.Module) -> None:
+    """Numbers them in the order of the net."""
+    for number, block in enumerate(module for module in net.modules() if isinstance(module, ResBlock)):
+        block.number = number
 
 
 def resample(x: Tensor, how: Resample) -> Tensor:
@@ -159,13 +173,15 @@ class UNet(nn.Module, ABC):
         text_mask: Tensor,
         low_res: Tensor | None = None,
         aug_log_snr: Tensor | None = None,
+        dropout: Tensor | None = None,
     ) -> Tensor:
         """The head's output, (b, 3, H, W) fp32.
 
         x: (b, 3, H, W) noisy pictures; log_snr: (b,); text: (b, t, text_width); text_mask: (b, t) bool, at least one
-        true a row. low_res: (b, 3, H, W), resized and augmented by the caller; aug_log_snr: (b,) its level.
+        true a row. low_res: (b, 3, H, W), resized and augmented by the caller; aug_log_snr: (b,) its level. dropout:
+        (b,) int32, a seed for each sample in training; without it nothing is dropped.
         """
-        condition = self.conditioning(log_snr, text, text_mask, aug_log_snr)
+        condition = self.conditioning(log_snr, text, text_mask, aug_log_snr)._replace(dropout=dropout)
         h = x if low_res is None else torch.cat([x, low_res], 1)
         h = h.to(self.conv_in.weight.dtype)
         h = F.pixel_unshuffle(h, self.patch) if self.patch > 1 else h

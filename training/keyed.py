@@ -29,6 +29,8 @@ class Purpose(IntEnum):
     CROP = 6
     AUG_LEVEL = 7
     AUG_NOISE = 8
+    DROPOUT = 9
+    TEXT_NOISE = 10
 
 
 VALIDATION = 2**62  # positions from here on belong to validation: no training gets so far

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cascade.conditioning import Text, pad_text
 from cascade.diffusion import stratified_times
 from configs import UserError
 
@@ -26,7 +27,7 @@ from .index import Index
 from .keyed import Purpose, normals, uniforms
 from .order import Order
 from .samples import OpenShards, PictureError, ShardRows, Split
-from .text import LiveText, Text, padded
+from .text import LiveText
 
 SUBSTITUTES = 100  # rows that are tried in a shard before the next shard is
 
@@ -65,6 +66,7 @@ class Batch:
     low_res: Tensor | None  # as x, for stages that enlarge: made small and large again
     aug_level: Tensor | None  # (b,) in [0, aug_level_max]
     aug_noise: Tensor | None  # as x
+    dropout: Tensor | None = None  # (b,) int32, the seeds of a net that drops activations
     bad: tuple[Bad, ...] = ()
 
     def to(self, device: torch.device) -> "Batch":
@@ -93,7 +95,8 @@ class Loader:
         places = self.order.at(positions)
         wanted = zip(positions.tolist(), places.shard.tolist(), places.row.tolist(), strict=True)
         samples = [self._sample(position, (shard, row), bad) for position, shard, row in wanted]
-        return self.drawn(positions, samples, self._text(positions, samples), bad)
+        batch = self.drawn(positions, samples, self._text(positions, samples), bad)
+        return replace(batch, dropout=self._dropout(positions))
 
     def keys(self, positions: Sequence[int] | np.ndarray) -> list[str]:
         """The keys of the pairs at these positions; no picture is read."""
@@ -169,11 +172,30 @@ class Loader:
         """The texts of a batch; some are dropped, so that the net also learns to do without."""
         drop = uniforms(self.config.seed, positions, Purpose.DROP) < self.config.text.drop
         states = zip(drop.tolist(), self.states(samples), strict=True)
-        return self.padded([None if gone else state for gone, state in states])
+        text = self.padded([None if gone else state for gone, state in states])
+        return self._noised(text, positions) if self.config.text.noise else text
+
+    def _noised(self, text: Text, positions: np.ndarray) -> Text:
+        """Texts a little off, so that a net with few pairs does not learn them by heart.
+
+        The conditioning augmentation of StackGAN (Zhang and others 2017, section 3.2) in its plainest form.
+        """
+        states = text.states.clone()
+        for row, (position, mask) in enumerate(zip(positions.tolist(), text.mask, strict=True)):
+            told = states[row, mask]  # the null text has no spread, and stays what it is
+            noise = keyed.normal(self.config.seed, position, Purpose.TEXT_NOISE, shape=tuple(told.shape))
+            states[row, mask] = told + self.config.text.noise * told.std() * torch.from_numpy(noise)
+        return Text(states, text.mask)
+
+    def _dropout(self, positions: np.ndarray) -> Tensor | None:
+        if not getattr(self.config.stage.model, "dropout", 0):
+            return None
+        seeds = [keyed.below(self.config.seed, int(p), Purpose.DROPOUT, limits=(2**31,))[0] for p in positions]
+        return torch.tensor(seeds, dtype=torch.int32)
 
     def padded(self, states: Sequence[np.ndarray | None]) -> Text:
         """Texts as a batch, None as the null text."""
-        return padded(states, width=self.config.stage.text_width, max_tokens=self.config.text.max_tokens)
+        return pad_text(states, width=self.config.stage.text_width, max_tokens=self.config.text.max_tokens)
 
     def drawn(self, positions: np.ndarray, samples: Sequence[Sample], text: Text, bad: Sequence[Bad] = ()) -> Batch:
         """These samples as a batch with their random numbers, all keyed by position."""

@@ -28,10 +28,10 @@ class Objective(nn.Module):
 
     def answer(self, z: Tensor, log_snr: Tensor, batch: Batch) -> Tensor:
         """What the net's head says of noisy pictures z, (b, 3, h, w); text and low-res input are the batch's."""
-        further = {}
+        further = {} if batch.dropout is None else {"dropout": batch.dropout}
         if batch.low_res is not None and batch.aug_level is not None and batch.aug_noise is not None:
             low_res = augment(batch.low_res, noise=batch.aug_noise, level=batch.aug_level)
-            further = {"low_res": low_res, "aug_log_snr": aug_log_snr(batch.aug_level)}
+            further |= {"low_res": low_res, "aug_log_snr": aug_log_snr(batch.aug_level)}
         with self._autocast(z.device):
             return self.net(z, log_snr, text=batch.text, text_mask=batch.text_mask, **further)
 

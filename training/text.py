@@ -1,36 +1,12 @@
-"""Text states as a batch, read from files or encoded on the spot."""
+"""Text states that are encoded when they are needed, for trainings without stored ones."""
 
 import threading
 from collections.abc import Sequence
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from cascade.text import TextConfig, TextEncoder
-
-
-class Text(NamedTuple):
-    """Padded to the longest of the batch: b samples, t tokens."""
-
-    states: Tensor  # (b, t, width) fp32
-    mask: Tensor  # (b, t) bool, at least one valid token a row
-
-
-def padded(states: Sequence[np.ndarray | None], *, width: int, max_tokens: int) -> Text:
-    """States of several texts, (tokens, width) uint16 each, the bits of bfloat16.
-
-    None or no token at all is the null text: zeros with one valid token, never an all-masked row.
-    """
-    lengths = [1 if state is None else min(max(len(state), 1), max_tokens) for state in states]
-    bits = np.zeros((len(states), max(lengths), width), np.uint32)
-    for row, state in zip(bits, states, strict=True):
-        if state is not None:
-            row[: len(state)] = state[:max_tokens]
-    values = torch.from_numpy((bits << 16).view(np.float32))  # bfloat16 is the upper half of a float32
-    return Text(values, torch.arange(max(lengths)) < torch.tensor(lengths)[:, None])
 
 
 class LiveText:

@@ -20,7 +20,7 @@ class Tracker:
 
     def __init__(self, config: TrainConfig) -> None:
         self._run: Any = None
-        if config.wandb.mode != "off":
+        if config.wandb.mode != "disabled":
             self._safely(lambda: self._begin(config))
 
     def mirror(self, line: dict[str, Any]) -> None:

@@ -52,7 +52,7 @@ class DownloadConfig(Config):
     max_bytes: int = Field(default=20_000_000, ge=1)  # of a body
     jpeg_quality: int = Field(default=95, ge=1, le=100)
     jpeg_chroma: Literal["full", "half"] = "full"  # at small sizes halved colour is seen and learnt; it saves a third
-    verify_hash: Literal["sha256", "md5", "off"] = "sha256"  # of the body, where the table has a column of that name
+    verify_hash: Literal["sha256", "md5", "none"] = "sha256"  # of the body, where the table has a column of that name
 
     # Politeness.
     user_agent: str = "corgi/0.1 (+https://example.org/who-to-ask)"  # put a page in it that says who you are

@@ -80,7 +80,7 @@ async def _fetch_one(
 
 def expected_of(pair: dict[str, Any], config: DownloadConfig) -> Expected | None:
     """What the body should hash to; None where the table does not say or nobody asks."""
-    digest = pair.get(config.verify_hash)  # no column is called "off"
+    digest = pair.get(config.verify_hash)  # "none" is a column of no table
     return Expected(config.verify_hash, str(digest).strip().lower()) if digest else None
 
 

@@ -98,7 +98,7 @@ def _arguments(config: DownloadConfig, count: int, scratch: Path) -> dict[str, A
 
 
 def _hash(config: DownloadConfig) -> str:
-    return "sha256" if config.verify_hash == "off" else config.verify_hash
+    return "sha256" if config.verify_hash == "none" else config.verify_hash
 
 
 def _environment(config: DownloadConfig) -> dict[str, str]:

@@ -271,7 +271,7 @@ def test_hashes_are_verified_where_the_table_has_them(tmp_path: Path):
         assert statuses("sha256", right) == ["ok", "hash_mismatch"]
         assert statuses("sha256", wrong) == ["hash_mismatch", "hash_mismatch"]  # before anything is decoded
         assert statuses("sha256", None) == ["ok", "corrupt"]
-        assert statuses("sha256", wrong, verify_hash="off") == ["ok", "corrupt"]
+        assert statuses("sha256", wrong, verify_hash="none") == ["ok", "corrupt"]
         assert statuses("md5", md5, verify_hash="md5") == ["ok", "hash_mismatch"]
         assert statuses("md5", wrong) == ["ok", "corrupt"]
 

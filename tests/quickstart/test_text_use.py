@@ -16,7 +16,7 @@ STEPS = 400  # 13,000 pictures: a tenth of what the quickstart's default gives i
 
 def gaps(whole: PipelineConfig, run: Path, *overrides: str) -> list[float]:
     """How much a base trained here and now uses its text, on training names and on held-out ones."""
-    paced = [f"steps={STEPS}", f"checkpoint.every_steps={STEPS}", "validation.every_steps=0", "wandb.mode=off"]
+    paced = [f"steps={STEPS}", f"checkpoint.every_steps={STEPS}", "validation.every_steps=0", "wandb.mode=disabled"]
     where = [f"run={run}", f"data.index={whole.run / 'index.parquet'}"]
     assert train(YAML / "base16.yaml", [*where, *paced, *overrides]) == 0
     figures, _ = Work(whole.run, FiguresConfig(), [load_stage(run)], kept(whole.run)).gaps()

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from cascade.conditioning import pad_text
 from cascade.resize import from_uint8, low_res_input, shrink
 from configs import UserError
 from pipeline.shard import KEEP, TAR, Shard
@@ -17,7 +18,6 @@ from training.config import TrainConfig
 from training.index import check_text, read_index
 from training.loader import Batch, Loader
 from training.ranks import Ranks
-from training.text import padded
 from training.validate import fixed_sets
 
 from .making import SR, WIDTH, Pair, config_of, draw, make_run, states, write_run
@@ -125,6 +125,29 @@ def test_random_numbers_do_not_depend_on_the_micro_batch(tmp_path):
         assert torch.equal(getattr(whole, name), torch.cat([getattr(part, name) for part in parts]))
 
 
+def test_dropout_and_text_noise_belong_to_the_sample_and_to_training(tmp_path):
+    looks = {"every_steps": 1, "samples": 8}
+    config = config_of(tmp_path / "train", make_run(tmp_path), text={"drop": 0.5, "noise": 0.3}, validation=looks)
+    model = config.stage.model.model_copy(update={"dropout": 0.2})
+    config = config.model_copy(update={"stage": config.stage.model_copy(update={"model": model})})
+    loader, plain = loader_of(config), loader_of(config_of(tmp_path / "train", config.data.index, text={"drop": 0.5}))
+    whole, quiet = loader.batch(np.arange(8)), plain.batch(np.arange(8))
+    parts = [loader.batch(np.arange(first, first + 4)) for first in (0, 4)]
+    assert whole.dropout is not None and len(whole.dropout.unique()) == 8 and quiet.dropout is None
+    assert whole.dropout.tolist() == [
+        seed for part in parts if part.dropout is not None for seed in part.dropout.tolist()
+    ]
+    assert torch.equal(whole.text[:4, : parts[0].text.shape[1]], parts[0].text)
+    told = (quiet.text != 0).any(-1)
+    off = whole.text - quiet.text
+    assert not off[~told].any()  # the null text and the padding stay
+    for row, mask in zip(range(8), told, strict=True):
+        if mask.any():
+            assert off[row, mask].std() == pytest.approx(0.3 * quiet.text[row, mask].std(), rel=0.5)
+    judged = fixed_sets(config, read_index(config.data))["train"].batch(np.arange(4), time=0.5, shuffled=False)
+    assert judged.dropout is None
+
+
 def test_times_are_stratified_over_the_global_batch(tmp_path):
     loader = loader_of(config_of(tmp_path / "train", make_run(tmp_path)))
     batch = loader.batch(np.arange(8, 16))
@@ -167,7 +190,7 @@ def test_dropped_texts_are_the_null_text(tmp_path):
 
 def test_padding_never_masks_a_whole_row():
     empty = np.zeros((0, WIDTH), np.uint16)
-    text = padded([None, empty, states("a red disc")], width=WIDTH, max_tokens=2)
+    text = pad_text([None, empty, states("a red disc")], width=WIDTH, max_tokens=2)
     assert text.states.shape == (3, 2, WIDTH) and text.mask.tolist() == [[True, False], [True, False], [True, True]]
 
 
