@@ -1,9 +1,10 @@
-"""corgi: from a table of image urls and captions to a trained text-to-image cascade.
+"""From a table of image urls and captions to a trained text-to-image cascade.
 
-The commands in the order of a pair's way. Heavy imports stand inside the command that needs them.
+One function a command. Heavy imports stand inside the command that needs them, so that `--help` is quick.
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="corgi",
-    help=__doc__,
+    help=__doc__.partition("\n")[0] + " The commands stand in the order of a pair's way.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -43,81 +44,47 @@ def quickstart(
     ] = False,
     overrides: Overrides = None,
 ) -> None:
-    """The whole way once, on 4,009 real pairs: about a quarter of an hour on two cores."""
+    """The whole way once, on 4,009 real pairs. About a quarter of an hour on two cores."""
     from quickstart.run import quickstart as whole_way
 
     whole_way(run, minutes=minutes, pairs=pairs, port=port, prepare_only=prepare_only, overrides=overrides or [])
 
 
-@app.command()
-def plan(config: PipelineFile, overrides: Overrides = None) -> None:
-    """Cut the url table into shards; drop what needs no download to be dropped."""
-    _steps("plan", config, overrides)
+STEPS = {  # of the pipeline, in their order
+    "plan": "Cut the url table into shards. What needs no download to be dropped is dropped here.",
+    "download": "Fetch the pictures of each shard into a tar. Every pair keeps what the server answered.",
+    "score": "Compute the numbers that rules decide on. Sizes, language, hate, NSFW, perceptual hash.",
+    "dedup": "Find copies over all shards. Exact, near, and captions seen too often.",
+    "select": "Apply the rules. A keep-list names every rule that a pair failed.",
+    "embed": "Store the text encoder's states of every kept caption.",
+    "index": "Count what was kept. One row a shard: what training reads first.",
+}
+OF_ALL_ROWS = ("plan", "dedup", "index")  # steps that see the whole table, and so have no share of it to take
 
 
-@app.command()
-def download(
-    config: PipelineFile,
-    overrides: Overrides = None,
-    rank: Rank = 0,
-    world_size: WorldSize = 1,
-    workers: Workers = None,
-) -> None:
-    """Fetch the pictures of each shard into a tar; every pair keeps what the server answered."""
-    _steps("download", config, overrides, rank, world_size, workers)
+def _command_of(step: str) -> Callable[..., None]:
+    def with_share(
+        config: PipelineFile,
+        overrides: Overrides = None,
+        rank: Rank = 0,
+        world_size: WorldSize = 1,
+        workers: Workers = None,
+    ) -> None:
+        _steps(step, config, overrides, rank, world_size, workers)
+
+    def of_all_rows(config: PipelineFile, overrides: Overrides = None) -> None:
+        _steps(step, config, overrides)
+
+    return of_all_rows if step in OF_ALL_ROWS else with_share
 
 
-@app.command()
-def score(
-    config: PipelineFile,
-    overrides: Overrides = None,
-    rank: Rank = 0,
-    world_size: WorldSize = 1,
-    workers: Workers = None,
-) -> None:
-    """Compute the numbers that rules decide on: sizes, language, hate, NSFW, perceptual hash."""
-    _steps("score", config, overrides, rank, world_size, workers)
-
-
-@app.command()
-def dedup(config: PipelineFile, overrides: Overrides = None) -> None:
-    """Find copies over all shards: exact, near, and captions seen too often."""
-    _steps("dedup", config, overrides)
-
-
-@app.command()
-def select(
-    config: PipelineFile,
-    overrides: Overrides = None,
-    rank: Rank = 0,
-    world_size: WorldSize = 1,
-    workers: Workers = None,
-) -> None:
-    """Apply the rules; a keep-list names every rule that a pair failed."""
-    _steps("select", config, overrides, rank, world_size, workers)
-
-
-@app.command()
-def embed(
-    config: PipelineFile,
-    overrides: Overrides = None,
-    rank: Rank = 0,
-    world_size: WorldSize = 1,
-    workers: Workers = None,
-) -> None:
-    """Store the text encoder's states of every kept caption."""
-    _steps("embed", config, overrides, rank, world_size, workers)
-
-
-@app.command()
-def index(config: PipelineFile, overrides: Overrides = None) -> None:
-    """One row a shard: what training reads first."""
-    _steps("index", config, overrides)
+for name, says in STEPS.items():
+    app.command(name, help=says)(_command_of(name))
 
 
 @app.command()
 def report(config: PipelineFile, overrides: Overrides = None) -> None:
-    """Write report/funnel.json and report/index.html: every loss with its reason."""
+    """Write the page. Every loss with its reason, curves and pictures: report/index.html and report/funnel.json."""
     from configs import load
     from evaluation.page import write_report
     from pipeline.config import PipelineConfig
@@ -127,7 +94,7 @@ def report(config: PipelineFile, overrides: Overrides = None) -> None:
 
 @app.command()
 def train(config: TrainFile, overrides: Overrides = None) -> None:
-    """Train one stage, or continue where it stopped. Knows nothing of the other stages."""
+    """Train one stage, or continue where it stopped. It knows nothing of the other stages."""
     from training.launch import train as train_stage
 
     raise typer.Exit(train_stage(config, overrides or []))
@@ -135,7 +102,7 @@ def train(config: TrainFile, overrides: Overrides = None) -> None:
 
 @app.command()
 def explain(configs: Annotated[list[Path], typer.Argument(help="YAML files of stages' trainings")]) -> None:
-    """Build stages without weights and print what they are: parameters, batch arithmetic, memory."""
+    """Print what stages are, without weights. Parameters, batch arithmetic, memory."""
     from training.explain import explain as describe
 
     for config in configs:
@@ -158,7 +125,7 @@ def sample(
 
 @app.command()
 def status(run: RunFolder) -> None:
-    """Where every step and every stage of a run stands, on one screen."""
+    """Where every step and stage of a run stands. On one screen."""
     from slurm.standing import show as jobs
     from training.status import show
 
@@ -172,7 +139,7 @@ def why(
     key: Annotated[str, typer.Argument(help="A pair's key, or enough of its beginning")],
     run: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/quickstart"),
 ) -> None:
-    """One pair's whole story, from its row in the table to the steps that trained on it."""
+    """One pair's whole story. From its row in the table to the steps that trained on it."""
     from training.why import tell
 
     print(tell(run, key))
@@ -184,7 +151,7 @@ def submit(
     overrides: Overrides = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the scripts and edges; submit nothing.")] = False,
 ) -> None:
-    """The same chain on a SLURM cluster: array jobs for the shard steps, one multi-node job a stage."""
+    """The same chain on a SLURM cluster. Array jobs for the shard steps, one multi-node job a stage."""
     from slurm.submit import submit as submit_chain
 
     print(submit_chain(config, overrides or [], dry_run=dry_run))
