@@ -7,7 +7,7 @@ import pytest
 from cascade.weights import load_stage
 from pipeline.config import PipelineConfig
 from quickstart.chosen import kept
-from quickstart.figures import FiguresConfig, Work
+from quickstart.measure import FiguresConfig, Work
 from quickstart.run import YAML
 from training.launch import train
 
