@@ -58,4 +58,5 @@ def _noise(config: TrainConfig, *, tokens: int = 14) -> Batch:
         low_res=pictures[2] if sr else None,
         aug_level=torch.rand(count) if sr else None,
         aug_noise=torch.randn_like(pictures[2]) if sr else None,
+        dropout=torch.arange(count, dtype=torch.int32),
     )

@@ -4,11 +4,12 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from configs import UserError
+from configs import UserError, load
 from pipeline.files import read_json
 from pipeline.status import steps_of
 
 from . import checkpoint, ledger
+from .config import TrainConfig
 from .index import read_index
 from .runfolder import RUN, read_config
 
@@ -31,6 +32,7 @@ def show(run: Path) -> None:
     alone = (run / RUN).exists()  # a training's own folder, and no pipeline's
     lines = [] if alone else [f"{found.step:10} {found.sentence}" for found in steps_of(run)]
     lines += [f"{found.stage:10} {found.sentence}" for found in stages_of(run)]
+    lines += [f"{config.stage.name:10} {'train:':6} not begun; corgi train {file}" for file, config in waiting(run)]
     print("\n".join(lines))
 
 
@@ -38,6 +40,19 @@ def stages_of(run: Path) -> list[StageStatus]:
     """The stages that were begun in a run, small pictures first; the run may be a stage's own."""
     found = [(config.stage.image_px, folder) for folder in trainings_of(run) if (config := read_config(folder))]
     return [_stage(folder) for _, folder in sorted(found)]
+
+
+def waiting(run: Path) -> list[tuple[Path, TrainConfig]]:
+    """Stages whose configs lie in the run's folder and that were not begun, small pictures first."""
+    found = []
+    for file in run.glob("*.yaml"):
+        try:
+            config = load(TrainConfig, file)
+        except UserError:  # the pipeline's config, or a chain's
+            continue
+        if not (config.run / RUN).exists():
+            found.append((file, config))
+    return sorted(found, key=lambda one: one[1].stage.image_px)
 
 
 def trainings_of(run: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 The steps are not logged anywhere: the order of samples is a pure function, and is asked backwards.
 """
 
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,8 @@ from .loader import Loader
 from .runfolder import read_config
 from .status import trainings_of
 
-SHOWN = 5  # steps named at each end of a long list
+SHOWN = 100  # steps at each end of a list; a pair of a small set is seen hundreds of times
+LINE_CHARS = 100
 
 
 class Trained(NamedTuple):
@@ -60,7 +62,8 @@ def sentence(trained: Trained) -> str:
     if not trained.steps:
         return f"{name}not seen yet in {trained.until:,} steps"
     times = "once" if len(trained.steps) == 1 else f"{len(trained.steps)} times"
-    return f"{name}seen {times} in {trained.until:,} steps, at step {_shortened(trained.steps)}"
+    said = f"{name}seen {times} in {trained.until:,} steps, at step {_shortened(trained.steps)}"
+    return textwrap.fill(said, LINE_CHARS, subsequent_indent=" " * len(name))
 
 
 def _shortened(steps: list[int]) -> str:

@@ -1,16 +1,17 @@
 """What people are told of a training: status, why, explain."""
 
 import re
+from pathlib import Path
 
 import pytest
 
-from configs import UserError
+from configs import UserError, dump
 from training import ledger
 from training.explain import explain
 from training.index import read_index
 from training.loader import Loader
 from training.progress import Progress
-from training.status import show, stages_of
+from training.status import show, stages_of, waiting
 from training.trainer import Trainer
 from training.validate import derangement
 from training.why import sentence, trained_on
@@ -59,6 +60,14 @@ def test_status_is_a_line_for_each_stage(trained, capsys):
     make_run(config.data.index.parent, pairs=18)
     assert stages_of(config.run)[0].sentence.endswith("stale: the index has changed since it began")
     assert stages_of(config.run.parent) == []
+
+
+def test_status_names_the_stages_that_wait_for_their_turn(trained, tmp_path: Path):
+    config, _ = trained
+    (tmp_path / "begun.yaml").write_text(dump(config))
+    (tmp_path / "pipeline.yaml").write_text("table: [x.parquet]\n")
+    (tmp_path / "waits.yaml").write_text(dump(config.model_copy(update={"run": tmp_path / "train/base16"})))
+    assert [file.name for file, _ in waiting(tmp_path)] == ["waits.yaml"]
 
 
 def test_explain_works_before_there_is_any_data(tmp_path):
