@@ -28,7 +28,11 @@ def load(model: type[Model], file: str | Path, overrides: Sequence[str] = ()) ->
 
     Raises UserError with one line a problem: the file, the key, the value and, for an unknown key, the nearest known.
     """
-    file = Path(file)
+    return resolve(model, read_yaml(Path(file)), overrides, source=str(file))
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """The keys and values of a YAML file. Raises UserError."""
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -41,7 +45,7 @@ def load(model: type[Model], file: str | Path, overrides: Sequence[str] = ()) ->
         raise UserError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"{file}: expected keys and values at the top, got {type(values).__name__}")
-    return resolve(model, values, overrides, source=str(file))
+    return values
 
 
 def resolve(

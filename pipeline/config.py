@@ -1,12 +1,12 @@
 """The config of the pipeline: one section a step, each with only what matters to that step."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cascade.text import TextConfig
-from configs import Config
+from configs import Config, read_yaml
 from filters.scorers import ScorersConfig
 
 from .download.config import DownloadConfig
@@ -32,11 +32,19 @@ class DedupConfig(Config):
 
 
 class SelectConfig(Config):
-    """Rules: name -> SQL expression over every column of the pair that must hold, in the order losses are counted."""
+    """Rules: name -> SQL expression over every column of the pair that must hold, in the order losses are counted.
+
+    Or the path of a policy, a YAML file of such rules; the run's own config holds them, not the path.
+    """
 
     rules: dict[str, str] = {}
     held_out: str = "false"  # SQL: kept pairs for which this holds are for validation and never trained on
     stages: dict[str, dict[str, str]] = {}  # further rules of single stages: a column of the keep-list each
+
+    @field_validator("rules", mode="before")
+    @classmethod
+    def _of_a_policy(cls, value: Any) -> Any:
+        return read_yaml(Path(value)) if isinstance(value, str) else value
 
 
 class EmbedConfig(Config):
