@@ -26,6 +26,6 @@ def gaps(whole: PipelineConfig, run: Path, *overrides: str) -> list[float]:
 @pytest.mark.long
 def test_right_captions_teach_and_those_of_others_do_not(whole: PipelineConfig, tmp_path: Path):
     training, held_out = gaps(whole, tmp_path / "right")
-    assert training > 0.2 and held_out > 0.08, (training, held_out)
+    assert training > 0.12 and held_out > 0.08, (training, held_out)
     twin = gaps(whole, tmp_path / "twin", "text.pairing=shuffled")
     assert max(map(abs, twin)) < 0.02, twin
