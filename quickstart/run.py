@@ -30,6 +30,7 @@ VALIDATIONS = 6  # of each training, however long it is
 NOBODY = "127.0.0.1:9"  # where closed.test lies: nothing listens there
 YAML = Path(configs.__file__).parent / "quickstart"
 NEXT = "mend what it says above; the same `corgi quickstart` goes on from there"
+STOPPED = 75  # what a training leaves with that was asked to stop
 STARTED = "quickstart.json"  # what the run was started with; written before anything else
 
 
@@ -126,5 +127,7 @@ def _command(run: Path, name: str, command: list[str]) -> None:
     done = subprocess.run(real, env={**os.environ, PARENT: str(os.getpid())}, check=False)
     seconds = round(time.monotonic() - began, 2)
     note(run, event="command", command=name, seconds=seconds, exit_code=done.returncode)
+    if done.returncode == STOPPED:
+        raise UserError("stopped, as asked; the same `corgi quickstart` goes on from there", exit_code=STOPPED)
     if done.returncode:
         raise UserError(f"`{' '.join(shown)}` ended with {done.returncode}; {NEXT}", exit_code=abs(done.returncode))
