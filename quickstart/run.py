@@ -21,6 +21,7 @@ from pipeline.ledger import note
 from pipeline.orphans import PARENT
 from pipeline.steps import ORDER
 from training.config import TrainConfig
+from training.launch import STOPPED
 
 from .pace import steps_for
 
@@ -30,7 +31,6 @@ VALIDATIONS = 6  # of each training, however long it is
 NOBODY = "127.0.0.1:9"  # where closed.test lies: nothing listens there
 YAML = Path(configs.__file__).parent / "quickstart"
 NEXT = "mend what it says above; the same `corgi quickstart` goes on from there"
-STOPPED = 75  # what a training leaves with that was asked to stop
 STARTED = "quickstart.json"  # what the run was started with; written before anything else
 
 
