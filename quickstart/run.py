@@ -25,7 +25,7 @@ from training.launch import STOPPED
 
 from .pace import steps_for
 
-SHARES = {"base16": 0.6, "sr64": 0.2, "sr256": 0.2}  # of the training minutes; each stage is a run of its own
+SHARES = {"base16": 0.7, "sr64": 0.15, "sr256": 0.15}  # of the training minutes; each stage is a run of its own
 STAGES = tuple(SHARES)
 VALIDATIONS = 6  # of each training, however long it is
 NOBODY = "127.0.0.1:9"  # where closed.test lies: nothing listens there
