@@ -97,7 +97,7 @@ def leave(code: int) -> NoReturn:
     """Ends this process without taking the interpreter down.
 
     A thread of gloo may still let go of a tensor that Python knows, and a process that does so while its interpreter
-    ends is aborted: once in some hundred trainings, after all was saved.
+    ends is aborted. It is rare, and happens after all was saved.
     """
     sys.stdout.flush()
     sys.stderr.flush()

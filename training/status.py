@@ -44,13 +44,13 @@ def stages_of(run: Path) -> list[StageStatus]:
 
 def waiting(run: Path) -> list[tuple[Path, TrainConfig]]:
     """Stages whose configs lie in the run's folder and that were not begun, small pictures first."""
-    found = []
+    begun, found = {stage.stage for stage in stages_of(run)}, []
     for file in run.glob("*.yaml"):
         try:
             config = load(TrainConfig, file)
         except UserError:  # the pipeline's config, or a chain's
             continue
-        if not (config.run / RUN).exists():
+        if config.stage.name not in begun and not (config.run / RUN).exists():
             found.append((file, config))
     return sorted(found, key=lambda one: one[1].stage.image_px)
 
