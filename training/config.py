@@ -35,7 +35,7 @@ class TextDataConfig(Config):
     encoder: TextConfig = TextConfig()
     drop: float = Field(default=0.1, ge=0, le=1)  # share of samples that see the null text
     max_tokens: int = Field(default=256, ge=1)  # longer texts are cut here
-    noise: float = Field(default=0.0, ge=0)  # added to the states in training, in units of a text's own spread
+    noise: float = Field(default=0.0, ge=0)  # most that training adds to states, in units of a text's own spread
     pairing: Literal["own", "shuffled"] = "own"  # shuffled: a control run, each picture with the text of another
 
 

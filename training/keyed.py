@@ -31,6 +31,7 @@ class Purpose(IntEnum):
     AUG_NOISE = 8
     DROPOUT = 9
     TEXT_NOISE = 10
+    TEXT_NOISE_LEVEL = 11
 
 
 VALIDATION = 2**62  # positions from here on belong to validation: no training gets so far

@@ -176,15 +176,18 @@ class Loader:
         return self._noised(text, positions) if self.config.text.noise else text
 
     def _noised(self, text: Text, positions: np.ndarray) -> Text:
-        """Texts a little off, so that a net with few pairs does not learn them by heart.
+        """Texts off by as much as is drawn for each sample, so that a net with few pairs does not learn them by heart.
 
-        The conditioning augmentation of StackGAN (Zhang and others 2017, section 3.2) in its plainest form.
+        The conditioning augmentation of StackGAN (Zhang and others 2017, section 3.2), at a strength that differs from
+        sample to sample, as the augmentation of a low-res picture does: a name that was trained on is still told from
+        its neighbours, and one that never was is answered by what lies around it, however far that is.
         """
         states = text.states.clone()
+        levels = uniforms(self.config.seed, positions, Purpose.TEXT_NOISE_LEVEL) * self.config.text.noise
         for row, (position, mask) in enumerate(zip(positions.tolist(), text.mask, strict=True)):
             told = states[row, mask]  # the null text has no spread, and stays what it is
             noise = keyed.normal(self.config.seed, position, Purpose.TEXT_NOISE, shape=tuple(told.shape))
-            states[row, mask] = told + self.config.text.noise * told.std() * torch.from_numpy(noise)
+            states[row, mask] = told + float(levels[row]) * told.std() * torch.from_numpy(noise)
         return Text(states, text.mask)
 
     def _dropout(self, positions: np.ndarray) -> Tensor | None:
