@@ -69,12 +69,22 @@ def kill_often(run: Path, command: list[str], log: Path, *, seconds: float) -> i
     """Kills the command at least twice; says how often it was cut off.
 
     A table step has nothing to show before its end, so it is cut off at random moments of the time it takes; the others
-    a random moment after each of the first things they finish.
+    a random moment after each of the first things they finish. One that was through before that moment came loses what
+    it did and is cut off sooner.
     """
     dice = random.Random(" ".join(command))
     if command[0] in TABLE_STEPS:
         return sum(kill_after(command, log, seconds=seconds * dice.uniform(0.3, 0.8)) for _ in range(3))
-    return sum(kill_when(command, log, later(run, command, wait_s=dice.uniform(0, 0.3))) for _ in range(2))
+    killed, longest = 0, 0.3
+    while killed < 2 and longest > 1e-4:
+        before = set(run.glob("0*/[0-9]*"))
+        if kill_when(command, log, later(run, command, wait_s=dice.uniform(0, longest))):
+            killed += 1
+        else:
+            longest /= 4
+            for file in set(run.glob("0*/[0-9]*")) - before:
+                file.unlink()
+    return killed
 
 
 def later(run: Path, command: list[str], *, wait_s: float) -> Callable[[], bool]:

@@ -9,7 +9,8 @@ from pipeline.config import PipelineConfig
 from quickstart.chosen import kept
 from quickstart.measure import FiguresConfig, Work
 from quickstart.run import YAML
-from training.launch import train
+
+from .killing import finish
 
 STEPS = 400  # 13,000 pictures: a tenth of what the quickstart's default gives it
 
@@ -18,7 +19,7 @@ def gaps(whole: PipelineConfig, run: Path, *overrides: str) -> list[float]:
     """How much a base trained here and now uses its text, on training names and on held-out ones."""
     paced = [f"steps={STEPS}", f"checkpoint.every_steps={STEPS}", "validation.every_steps=0", "wandb.mode=disabled"]
     where = [f"run={run}", f"data.index={whole.run / 'index.parquet'}"]
-    assert train(YAML / "base16.yaml", [*where, *paced, *overrides]) == 0
+    finish(["train", str(YAML / "base16.yaml"), *where, *paced, *overrides], run.with_suffix(".log"))
     figures, _ = Work(whole.run, FiguresConfig(), [load_stage(run)], kept(whole.run)).gaps()
     return [figure["figure"] for figure in figures.values()]
 

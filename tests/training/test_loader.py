@@ -141,9 +141,8 @@ def test_dropout_and_text_noise_belong_to_the_sample_and_to_training(tmp_path):
     told = (quiet.text != 0).any(-1)
     off = whole.text - quiet.text
     assert not off[~told].any()  # the null text and the padding stay
-    for row, mask in zip(range(8), told, strict=True):
-        if mask.any():
-            assert off[row, mask].std() == pytest.approx(0.3 * quiet.text[row, mask].std(), rel=0.5)
+    strengths = [off[row, mask].std() / quiet.text[row, mask].std() for row, mask in enumerate(told) if mask.any()]
+    assert 0 < min(strengths) < max(strengths) < 0.33  # each sample its own, and none above what the config says
     judged = fixed_sets(config, read_index(config.data))["train"].batch(np.arange(4), time=0.5, shuffled=False)
     assert judged.dropout is None
 
