@@ -21,6 +21,7 @@ pytestmark = pytest.mark.long
 
 STAGES = ("base16", "sr64", "sr256")
 STEPS = 24
+SHARD_SIZE = 8  # many small shards: a step that takes milliseconds for each can still be cut off between two
 FILES = ("table.parquet", "truth.parquet", "plan*", "duplicates.parquet", "index.parquet", "0*/*")
 TENSORS = ("train/*/checkpoints/step_*/*/*.safetensors",)
 
@@ -31,7 +32,10 @@ SMALL = ("checkpoint.every_steps=8", "validation.every_steps=0", "log_every_step
 def prepare(run: Path, port: int, log: Path) -> None:
     small = [f"{stage}.{setting}" for stage in STAGES for setting in (*SMALL, f"steps={STEPS}")]
     sizes = ["--pairs", str(PAIRS), "--minutes", "0.1", "--port", str(port)]
-    finish(["quickstart", "--run", str(run), *sizes, "--prepare-only", "pipeline.plan.shard_size=32", *small], log)
+    finish(
+        ["quickstart", "--run", str(run), *sizes, "--prepare-only", f"pipeline.plan.shard_size={SHARD_SIZE}", *small],
+        log,
+    )
 
 
 def commands(run: Path) -> list[list[str]]:
@@ -69,19 +73,18 @@ def kill_often(run: Path, command: list[str], log: Path, *, seconds: float) -> i
     """Kills the command at least twice; says how often it was cut off.
 
     A table step has nothing to show before its end, so it is cut off at random moments of the time it takes; the others
-    a random moment after each of the first things they finish. One that was through before that moment came loses what
-    it did and is cut off sooner.
+    a random moment after each of the first things they finish. One that was through before that moment came loses all
+    it ever did, so that it has the whole way to go, and is cut off sooner.
     """
     dice = random.Random(" ".join(command))
     if command[0] in TABLE_STEPS:
         return sum(kill_after(command, log, seconds=seconds * dice.uniform(0.3, 0.8)) for _ in range(3))
-    killed, longest = 0, 0.3
+    before, killed, longest = set(run.glob("0*/[0-9]*")), 0, 0.3
     while killed < 2 and longest > 1e-4:
-        before = set(run.glob("0*/[0-9]*"))
         if kill_when(command, log, later(run, command, wait_s=dice.uniform(0, longest))):
             killed += 1
         else:
-            longest /= 4
+            longest /= 2
             for file in set(run.glob("0*/[0-9]*")) - before:
                 file.unlink()
     return killed
