@@ -6,6 +6,8 @@ from .config import Limits
 from .header import Header, check_header, read_header
 from .reasons import Refused
 
+MAX_HEADER_BYTES = 1_000_000  # a longer one is read once, when the body is whole; looking at every chunk costs too much
+
 
 class Body:
     """Collects chunks. However the bytes are cut into chunks, the same bytes end the same way."""
@@ -20,7 +22,8 @@ class Body:
         """Raises Refused: the reasons of the first bytes, then too_many_bytes."""
         self.data += chunk
         if self._undecided:
-            self._look(self.data[: self._max_bytes], complete=False)
+            self._look(self.data[: min(self._max_bytes, MAX_HEADER_BYTES)], complete=False)
+            self._undecided = self._undecided and len(self.data) < MAX_HEADER_BYTES
         if len(self.data) > self._max_bytes:
             raise Refused("too_many_bytes", f"more than {self._max_bytes}")
 

@@ -78,7 +78,7 @@ def check_url(text: str, *, base: URL | None = None) -> URL:
     try:
         url = URL(text) if base is None else base.join(URL(text))
         host, scheme = (url.raw_host or "").lower(), url.scheme
-    except ValueError as error:
+    except (ValueError, IndexError) as error:  # yarl raises the second at http://x[]@/
         raise Refused("bad_url", str(error)) from None
     if scheme not in ("http", "https"):
         raise Refused("bad_scheme" if scheme else "bad_url", scheme or "no scheme")

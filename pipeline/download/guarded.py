@@ -107,10 +107,12 @@ def _outcome(visit: Visit, processed: Processed | None) -> Outcome:
         final_url=answer.url,
         effort=visit.effort,
     )
-    if answer.header is not None:
-        outcome.format, outcome.original_width, outcome.original_height, _ = answer.header
+    stored = processed.stored if processed is not None else None
+    header = answer.header or (stored.header if stored is not None else None)
+    if header is not None:
+        outcome.format, outcome.original_width, outcome.original_height, _ = header
     if processed is not None:
         outcome.fetched_bytes, outcome.fetched_sha256 = processed.bytes, processed.sha256
-        if processed.stored is not None:
-            outcome.stored, outcome.stored_width, outcome.stored_height, _ = processed.stored
+    if stored is not None:
+        outcome.stored, outcome.stored_width, outcome.stored_height, _ = stored
     return outcome

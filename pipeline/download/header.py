@@ -1,5 +1,6 @@
 """Format and size of a picture from its first bytes, before the rest is fetched and long before anything is decoded."""
 
+import re
 from typing import NamedTuple
 
 from .config import Limits
@@ -7,6 +8,8 @@ from .reasons import Refused
 
 FORMATS = ("jpeg", "png", "webp")
 ENOUGH = 1024  # bytes after which markup or nothing is decided
+FILL = re.compile(rb"\xff+")  # before a marker of a JPEG
+LARGEST_PNG_PX = 2**31 - 1  # PNG specification, 7.1: a four-byte integer has no more
 
 # Pictures and the like that we do not take, by how they begin: (offset, bytes, name).
 OTHERS = (
@@ -93,8 +96,8 @@ def _jpeg(data: bytes | bytearray) -> Header | None:
         if data[at] != 0xFF:
             raise Refused("corrupt", "no marker where one must be")
         marker = data[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
+        if marker == 0xFF:
+            at = _end_of_fill(data, at) - 1  # the last one is the marker's own
         elif marker == 0x01 or 0xD0 <= marker <= 0xD7:  # without a length
             at += 2
         elif marker in (0xD9, 0xDA):
@@ -108,12 +111,21 @@ def _jpeg(data: bytes | bytearray) -> Header | None:
     return None
 
 
+def _end_of_fill(data: bytes | bytearray, at: int) -> int:
+    fill = FILL.match(data, at)
+    assert fill is not None
+    return fill.end()
+
+
 def _png(data: bytes | bytearray) -> Header | None:
     if len(data) < 24:
         return None
     if data[12:16] != b"IHDR":
         raise Refused("bad_format", "png without IHDR first")
-    return Header("png", _big(data, 16, 4), _big(data, 20, 4))
+    width, height = _big(data, 16, 4), _big(data, 20, 4)
+    if max(width, height) > LARGEST_PNG_PX:
+        raise Refused("corrupt", f"{width} x {height}")
+    return Header("png", width, height)
 
 
 def _webp(data: bytes | bytearray) -> Header | None:

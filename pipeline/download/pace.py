@@ -60,9 +60,9 @@ def retry_after_s(value: str | None) -> float | None:
         return float(value[:9])
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+        return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - time.time())
+    except (ValueError, OverflowError):  # the year 99999999999999999999 is one a server may send
         return None
-    return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - time.time())
 
 
 def _now() -> float:

@@ -5,6 +5,7 @@
 What is stored is made from pixels alone, so places, serial numbers, thumbnails and profiles stay behind.
 """
 
+import re
 import warnings
 from io import BytesIO
 from typing import NamedTuple
@@ -29,6 +30,7 @@ TURNS = {
 }
 DCT_MARGIN = 1.5  # decode at least so much larger than stored: below that, two filters in a row blur
 WHOLE = "extraneous bytes before marker 0xd9"  # junk after the last pixel: nothing is lost
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of an object, in what Pillow says: another one in each process
 SUBSAMPLING = {"full": "444", "half": "420"}
 
 # Pillow warns of odd metadata, of which we keep none, and of sizes, which have a limit of their own here.
@@ -78,7 +80,10 @@ def _decode(data: bytes, header: Header, max_side_px: int) -> Image.Image:
     if header.format == "jpeg" and header.channels in (1, 3):
         image = _decode_jpeg(data, header, size)
     else:
-        image = _opaque(Image.open(BytesIO(data), formats=[header.format]))
+        opened = Image.open(BytesIO(data), formats=[header.format])
+        if opened.size != (header.width, header.height):  # a second IHDR: the limits were held against the first
+            raise ValueError(f"declared twice, as {opened.width} x {opened.height} px too")
+        image = _opaque(opened)
     if image.size != size:
         image = image.resize(size, Image.Resampling.BICUBIC)
     turn = TURNS.get(_orientation(data, header.format))
@@ -118,4 +123,5 @@ def _orientation(data: bytes, format: str) -> int:
 
 
 def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:200]
+    line = str(error).splitlines()[0] if str(error) else ""
+    return f"{type(error).__name__}: {ADDRESS.sub('', line)}"[:200]

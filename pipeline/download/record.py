@@ -135,5 +135,5 @@ def _nothing(value: Any) -> bool:
 def _host(url: str) -> str:
     try:
         return URL(url).host or ""
-    except ValueError:
+    except (ValueError, IndexError):
         return ""

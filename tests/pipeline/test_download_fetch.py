@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from protego import Protego
 
 from pipeline.download import robots
 from pipeline.download.guarded import fetch_shard
@@ -42,6 +43,10 @@ def bomb(side: int) -> bytes:
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     pixels = zlib.compress(bytes(100_000))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def to(where: str, status: int = 302) -> Page:
+    return Page(status=status, headers=[("Location", where)])
 
 
 def test_a_good_answer_is_told_in_full(tmp_path: Path):
@@ -87,6 +92,9 @@ HTML = b"<!DOCTYPE html><title>moved</title>" + b"a" * 2000
         (Page(PICTURE[: len(PICTURE) // 2]), {}, "corrupt"),
         (Page(PICTURE[:30]), {}, "corrupt"),
         (Page(bomb(2000)), {}, "corrupt"),
+        (Page(bomb(0xFFFFFFFF)), {}, "corrupt"),  # more than any column of ours or any PNG can hold
+        (to("http://x[]@/a.jpg"), {}, "bad_url"),
+        (Page(status=429, headers=[("Retry-After", f"Mon, 01 Jan {9:0>20} 00:00:00 GMT")]), {}, "http_429"),
     ],
 )
 def test_every_answer_has_its_reason(tmp_path: Path, page: Page, values: dict[str, object], reason: str):
@@ -141,10 +149,6 @@ def test_limits_hold_for_each_host(tmp_path: Path):
         rows = download(tmp_path, web_, [f"http://{page}" for page in pages], host_connections=2)
     assert {row["status"] for row in rows} == {"ok"}
     assert web_.most_at_once == {"a.test": 2, "b.test": 2}
-
-
-def to(where: str, status: int = 302) -> Page:
-    return Page(status=status, headers=[("Location", where)])
 
 
 def test_redirects_are_followed_and_every_hop_is_checked(tmp_path: Path):
@@ -251,6 +255,27 @@ def test_robots_txt_is_honoured_and_asked_once_a_host(tmp_path: Path):
         assert web_.asked["e.test/robots.txt"] == 4  # but not that a host was out of order
         ignored = download(tmp_path / "3", web_, urls, robots="ignore")
     assert {row["status"] for row in ignored} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "User-agent: corgi\nUser-agent: other\nDisallow: /a\n\nUser-agent: *\nDisallow: /b",
+        "USERAGENT *\nDisallow: /a  # all\nUser Agent: corg*i # us\nDisallow: /b",
+        "user-agent:\nDisallow: /a\nUser-agent: x\n\nDisallow: /a\nUser-agent: gi\nAllow: /a",
+        "Sitemap: http://a.test/\nUser-agent: other\nDisallow: /\nUser-agent: *bot*\nDisallow: /b\nuser-agent: **\nAllow: /",
+    ],
+)
+def test_a_robots_txt_for_us_alone_says_the_same_to_us(text: str):
+    whole, ours = Protego.parse(text), Protego.parse(robots.for_agent(text, "corgi"))
+    for path in ("a", "b", "c"):
+        url = f"http://a.test/{path}"
+        assert whole.can_fetch(url, "corgi") == ours.can_fetch(url, "corgi"), path
+
+
+def test_a_robots_txt_of_a_thousand_agents_keeps_its_rules_once():
+    text = "".join(f"User-agent: {'*' * n}{n}bot\n" for n in range(1000)) + "User-agent: *\nDisallow: /\n"
+    assert set(robots.for_agent(text, "corgi").splitlines()) == {robots.SOMEBODY_ELSE, "User-agent: *", "Disallow: /"}
 
 
 def test_hashes_are_verified_where_the_table_has_them(tmp_path: Path):

@@ -1,10 +1,14 @@
 """Hostile urls, addresses in disguise, and names that change their mind."""
 
 import asyncio
+import contextlib
 import socket
 from ipaddress import ip_address
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
 
 from configs import UserError, resolve
 from pipeline.download.config import DownloadConfig
@@ -52,6 +56,8 @@ def reason(url: str) -> str:
         ("http://example.test\\@127.0.0.1/", "bad_url"),
         ("http://example.test/\r\nHost: other", "bad_url"),
         ("http://%31%32%37.0.0.1/", "bad_url"),
+        ("http://x[]@/a.jpg", "bad_url"),
+        ("http://[@x/a.jpg", "bad_url"),
         ("http://example.test/" + "a" * 9000, "bad_url"),
         ("http://8.8.2056/", "bad_url"),
         ("http://1.2.3.4.5/", "bad_url"),
@@ -93,6 +99,13 @@ def reason(url: str) -> str:
 )
 def test_a_url_is_refused_before_anything_is_asked(url: str, expected: str):
     assert reason(url) == expected
+
+
+@given(st.text("htps:/@[]x.1%?#\\ ü0f", max_size=40), st.sampled_from(["", "http://", "//", "http://x"]))
+def test_no_url_makes_the_guard_stumble(text: str, start: str):
+    assert reason(start + text) in ("ok", "bad_url", "bad_scheme", "private_address")
+    with contextlib.suppress(Refused):
+        check_url(start + text, base=URL("http://a.test/b.jpg"))
 
 
 def test_a_public_address_inside_another_stays_public():

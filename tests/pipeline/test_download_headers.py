@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.download.body import Body
+from pipeline.download.body import MAX_HEADER_BYTES, Body
 from pipeline.download.config import OPT_OUTS, DownloadConfig
 from pipeline.download.header import Header, check_header, read_header
 from pipeline.download.optout import opted_out
@@ -133,6 +133,15 @@ def test_the_end_of_a_body_does_not_depend_on_how_it_arrives(name: str, cuts: li
     assert _end_of(chunks) == _end_of([data])
 
 
+def test_a_header_that_takes_long_to_come_is_read_when_all_is_there():
+    data = b"\xff\xd8" + b"\xff" * (2 * MAX_HEADER_BYTES) + PICTURES["jpeg"][2:]
+    body = Body(DownloadConfig().limits, max_bytes=10 * MAX_HEADER_BYTES)
+    for at in range(0, len(data), 100_000):
+        body.feed(data[at : at + 100_000])
+    assert body.end() == data
+    assert read_header(data, complete=True) == read_header(PICTURES["jpeg"], complete=True)
+
+
 @given(st.binary(max_size=200), st.sampled_from([b"", *(data[:40] for data in PICTURES.values())]))
 def test_no_bytes_make_the_header_reader_stumble(data: bytes, start: bytes):
     for complete in (False, True):
@@ -181,10 +190,18 @@ def test_a_tdm_reservation_is_an_opt_out():
     assert opted_out([], ["1"], agents=(), directives=("noai",)) is None
 
 
+@given(st.text("Mon, 01Ja29:+-GT", max_size=40))
+def test_no_date_makes_the_reader_stumble(text: str):
+    after_s = retry_after_s(text)
+    assert after_s is None or after_s >= 0
+
+
 def test_retry_after_is_a_number_or_a_date():
     assert retry_after_s("7") == 7
     assert retry_after_s(None) is None
     assert retry_after_s("soon") is None
+    assert retry_after_s("Mon, 01 Jan 99999999999999999999 00:00:00 GMT") is None
+    assert retry_after_s("Mon, 01 Jan 0001 00:00:00 +2359") in (None, 0)
     assert retry_after_s(format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True)) == 0
     later = retry_after_s(format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True))
     assert later is not None and 3000 < later <= 3600

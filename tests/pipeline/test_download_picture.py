@@ -138,6 +138,9 @@ DAMAGED = {
     "a jpeg of nothing but a header": JPEG[:700],
     "a jpeg cut inside its header": JPEG[:30],
     "half a png": (png := encoded(drawing(7), "PNG"))[: len(png) // 2],
+    "a png whose sizes have a wrong checksum": png[:29] + bytes(4) + png[33:],
+    "a png of nothing but its sizes": png[:33],
+    "a png wider than any": png[:16] + b"\xff" * 4 + png[20:],
     "a png with a hole": png[:3000] + bytes(300) + png[3300:],
     "half a webp": (webp := encoded(drawing(7), "WEBP"))[: len(webp) // 2],
 }
@@ -145,8 +148,18 @@ DAMAGED = {
 
 @pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
 def test_damaged_pictures_are_corrupt(data: bytes):
+    details = set()
+    for _ in range(2):
+        with pytest.raises(Refused, match="corrupt") as refused:
+            store(data, LIMITS)
+        details.add(refused.value.detail)
+    assert len(details) == 1  # it is stored beside the pair, so nothing of this process may be in it
+
+
+def test_a_second_size_is_no_way_around_the_limits():
+    small, large = encoded(drawing(7, 40, 40), "PNG"), encoded(drawing(7, 900, 900), "PNG")
     with pytest.raises(Refused, match="corrupt"):
-        store(data, LIMITS)
+        store(small[:33] + large[8:], DownloadConfig(max_pixels=10_000).limits)
 
 
 def test_junk_behind_a_whole_jpeg_does_no_harm():
