@@ -30,7 +30,7 @@ RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, e.g. runs/quic
 Overrides = Annotated[list[str] | None, typer.Argument(help="Today's differences, e.g. download.retries=0")]
 Rank = Annotated[int, typer.Option(help="Which share of the shards is ours, from 0.")]
 WorldSize = Annotated[int, typer.Option(help="How many shares there are.")]
-Workers = Annotated[int | None, typer.Option(help="Processes on this machine; the config's `workers` if not given.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes here; the config's `workers` if not given.")]
 
 
 @app.command()

@@ -93,7 +93,11 @@ def _override(values: dict[str, Any], override: str) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    value = yaml.safe_load(text) if text else None
+    try:
+        value = yaml.safe_load(text) if text else None
+    except yaml.YAMLError as error:
+        problem = getattr(error, "problem", None) or error
+        raise UserError(f"{text!r} is no value as YAML writes it: {problem}; put it in quotes") from None
     if isinstance(value, str):  # YAML 1.1 reads 1e-4 as a string
         try:
             return float(value)

@@ -28,7 +28,6 @@ class DedupConfig(Config):
     distance: int = Field(default=15, ge=0, le=31)  # PDQ bits of 256 that may differ; 31 costs ten times the time
     min_quality: int = Field(default=50, ge=0, le=100)  # flatter pictures have no PDQ hash worth comparing
     max_caption_count: int | None = Field(default=None, ge=1)  # a caption seen more often keeps this many; None: any
-    memory_gb: float = Field(default=4, gt=0)
 
 
 class SelectConfig(Config):
@@ -57,9 +56,9 @@ class PipelineConfig(Config):
     """From a url table to an index of trainable shards."""
 
     run: Path  # folder of everything made
-    table: list[Path]  # parquet, csv or jsonl
+    table: list[Path] = Field(min_length=1)  # parquet, csv or jsonl
     workers: int = Field(default=2, ge=1)  # processes of the shard steps on this machine
-    tolerate: int = Field(default=0, ge=0)  # failed shards before a step ends with 3
+    tolerate: int = Field(default=0, ge=0)  # failed shards before a shard step ends with 3; dedup and index need all
     engine: Literal["local"] = "local"
     plan: PlanConfig = PlanConfig()
     download: DownloadConfig = DownloadConfig()

@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 from configs import UserError, fingerprint
 
 from .config import PipelineConfig
+from .embed import Embed
 from .files import read_mark, read_metadata, read_table, write_table
 from .plan import shards_of
-from .shard import KEEP, PAIRS, TAR, Shard, states_suffix
+from .shard import KEEP, PAIRS, TAR, Shard
 
 VERSION = 1
 INDEX = "index.parquet"
@@ -52,8 +53,12 @@ class Index:
         return Counter({name: pc.sum(table[name]).as_py() for name in ("kept", "train", "held_out")})
 
     @property
+    def _embed(self) -> Embed:
+        return Embed(self.config.embed.text)
+
+    @property
     def _states(self) -> str:
-        return states_suffix(self.config.embed.text.name)
+        return self._embed.writes
 
     def _contents(self, shard: Shard) -> dict[str, str]:
         made = {"download": PAIRS, "select": KEEP, "embed": self._states}
@@ -61,6 +66,9 @@ class Index:
         for step, mark in marks.items():
             if mark is None:
                 raise UserError(f'{shard.path(made[step])} is not there; run "corgi {step}" first')
+        states = marks["embed"]
+        if states and states.fingerprint != self._embed.fingerprint(shard):
+            raise UserError(f'{shard.path(self._states)} is not of the pairs kept now; run "corgi embed" first')
         names = ("content_pairs", "content_keep", "content_states")
         return {name: mark.content for name, mark in zip(names, marks.values(), strict=True) if mark}
 

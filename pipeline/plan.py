@@ -7,6 +7,7 @@ here, with its reasons. DuckDB does the sorting and spills to disk, so memory do
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -15,18 +16,18 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from configs import UserError, fingerprint, nearest
-from filters.rules import check_expression
+from configs import UserError, fingerprint
+from filters.expression import first_line
+from filters.rules import check
 from filters.rules import fingerprint as in_order
 
 from .config import PipelineConfig
-from .files import committing, sha256_file, write_table
+from .files import committing, write_table
 from .shard import URLS, Shard
+from .tables import digests, keep_digests, source
 
 VERSION = 1
 KEY_CHARS = 24  # 96 bits: a chance of 6e-12 for one clash among 1e9 pairs
-URL_NAMES = ("url", "URL")
-CAPTION_NAMES = ("caption", "TEXT", "text")
 DROPPED = "plan.dropped.parquet"
 PLAN = "plan.parquet"
 
@@ -38,7 +39,7 @@ BUILT_IN = {
     "bad_url": f"{SCHEME} AND ({WITH_HOST} OR NOT {HTTP})",
     "bad_scheme": HTTP,
     "no_caption": "trim(caption) <> ''",
-    "duplicate_pair": "copy = 1",
+    "duplicate_pair": "corgi_copy = 1",
 }
 
 
@@ -72,15 +73,20 @@ class Plan:
         """Of the planning rules and of the table's own digest."""
         plan = self.config.plan.model_dump(exclude={"memory_gb", "rules"})
         return fingerprint(
-            "plan", VERSION, plan, in_order(self.config.plan.rules), [_digest(path) for path in self.config.table]
+            "plan", VERSION, plan, in_order(self.config.plan.rules), digests(self.config.table, self.config.run)
         )
 
     def __call__(self) -> Counter[str]:
-        """Writes the shards' url tables, what was dropped, and last the plan."""
+        """Writes the shards' url tables, what was dropped, and last the plan.
+
+        An earlier plan goes first, so that none is ever left beside shards that it did not cut.
+        """
         run, mark = self.config.run, self.fingerprint()
         run.mkdir(parents=True, exist_ok=True)
+        keep_digests(self.config.table, run)
         with _database(self.config) as database:
             _stage(database, self.config)
+            self.writes.unlink(missing_ok=True)
             reasons = _write_dropped(database, run / DROPPED, mark)
             rows = [
                 _write_shard(Shard(run, n), t, mark) for n, t in enumerate(_cut(database, self.config.plan.shard_size))
@@ -93,64 +99,46 @@ class Plan:
         return Counter(planned=sum(int(row["pairs"]) for row in rows)) + reasons
 
 
-def _digest(path: Path) -> str:
-    """Of a parquet table its footer says enough: it holds sizes and bounds of every column chunk."""
-    if not path.exists():
-        raise UserError(f"{path}: no such table; `table` in the config takes parquet, csv or jsonl files")
-    if path.suffix != ".parquet":
-        return sha256_file(path)
-    with path.open("rb") as file:
-        file.seek(-8, 2)
-        length = int.from_bytes(file.read(4), "little")
-        file.seek(-8 - length, 2)
-        return sha256(file.read()).hexdigest()
-
-
-def _database(config: PipelineConfig) -> duckdb.DuckDBPyConnection:
+@contextmanager
+def _database(config: PipelineConfig) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database that spills into the run folder. Its errors are told as a person's: they speak of the tables."""
     scratch = config.run / ".plan.scratch"
     settings = {"memory_limit": f"{config.plan.memory_gb}GB", "temp_directory": str(scratch)}
-    return duckdb.connect(config={**settings, "preserve_insertion_order": "true"})
+    try:
+        with duckdb.connect(config={**settings, "preserve_insertion_order": "true"}) as database:
+            yield database
+    except duckdb.Error as error:
+        tables = ", ".join(map(str, config.table))
+        raise UserError(f"{tables} cannot be planned: {first_line(error)}", exit_code=1) from None
 
 
 def _stage(database: duckdb.DuckDBPyConnection, config: PipelineConfig) -> None:
-    """Table `staged`: position, key, url, caption, further columns lower-cased, and the failing reasons of each row."""
-    readers = {".parquet": "read_parquet", ".csv": "read_csv", ".jsonl": "read_json"}
-    suffix = config.table[0].suffix
-    if suffix not in readers:
-        raise UserError(f"{config.table[0]}: a table is .parquet, .csv or .jsonl, not {suffix!r}")
-    source = f"{readers[suffix]}({[str(path) for path in config.table]!r})"
-    columns = database.sql(f"SELECT * FROM {source} LIMIT 0").columns
-    url = _column(columns, config.plan.url, URL_NAMES, "url", config.table[0])
-    caption = _column(columns, config.plan.caption, CAPTION_NAMES, "caption", config.table[0])
-    further = ", ".join(f'"{c}" AS "{c.lower()}"' for c in columns if c not in (url, caption))
+    """Table `staged`: key, url, caption, further columns, and ours: position, copy and the failing reasons of a row."""
     database.sql(
-        f"""CREATE TEMP TABLE raw AS SELECT row_number() OVER () AS position,
-        coalesce(trim(CAST("{url}" AS VARCHAR)), '') AS url, coalesce(CAST("{caption}" AS VARCHAR), '') AS caption
-        {", " + further if further else ""} FROM {source}"""
+        f"""CREATE TEMP TABLE raw AS
+        SELECT row_number() OVER () AS corgi_position, * FROM ({source(database, config.table, config.plan)})"""
     )
     database.sql(
         f"""CREATE TEMP TABLE keyed AS SELECT left(sha256(url || chr(10) || caption), {KEY_CHARS}) AS key, *,
-        row_number() OVER (PARTITION BY url, caption ORDER BY position) AS copy FROM raw"""
+        row_number() OVER (PARTITION BY url, caption ORDER BY corgi_position) AS corgi_copy FROM raw"""
     )
-    known = database.sql("SELECT * FROM keyed LIMIT 0").columns
-    for name, rule in config.plan.rules.items():
-        check_expression(name, rule, known)
+    known = database.sql("SELECT * EXCLUDE (corgi_position, corgi_copy) FROM keyed LIMIT 0").to_arrow_table().schema
+    check(config.plan.rules, known)
+    taken = sorted(set(config.plan.rules) & set(BUILT_IN))
+    if taken:
+        raise UserError(f"plan.rules: {taken} are reasons of the plan's own; give yours other names")
     rules = {**BUILT_IN, **config.plan.rules}
     tests = [f"CASE WHEN coalesce(({rule}), false) THEN NULL ELSE '{name}' END" for name, rule in rules.items()]
     failed = f"list_filter([{', '.join(tests)}], lambda reason: reason IS NOT NULL)"
-    database.sql(f"CREATE TEMP TABLE staged AS SELECT *, {failed} AS reasons FROM keyed")
-
-
-def _column(columns: list[str], wanted: str | None, names: tuple[str, ...], what: str, table: Path) -> str:
-    found = [wanted] if wanted in columns else [name for name in names if name in columns and wanted is None]
-    if found:
-        return str(found[0])
-    raise UserError(f"{table} has no {what} column {wanted or ' or '.join(names)!r}{nearest(wanted or what, columns)}")
+    database.sql(f"CREATE TEMP TABLE staged AS SELECT *, {failed} AS corgi_reasons FROM keyed")
 
 
 def _write_dropped(database: duckdb.DuckDBPyConnection, path: Path, mark: str) -> Counter[str]:
     """Every dropped row with all its reasons; counts under the first."""
-    rows = database.sql("SELECT key, url, caption, reasons FROM staged WHERE len(reasons) > 0 ORDER BY key, position")
+    rows = database.sql(
+        "SELECT key, url, caption, corgi_reasons AS reasons FROM staged WHERE len(corgi_reasons) > 0"
+        " ORDER BY key, corgi_position"
+    )
     schema = pa.schema(
         [("key", "string"), ("url", "string"), ("caption", "string"), ("reasons", pa.list_(pa.string()))]
     )
@@ -167,7 +155,10 @@ def _write_dropped(database: duckdb.DuckDBPyConnection, path: Path, mark: str) -
 
 def _cut(database: duckdb.DuckDBPyConnection, size: int) -> Iterator[pa.Table]:
     """The planned pairs by key, `size` at a time."""
-    rows = database.sql("SELECT * EXCLUDE (position, copy, reasons) FROM staged WHERE len(reasons) = 0 ORDER BY key")
+    rows = database.sql(
+        "SELECT * EXCLUDE (corgi_position, corgi_copy, corgi_reasons) FROM staged WHERE len(corgi_reasons) = 0"
+        " ORDER BY key"
+    )
     held: list[pa.RecordBatch] = []
     for batch in rows.to_arrow_reader(size):
         held.append(batch)

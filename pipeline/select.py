@@ -77,7 +77,8 @@ def candidates(run: Path, shard: Shard) -> pa.Table:
     pairs = read_table(shard.path(PAIRS), made_by="download")
     pairs = pairs.filter(pc.equal(pairs["status"], "ok"))
     scores = read_table(shard.path(SCORES), made_by="score")
-    assert pairs["key"].equals(scores["key"]), f"{shard.path(SCORES)} is not of {shard.path(PAIRS)}"
+    if not pairs["key"].equals(scores["key"]):
+        raise UserError(f'{shard.path(SCORES)} is not of the pairs there are now; run "corgi score" first')
     duplicates = pq.read_table(run / DUPLICATES, filters=[("shard", "=", shard.number)])
     for name in scores.column_names[1:]:
         pairs = pairs.append_column(name, scores[name])

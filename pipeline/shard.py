@@ -17,6 +17,9 @@ STATS = "_stats.json"
 SCORES = ".scores.parquet"
 KEEP = ".keep.parquet"
 
+MADE_BY = {URLS: "plan", TAR: "download", PAIRS: "download", SCORES: "score", KEEP: "select"}
+BESIDE = {PAIRS: (TAR,)}  # what a done-mark is worth nothing without
+
 
 @dataclass(frozen=True)
 class Shard:

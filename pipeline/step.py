@@ -20,7 +20,7 @@ from configs import UserError
 from .files import read_mark
 from .orphans import die_with
 from .progress import Progress
-from .shard import Shard
+from .shard import BESIDE, MADE_BY, Shard
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 Result = Counter[str] | BaseException
@@ -82,7 +82,7 @@ def state(step: Step, shard: Shard) -> State:
     if any(not shard.path(suffix).exists() for suffix in step.reads):
         return "waiting"
     mark = read_mark(shard.path(step.writes))
-    if mark is None:
+    if mark is None or any(not shard.path(suffix).exists() for suffix in BESIDE.get(step.writes, ())):
         return "missing"
     return "done" if mark.fingerprint == step.fingerprint(shard) else "stale"
 
@@ -101,7 +101,7 @@ def run(
     states = {shard.number: state(step, shard) for shard in mine}
     waiting = [shard for shard in mine if states[shard.number] == "waiting"]
     todo = [shard for shard in mine if states[shard.number] in ("missing", "stale") or again]
-    failed = {shard.number: f"{_absent(step, shard)} is not there; run the step before first" for shard in waiting}
+    failed = {shard.number: _absent(step, shard) for shard in waiting}
     counts: Counter[str] = Counter()
     with Progress(step.name, total=len(mine), unit="shards") as progress:
         progress.advance(len(mine) - len(todo) - len(waiting))
@@ -125,8 +125,9 @@ def run_table(step: TableStep) -> Outcome:
     return Outcome(1, 0, {}, counts, time.monotonic() - began)
 
 
-def _absent(step: Step, shard: Shard) -> Path:
-    return next(path for path in map(shard.path, step.reads) if not path.exists())
+def _absent(step: Step, shard: Shard) -> str:
+    suffix = next(suffix for suffix in step.reads if not shard.path(suffix).exists())
+    return f'{shard.path(suffix)} is not there; run "corgi {MADE_BY[suffix]}" first'
 
 
 def _hopeless(error: BaseException) -> bool:

@@ -55,7 +55,9 @@ class TarReader:
         while size:  # one pread gives 2 GiB at most, and may give less than asked
             part = os.pread(self._descriptor, size, offset)
             if not part:
-                raise ValueError(f'{self.path} is cut short: nothing at byte {offset}; run "corgi download" again')
+                raise ValueError(
+                    f'{self.path} is cut short: nothing at byte {offset}; remove it and run "corgi download" again'
+                )
             parts.append(part)
             offset, size = offset + len(part), size - len(part)
         return b"".join(parts)

@@ -1,6 +1,6 @@
 """One pair's whole story in the pipeline: where it is, what became of it, and which rule decided."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,13 +33,15 @@ def find(config: PipelineConfig, key: str) -> Found:
 
     Raises UserError where no pair, or more than one, has such a key.
     """
-    shard = _shard_of(config.run, key)
-    urls = read_table(shard.path(URLS), made_by="plan") if shard else None
-    planned = urls.filter(pc.starts_with(urls["key"], key)).to_pylist() if urls else []
+    planned, places = [], []
+    for shard in _shards_of(config.run, key):
+        urls = read_table(shard.path(URLS), made_by="plan")
+        rows = pc.indices_nonzero(pc.starts_with(urls["key"], key))
+        planned += urls.take(rows).to_pylist()
+        places += [(shard, row) for row in rows.to_pylist()]
     if len({row["key"] for row in planned}) > 1:
-        raise UserError(
-            f"{key!r} is the beginning of {len(planned)} keys: {', '.join(r['key'] for r in planned[:5])} ..."
-        )
+        some = ", ".join(row["key"] for row in planned[:5])
+        raise UserError(f"{key!r} is the beginning of more than one key: {some} ...")
     dropped = _rows(config.run / DROPPED, planned[0]["key"] if planned else key)
     if not planned and not dropped:
         raise UserError(f"no pair of {config.run} has a key that starts with {key!r}")
@@ -47,17 +49,22 @@ def find(config: PipelineConfig, key: str) -> Found:
         f"table     {name} = {_short(value)}" for name, value in (planned or dropped)[0].items() if name != "reasons"
     ]
     lines += [f"plan      a row was dropped: {', '.join(row['reasons'])}" for row in dropped]
-    if not planned or shard is None or urls is None:
+    if not planned:
         return Found(dropped[0]["key"], None, None, False, lines)
-    lines.append(f"plan      shard {shard}, row {urls['key'].to_pylist().index(planned[0]['key'])}")
+    shard, row = places[0]
+    lines.append(f"plan      shard {shard}, row {row}")
     return _follow(config, shard, planned[0]["key"], lines)
 
 
-def _shard_of(run: Path, key: str) -> Shard | None:
-    """Shards are cut from the pairs sorted by key, so the first keys tell which one may hold it."""
+def _shards_of(run: Path, key: str) -> list[Shard]:
+    """Shards are cut from the pairs sorted by key, so the first keys tell which may hold it.
+
+    Of many, two are enough to tell that a key is too short.
+    """
     first = read_table(run / PLAN, ["first_key"], made_by="plan")["first_key"].to_pylist()
-    number = bisect_right(first, key + "g") - 1  # "g" comes after every hex digit
-    return Shard(run, number) if number >= 0 else None
+    begin, end = bisect_left(first, key), bisect_right(first, key + "g")  # "g" comes after every hex digit
+    before = begin if first[begin : begin + 1] == [key] else begin - 1
+    return [Shard(run, number) for number in range(max(0, before), min(end, begin + 1))]
 
 
 def _follow(config: PipelineConfig, shard: Shard, key: str, lines: list[str]) -> Found:
@@ -66,7 +73,11 @@ def _follow(config: PipelineConfig, shard: Shard, key: str, lines: list[str]) ->
         lines.append("download  not done yet")
         return lost
     pairs = read_table(shard.path(PAIRS), made_by="download")
-    pair = pairs.filter(pc.equal(pairs["key"], key)).to_pylist()[0]
+    same = pairs.filter(pc.equal(pairs["key"], key)).to_pylist()
+    if not same:
+        lines.append("download  not done since the pairs were planned anew")
+        return lost
+    pair = same[0]
     told = ("status", "http_status", "content_type", "final_url", "fetched_bytes", "fetched_sha256", "format", "detail")
     lines += [f"download  {name} = {_short(pair[name])}" for name in told if pair.get(name) not in (None, "")]
     if pair["status"] != "ok":
@@ -94,9 +105,16 @@ def _judge(config: PipelineConfig, shard: Shard, key: str, row: int, known: set[
     if failed:
         lines.append(f"dropped   by the rule {failed[0]}")
         return found
-    keep = read_table(shard.path(KEEP), made_by="select").slice(row, 1).to_pylist()[0]
+    judged = read_table(shard.path(KEEP), made_by="select").slice(row, 1).to_pylist()
+    if not judged or judged[0]["key"] != key:
+        lines.append("select    not done since the pairs were downloaded anew")
+        return found
+    keep = judged[0]
     lines.append("select    kept" + (", held out for validation: no stage trains on it" if keep["held_out"] else ""))
-    lines += [f"select    stage {stage}: {'yes' if keep[stage] else 'no'}" for stage in config.select.stages]
+    stages = [(stage, keep.get(stage)) for stage in config.select.stages]
+    lines += [
+        f"select    stage {stage}: {'not asked yet' if of is None else 'yes' if of else 'no'}" for stage, of in stages
+    ]
     lines.append(_states(config, shard, key))
     return found._replace(kept=True)
 
@@ -107,7 +125,9 @@ def _states(config: PipelineConfig, shard: Shard, key: str) -> str:
         return "embed     not done yet"
     with pa.memory_map(str(path)) as source:
         table = pa.ipc.open_file(source).read_all()
-        row = table["key"].to_pylist().index(key)
+        row = pc.index(table["key"], key).as_py()
+        if row < 0:
+            return "embed     not done since the pair is kept"
         return f"embed     {path} row {row}: {table['tokens'][row].as_py()} tokens"
 
 

@@ -47,8 +47,9 @@ def _line_for(line: str, agent: str) -> str:
     named = AGENT_LINE.match(line)
     if named is None or not named["agent"].strip():
         return line
-    name = named["agent"].strip().lower().replace("*", "") or "*"
-    return f"User-agent: {name}" if name == "*" or name in agent else SOMEBODY_ELSE
+    name = named["agent"].strip().lower()
+    bare = name.replace("*", "")
+    return f"User-agent: {bare or name}" if name == "*" or (bare and bare in agent) else SOMEBODY_ELSE
 
 
 class _Kept(NamedTuple):

@@ -76,3 +76,10 @@ def test_a_fingerprint_is_of_the_values_alone():
     assert fingerprint(Training(steps=1)) == fingerprint(Training(steps=1).model_dump(mode="json"))
     assert fingerprint(1) != fingerprint("1")
     assert len(fingerprint()) == 24
+
+
+@pytest.mark.parametrize("text", ["steps=[a", "steps=@x", "rules={*.test: 1}"])
+def test_an_override_that_is_no_yaml_is_told(tmp_path: Path, text: str):
+    (tmp_path / "a.yaml").write_text("steps: 1\n")
+    with pytest.raises(UserError, match="put it in quotes"):
+        load(Training, tmp_path / "a.yaml", [text])

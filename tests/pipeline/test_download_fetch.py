@@ -263,7 +263,7 @@ def test_robots_txt_is_honoured_and_asked_once_a_host(tmp_path: Path):
         "User-agent: corgi\nUser-agent: other\nDisallow: /a\n\nUser-agent: *\nDisallow: /b",
         "USERAGENT *\nDisallow: /a  # all\nUser Agent: corg*i # us\nDisallow: /b",
         "user-agent:\nDisallow: /a\nUser-agent: x\n\nDisallow: /a\nUser-agent: gi\nAllow: /a",
-        "Sitemap: http://a.test/\nUser-agent: other\nDisallow: /\nUser-agent: *bot*\nDisallow: /b\nuser-agent: **\nAllow: /",
+        "Host: a.test\nUser-agent: other\nDisallow: /\nUser-agent: *bot*\nDisallow: /b\nuser-agent: **\nAllow: /b",
     ],
 )
 def test_a_robots_txt_for_us_alone_says_the_same_to_us(text: str):

@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from configs import UserError, resolve
+from pipeline import plan
 from pipeline.config import PipelineConfig
 from pipeline.plan import Plan, key_of, shards_of
-from pipeline.shard import URLS
+from pipeline.shard import URLS, Shard
 from pipeline.step import run_table
 
 ROWS = [
@@ -105,9 +106,12 @@ def test_csv_and_jsonl_tables_are_read_too(tmp_path: Path):
         ({"caption": "TEXTT"}, "did you mean 'TEXT'"),
         ({"rules": {"r": "widht > 3"}}, "width"),
         ({"url": "x"}, "url column"),
+        ({"rules": {"r": "caption > 3 + 'x'"}}, "rule 'r'"),
+        ({"rules": {"r": "length(caption)"}}, "must be true or false"),
+        ({"rules": {"duplicate_pair": "true"}}, "the plan's own"),
     ],
 )
-def test_a_missing_column_is_named_with_its_nearest(tmp_path: Path, plan: dict[str, object], said: str):
+def test_what_cannot_be_planned_is_told(tmp_path: Path, plan: dict[str, object], said: str):
     with pytest.raises(UserError, match=said):
         run_table(Plan(config(tmp_path, write(tmp_path / "t.parquet"), **plan)))
 
@@ -115,3 +119,67 @@ def test_a_missing_column_is_named_with_its_nearest(tmp_path: Path, plan: dict[s
 def test_a_missing_table_says_so(tmp_path: Path):
     with pytest.raises(UserError, match="no such table"):
         run_table(Plan(config(tmp_path, tmp_path / "none.parquet")))
+
+
+def test_what_is_no_table_says_so(tmp_path: Path):
+    for name, content in (("empty.parquet", b""), ("torn.parquet", b"PAR1" + b"x" * 100), ("t.txt", b"url")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=name):
+            run_table(Plan(config(tmp_path, tmp_path / name)))
+    with pytest.raises(UserError, match="table"):
+        resolve(PipelineConfig, {"run": str(tmp_path), "table": []})
+
+
+def test_one_changed_letter_in_a_table_plans_anew(tmp_path: Path):
+    made = config(tmp_path, write(tmp_path / "t.parquet", 3))
+    run_table(Plan(made))
+    table = pq.read_table(tmp_path / "t.parquet")
+    captions = table["TEXT"].to_pylist()
+    captions[-1], captions[-2] = captions[-2], captions[-1]  # sizes and bounds stay as they were
+    pq.write_table(table.set_column(2, "TEXT", pa.array(captions)), tmp_path / "t.parquet")
+    assert run_table(Plan(made)).done == 1
+    assert run_table(Plan(made)).skipped == 1
+
+
+def test_a_new_plan_that_is_cut_off_leaves_none_that_looks_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    table = write(tmp_path / "t.parquet", 40)
+    run_table(Plan(config(tmp_path, table, shard_size=10)))
+    write_shard = plan._write_shard
+
+    def cut_off(shard: Shard, pairs: pa.Table, mark: str) -> dict[str, str | int]:
+        if shard.number == 2:
+            raise KeyboardInterrupt
+        return write_shard(shard, pairs, mark)
+
+    monkeypatch.setattr(plan, "_write_shard", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        run_table(Plan(config(tmp_path, table, shard_size=7)))
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="corgi plan"):
+        shards_of(tmp_path / "run")
+    made = config(tmp_path, table, shard_size=10)
+    assert run_table(Plan(made)).done == 1
+    assert sum(pq.read_metadata(shard.path(URLS)).num_rows for shard in shards_of(made.run)) == 44
+
+
+HOSTILE = ["x\", (SELECT content FROM read_text('/etc/hostname')) || \"y", "copy", "reasons", "position", "it's \\"]
+
+
+def test_no_name_of_a_column_is_code_or_takes_the_place_of_ours(tmp_path: Path):
+    columns = {"url": [f"http://a.test/{n // 2}" for n in range(6)], "caption": ["same"] * 6}
+    columns |= {name: [f"{n}" for n in range(6)] for name in HOSTILE}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    made = config(tmp_path, tmp_path / "t.parquet")
+    assert run_table(Plan(made)).counts == {"planned": 3, "duplicate_pair": 3}
+    planned = pq.read_table(shards_of(made.run)[0].path(URLS))
+    assert planned.column_names == ["key", "url", "caption", *(name.lower() for name in HOSTILE)]
+    assert all(set(planned[name.lower()].to_pylist()) == {"0", "2", "4"} for name in HOSTILE)
+
+
+@pytest.mark.parametrize(
+    "columns", [("url", "caption", "key"), ("url", "caption", "CORGI_copy"), ("TEXT", "url", "link")]
+)
+def test_a_column_named_like_one_of_ours_is_refused(tmp_path: Path, columns: tuple[str, ...]):
+    pq.write_table(pa.table({name: ["http://a.test/1"] for name in columns}), tmp_path / "t.parquet")
+    with pytest.raises(UserError, match="rename"):
+        run_table(Plan(config(tmp_path, tmp_path / "t.parquet", url=columns[-1] if "link" in columns else None)))

@@ -11,7 +11,7 @@ import pytest
 
 from configs import UserError, fingerprint
 from pipeline.files import read_mark, write_table
-from pipeline.shard import Shard
+from pipeline.shard import URLS, Shard
 from pipeline.step import run, state
 
 
@@ -23,11 +23,11 @@ class Double:
     break_on: tuple[int, ...] = ()
     how: str = "raise"
     name: str = "double"
-    reads: tuple[str, ...] = (".in",)
+    reads: tuple[str, ...] = (URLS,)
     writes: str = ".out.parquet"
 
     def fingerprint(self, shard: Shard) -> str:
-        return fingerprint(self.factor, shard.path(".in").read_text())
+        return fingerprint(self.factor, shard.path(URLS).read_text())
 
     def __call__(self, shard: Shard) -> Counter[str]:
         tried = shard.path(".tried")
@@ -36,7 +36,7 @@ class Double:
             if self.how == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
             raise RuntimeError("this one is broken")
-        table = pa.table({"n": [int(shard.path(".in").read_text()) * self.factor]})
+        table = pa.table({"n": [int(shard.path(URLS).read_text()) * self.factor]})
         write_table(shard.path(self.writes), table, fingerprint=self.fingerprint(shard))
         return Counter(done=1)
 
@@ -44,8 +44,8 @@ class Double:
 def shards(run_folder: Path, count: int) -> list[Shard]:
     made = [Shard(run_folder, number) for number in range(count)]
     for shard in made:
-        shard.path(".in").parent.mkdir(parents=True, exist_ok=True)
-        shard.path(".in").write_text(str(shard.number))
+        shard.path(URLS).parent.mkdir(parents=True, exist_ok=True)
+        shard.path(URLS).write_text(str(shard.number))
     return made
 
 
@@ -62,7 +62,7 @@ def test_ranks_share_the_shards_without_meeting(tmp_path: Path):
 def test_a_changed_config_or_input_makes_stale_exactly_what_depends_on_it(tmp_path: Path):
     all_shards = shards(tmp_path, 3)
     run(Double(), all_shards)
-    all_shards[1].path(".in").write_text("10")
+    all_shards[1].path(URLS).write_text("10")
     assert [state(Double(), shard) for shard in all_shards] == ["done", "stale", "done"]
     assert run(Double(), all_shards).done == 1
     assert [state(Double(factor=3), shard) for shard in all_shards] == ["stale"] * 3
@@ -84,9 +84,9 @@ def test_what_fails_once_is_made_at_the_second_try(tmp_path: Path):
 
 def test_a_shard_without_its_inputs_waits_and_says_for_what(tmp_path: Path):
     all_shards = shards(tmp_path, 2)
-    all_shards[0].path(".in").unlink()
+    all_shards[0].path(URLS).unlink()
     outcome = run(Double(), all_shards)
-    assert outcome.done == 1 and "00000.in is not there" in outcome.failed[0]
+    assert outcome.done == 1 and '00000.urls.parquet is not there; run "corgi plan" first' in outcome.failed[0]
     assert read_mark(all_shards[0].path(".out.parquet")) is None
 
 

@@ -1,5 +1,6 @@
 """score to index on a run whose pictures are there: what each file says, and what a change makes stale."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from pipeline.config import PipelineConfig
 from pipeline.embed import states_of
 from pipeline.funnel import funnel
 from pipeline.plan import shards_of
-from pipeline.shard import KEEP, PAIRS, SCORES
+from pipeline.shard import KEEP, PAIRS, SCORES, TAR
 from pipeline.status import steps_of
-from pipeline.steps import run_step, write_resolved
+from pipeline.step import state
+from pipeline.steps import build, run_step, write_resolved
 from pipeline.why import find
 
 from .world import downloaded
@@ -139,13 +141,49 @@ def test_a_change_makes_stale_exactly_what_depends_on_it(tmp_path: Path):
     assert run_step("index", looser).done == 1
 
 
-@pytest.mark.parametrize("step", ["score", "select", "embed", "index", "dedup"])
-def test_a_step_before_its_time_says_which_command_to_run(tmp_path: Path, step: str):
+@pytest.mark.parametrize(
+    ("step", "first"),
+    [("score", "download"), ("dedup", "score"), ("select", "score"), ("embed", "select"), ("index", "select")],
+)
+def test_a_step_before_its_time_says_which_command_to_run(tmp_path: Path, step: str, first: str):
     config = downloaded(tmp_path, ROWS, select=SELECT)
     if step == "score":
         shards_of(config.run)[0].path(PAIRS).unlink()
-        assert "not there" in run_step(step, config).failed[0]
-        return
-    with pytest.raises(UserError, match='run "corgi'):
-        outcome = run_step(step, config)
-        raise UserError(f'run "corgi ...": {outcome.failed}' if outcome.failed else "nothing said")
+    try:
+        said = run_step(step, config).failed[0]
+    except UserError as error:
+        said = str(error)
+    assert f'run "corgi {first}" first' in said
+
+
+def test_a_pair_kept_anew_needs_its_states_before_the_index(tmp_path: Path):
+    config = whole(tmp_path)
+    rules = {**SELECT["rules"], "words": "caption_words >= 1"}
+    looser = config.model_copy(update={"select": config.select.model_copy(update={"rules": rules})})
+    run_step("select", looser, workers=1)
+    with pytest.raises(UserError, match='run "corgi embed" first'):
+        run_step("index", looser)
+    keys = dict(zip(column(config, KEEP, "caption"), column(config, KEEP, "key"), strict=True))
+    assert find(looser, keys["short"]).lines[-1] == "embed     not done since the pair is kept"
+
+
+def test_without_hashes_there_are_no_near_copies(tmp_path: Path):
+    config = whole(tmp_path, score={"language": None, "nsfw": None, "hate": None, "pdq": None})
+    assert funnel(config)["counts"]["select"] == {"words": 1, "exact_copy": 2, "near_copy": 0}
+
+
+def test_a_key_cut_so_short_that_it_is_of_two_shards_is_refused(made: PipelineConfig):
+    keys = column(made, PAIRS, "key")
+    for shared in {a[:1] for a, b in itertools.combinations(keys, 2) if a[:1] == b[:1]} | {""}:
+        with pytest.raises(UserError, match="more than one key"):
+            find(made, shared)
+    for key in keys:
+        assert find(made, key).key == find(made, key[:20]).key == key
+
+
+def test_a_lost_tar_is_made_again_by_download(made: PipelineConfig):
+    step, shard = build("download", made), shards_of(made.run)[0]
+    shard.path(TAR).rename(shard.path(".away"))
+    assert state(step, shard) == "missing"
+    shard.path(".away").rename(shard.path(TAR))
+    assert state(step, shard) != "missing"
