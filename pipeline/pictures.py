@@ -11,7 +11,8 @@ def read_member(file: BufferedReader, offset: int, size: int) -> bytes:
     """`size` bytes at `offset`; any number of threads and processes may read the same open file."""
     data = os.pread(file.fileno(), size, offset)
     if len(data) != size:
-        raise ValueError(f"{file.name}: wanted {size} bytes at {offset}, the file ends after {len(data)}")
+        short = f"{file.name} is cut short: {len(data)} of {size} bytes at {offset}"
+        raise ValueError(f'{short}; remove it and run "corgi download" again')
     return data
 
 

@@ -24,7 +24,7 @@ from cascade.resize import from_uint8, shrink, to_uint8
 from configs import UserError
 from pipeline.files import read_mark, read_table
 from pipeline.pictures import decode, read_member
-from pipeline.shard import KEEP, states_suffix
+from pipeline.shard import KEEP, PAIRS, states_suffix
 
 from .index import Index
 
@@ -96,6 +96,9 @@ def _checked_keep(index: Index, place: int, split: Split) -> pa.Table:
     keep, mark = read_table(path, columns, made_by="select"), read_mark(path)
     if mark is None or mark.content != index.table["content_keep"][place].as_py():
         raise UserError(f'{path} has changed since the index was made; run "corgi embed" and "corgi index"')
+    pairs = read_mark(index.shard(place).path(PAIRS))
+    if pairs is not None and pairs.content != index.table["content_pairs"][place].as_py():
+        raise UserError(f'{index.tar(place)} holds other pairs than the index; run "corgi score" and what follows')
     return keep
 
 

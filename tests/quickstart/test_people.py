@@ -45,7 +45,10 @@ def without_web(small: PipelineConfig, tmp_path_factory: pytest.TempPathFactory)
 @pytest.mark.parametrize(
     ("command", "made"),
     [
+        (["plan", "pipeline.yaml"], "plan"),
         (["score", "pipeline.yaml"], "000/00000.scores"),
+        (["dedup", "pipeline.yaml"], "duplicates"),
+        (["select", "pipeline.yaml"], "000/00000.keep"),
         (["embed", "pipeline.yaml"], "000/00001.minilm"),
         (["index", "pipeline.yaml"], "index"),
         (["train", "base16.yaml", *QUICK], "train/base16"),
