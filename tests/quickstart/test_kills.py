@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.dedup import DUPLICATES
+from pipeline.index import INDEX
+from pipeline.plan import PLAN
 from pipeline.steps import ORDER, TABLE_STEPS
 from quickstart.web import serving
 
@@ -22,6 +25,7 @@ pytestmark = pytest.mark.long
 STAGES = ("base16", "sr64", "sr256")
 STEPS = 24
 SHARD_SIZE = 8  # many small shards: a step that takes milliseconds for each can still be cut off between two
+TABLES = {"plan": PLAN, "dedup": DUPLICATES, "index": INDEX}
 FILES = ("table.parquet", "truth.parquet", "plan*", "duplicates.parquet", "index.parquet", "0*/*")
 TENSORS = ("train/*/checkpoints/step_*/*/*.safetensors",)
 
@@ -78,7 +82,7 @@ def kill_often(run: Path, command: list[str], log: Path, *, seconds: float) -> i
     """
     dice = random.Random(" ".join(command))
     if command[0] in TABLE_STEPS:
-        return sum(kill_after(command, log, seconds=seconds * dice.uniform(0.3, 0.8)) for _ in range(3))
+        return kill_table_step(run / TABLES[command[0]], command, log, seconds=seconds, dice=dice)
     before, killed, longest = set(run.glob("0*/[0-9]*")), 0, 0.3
     while killed < 2 and longest > 1e-4:
         if kill_when(command, log, later(run, command, wait_s=dice.uniform(0, longest))):
@@ -87,6 +91,17 @@ def kill_often(run: Path, command: list[str], log: Path, *, seconds: float) -> i
             longest /= 2
             for file in set(run.glob("0*/[0-9]*")) - before:
                 file.unlink()
+    return killed
+
+
+def kill_table_step(made: Path, command: list[str], log: Path, *, seconds: float, dice: random.Random) -> int:
+    killed = 0
+    while killed < 2 and seconds > 1e-2:
+        if kill_after(command, log, seconds=seconds * dice.uniform(0.3, 0.8)):
+            killed += 1
+        else:
+            seconds /= 1.3
+            made.unlink()
     return killed
 
 
