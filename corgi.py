@@ -116,7 +116,7 @@ def sample(
     out: Annotated[Path, typer.Option(help="Folder for the PNG files.")] = Path("samples"),
     seed: Annotated[int, typer.Option(help="Of the first picture; the next has the next seed.")] = 0,
 ) -> None:
-    """Draw captions with any subset of trained stages."""
+    """Draw captions with trained stages: the base, and any number of those that enlarge after it."""
     from evaluation.samples import draw
 
     for path in draw(stages, captions=caption, out=out, seed=seed):

@@ -43,7 +43,7 @@ class Cascade:
             if after.config.low_res_px != before.config.image_px:
                 raise UserError(
                     f"{after.config.name} enlarges {after.config.low_res_px} px, but {before.config.name} makes "
-                    f"{before.config.image_px} px; give the stages in order"
+                    f"{before.config.image_px} px; give every stage between the first and the last, in order"
                 )
 
     @classmethod

@@ -50,13 +50,17 @@ class SamplerConfig(Config):
 
 
 def grid(config: SamplerConfig, diffusion: DiffusionConfig) -> Tensor:
-    """(steps + 1,) float64 rising log-SNR within what the schedule was trained on, CLEAN at the end."""
+    """(steps + 1,) float64 rising log-SNR within what the schedule was trained on, CLEAN at the end.
+
+    Fewer where the schedule is cut off (log_snr_clip) and levels fall together.
+    """
     t = torch.linspace(1, 0, config.steps + 1, dtype=torch.float64)
     if config.grid == "schedule":
         walked = log_snr_at(diffusion, t)[:-1]
     else:
         low, high = log_snr_at(diffusion, t[[0, -1]]).tolist()
         walked = -2 * _edm_sigmas(config.steps, low=math.exp(-high / 2), high=math.exp(-low / 2)).log()
+    walked = torch.unique_consecutive(walked)
     return torch.cat([walked, torch.tensor([CLEAN], dtype=torch.float64)])
 
 

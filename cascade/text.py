@@ -45,6 +45,10 @@ class TextConfig(Config):
         shown = Path(self.encoder).name if Path(self.encoder).is_dir() else self.encoder
         return re.sub(r"[^A-Za-z0-9_-]+", "-", shown).strip("-")
 
+    def made_with(self) -> dict[str, object]:
+        """What a training can compare with its own config, where the encoder's files need not be at hand."""
+        return {"max_tokens": self.max_tokens, "precision": self.precision, "revision": self.revision}
+
     @property
     def fingerprint(self) -> str:
         """Of all that decides the numbers: the model's files, the cut, the batch shape, the precision."""

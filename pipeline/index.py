@@ -47,6 +47,7 @@ class Index:
         metadata = {
             "corgi.encoder": self.config.embed.text.name,
             "corgi.width": states["corgi.width"],
+            "corgi.text": json.dumps(self.config.embed.text.made_with(), sort_keys=True),
             "corgi.stages": json.dumps(list(self.config.select.stages)),
         }
         write_table(self.writes, table, fingerprint=mark, metadata=metadata)

@@ -73,7 +73,8 @@ def _start(run: Path, *, minutes: float, pairs: int | None) -> dict[str, Any]:
         commit_json(run / STARTED, started)
     different = {name: started[name] for name in asked if started[name] != asked[name]}
     if different:
-        was = ", ".join(f"--{name} {value}" for name, value in different.items())
+        said = (f"all {name}" if value is None else f"--{name} {value}" for name, value in different.items())
+        was = ", ".join(said)
         raise UserError(f"{run} was started with {was}; go on with that, or give another folder with --run")
     return started
 
@@ -130,4 +131,4 @@ def _command(run: Path, name: str, command: list[str]) -> None:
     if done.returncode == STOPPED:
         raise UserError("stopped, as asked; the same `corgi quickstart` goes on from there", exit_code=STOPPED)
     if done.returncode:
-        raise UserError(f"`{' '.join(shown)}` ended with {done.returncode}; {NEXT}", exit_code=abs(done.returncode))
+        raise UserError(f"`{' '.join(shown)}` ended with {done.returncode}; {NEXT}", exit_code=max(done.returncode, 1))

@@ -115,7 +115,8 @@ class TrainConfig(Config):
         return self
 
 
-# What may differ when a run goes on: it changes where and how fast, never what is learned.
+# What may differ when a run goes on: it changes where and how fast, never what is learned. Under cosine, whose end is
+# at `steps`, `essence` has the end.
 FREE = ("steps", "run", "processes", "micro_batch", "zero", "checkpoint", "wandb", "log_every_steps")
 FREE_DATA = ("index", "workers", "ahead", "cache_mib", "bad_pictures")
 
@@ -123,6 +124,8 @@ FREE_DATA = ("index", "workers", "ahead", "cache_mib", "bad_pictures")
 def essence(config: TrainConfig) -> dict[str, object]:
     """The part of the config that decides what is learned, dotted keys to values."""
     values = config.model_dump(mode="json", exclude={*FREE})
+    if config.optim.schedule == "cosine" and config.optim.cosine_steps is None:
+        values["optim"]["cosine_steps"] = config.steps
     values["stage"].pop("sampler")  # how pictures are drawn needs no other training
     values["data"] = {key: value for key, value in values["data"].items() if key not in FREE_DATA}
     return _dotted(values)

@@ -1,5 +1,6 @@
 """index.parquet as training reads it: one row a shard, the only file opened at the start."""
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ class Index:
     column: str  # of the keep-list, that says what is trained on
     encoder: str  # whose states are stored, a name safe for files
     width: int  # of the text states
+    text: dict[str, object]  # how captions became states: max_tokens, precision, revision
     table: pa.Table
 
     @cached_property
@@ -73,7 +75,8 @@ def read_index(data: DataConfig) -> Index:
     if data.column not in usable:
         raise UserError(f"data.column {data.column!r} is not in {data.index}{nearest(data.column, usable)}")
     encoder, width = metadata["corgi.encoder"], int(metadata["corgi.width"])
-    index = Index(Path(data.index).parent, data.column, encoder, width, table)
+    text = json.loads(metadata.get("corgi.text", "{}"))
+    index = Index(Path(data.index).parent, data.column, encoder, width, text, table)
     if not index.counts.any():
         raise UserError(f"{data.index}: no pair has {data.column}; look at the funnel: corgi report")
     return index
@@ -88,5 +91,10 @@ def check_text(index: Index, text: TextDataConfig, *, text_width: int) -> None:
             f"text.encoder is {text.encoder.name!r}, but {index.run} holds states of {index.encoder!r}; "
             f"change text.encoder, or run embed and index with it"
         )
+    ours = text.encoder.made_with()
+    told = {name: value for name, value in index.text.items() if ours[name] != value}
+    differing = [f"{name} is {ours[name]!r}, but was {value!r}" for name, value in told.items()]
+    if differing:
+        raise UserError(f"text.encoder: {', '.join(differing)} when the states of {index.run} were made; change one")
     if index.width != text_width:
         raise UserError(f"stage.text_width is {text_width}, but states of {index.encoder!r} are {index.width} wide")

@@ -18,7 +18,7 @@ from types import FrameType
 from .config import TrainConfig
 from .runfolder import STOP
 
-CHILD = "CORGI_CHILD"  # in the environment of processes that we started
+CHILD = "CORGI_CHILD"  # in the environment of processes that we started: who did
 PR_SET_PDEATHSIG = 1  # of prctl(2): the signal this process gets when its parent dies
 
 
@@ -40,7 +40,7 @@ def die_with_parent() -> None:
     """A child whose launcher is killed must not train on behind the back of the next one. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == 1:  # it was killed before we could say so
+    if os.getppid() != int(os.environ[CHILD]):  # it was killed before we could say so
         sys.exit("corgi: the launcher is gone")
 
 
@@ -72,7 +72,7 @@ def spread(config: TrainConfig, arguments: Sequence[str]) -> int:
         max_restarts=0,
         signals_to_handle="SIGHUP",  # SIGTERM and SIGUSR1 are ours
     )
-    os.environ[CHILD] = "1"
+    os.environ[CHILD] = str(os.getpid())
     with signals_become_a_file(config.run / STOP):
         try:
             elastic_launch(launch, sys.executable)("-m", "training.launch", *arguments)

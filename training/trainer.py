@@ -106,7 +106,7 @@ class Trainer:
         if unusable:
             for pictures in everyone([picture._asdict() for picture in bad], ranks=self.ranks):
                 for picture in pictures:
-                    self.tell.note("bad_picture", step=self.state.step, **picture)
+                    self.tell.note("bad_picture", step=self.state.step + 1, seen=self.state.seen, **picture)
         return parts
 
     def skipped(self, parts: list[float]) -> None:

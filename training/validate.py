@@ -44,7 +44,7 @@ class FixedSet:
         self.loader = Loader(self.config, index, split=split)
         self.samples = _usable(self.loader, config.validation.samples)
         self._states = self.loader.states(self.samples)
-        self._others = derangement([sample.caption for sample in self.samples])
+        self._others = derangement([sample.caption for sample in self.samples]) if len(self.samples) > 1 else []
 
     def batch(self, places: np.ndarray, *, time: float, shuffled: bool) -> Batch:
         """These samples at one time, with their own captions or with those of others."""
@@ -55,11 +55,12 @@ class FixedSet:
 
 
 def fixed_sets(config: TrainConfig, index: Index) -> dict[Split, FixedSet]:
-    """The sets this training looks at: none where it never validates; held_out only where pairs are held out."""
+    """The sets this training looks at: none where it never validates, and no split of fewer than two usable pairs."""
     if not config.validation.every_steps:
         return {}
     sizes: dict[Split, int] = {"train": int(index.counts.sum()), "held_out": int(index.held_out.sum())}
-    return {split: FixedSet(config, index, split) for split, size in sizes.items() if size >= 2}
+    sets: dict[Split, FixedSet] = {split: FixedSet(config, index, split) for split, size in sizes.items() if size >= 2}
+    return {split: fixed for split, fixed in sets.items() if len(fixed.samples) >= 2}
 
 
 def bucket_times(buckets: int) -> list[float]:

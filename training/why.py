@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from configs import UserError
+from pipeline.files import read_json
 from pipeline.status import config_of
 from pipeline.why import find
 
@@ -16,7 +18,7 @@ from . import ledger
 from .config import TrainConfig
 from .index import read_index
 from .loader import Loader
-from .runfolder import read_config
+from .runfolder import RUN, read_config
 from .status import trainings_of
 
 SHOWN = 100  # steps at each end of a list; a pair of a small set is seen hundreds of times
@@ -37,9 +39,20 @@ def tell(run: Path, key: str) -> str:
     found = find(config_of(run), key)
     lines = [f"pair      {found.key}", *found.lines]
     if found.kept and found.shard is not None:
-        configs = [read_config(folder) for folder in trainings_of(run)]
-        lines += [sentence(trained_on(config, found.key, shard=found.shard.number)) for config in configs if config]
+        for folder in trainings_of(run):
+            config = read_config(folder)
+            lines += [_of_training(config, found.key, shard=found.shard.number)] if config else []
     return "\n".join(lines)
+
+
+def _of_training(config: TrainConfig, key: str, *, shard: int) -> str:
+    """One stage's line. The order can be asked only where the index is the one that the training began with."""
+    try:
+        if (read_json(config.run / RUN) or {}).get("index") != read_index(config.data).content:
+            raise UserError("it was trained on another index than there is now")
+        return sentence(trained_on(config, key, shard=shard))
+    except UserError as error:
+        return f"{config.stage.name:10}its steps cannot be told: {error}"
 
 
 def trained_on(config: TrainConfig, key: str, *, shard: int) -> Trained:

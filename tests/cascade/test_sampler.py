@@ -81,6 +81,15 @@ def test_grids_rise_and_stay_where_the_schedule_was_trained():
             assert low <= walked[0] and walked[-2] <= high and walked[-1] == 20
 
 
+def test_a_grid_cut_off_at_both_ends_has_no_step_that_stands_still():
+    narrow = DiffusionConfig(log_snr_clip=(-5, 5))
+    levels = grid(SamplerConfig(method="dpmpp_2m", steps=128), narrow)
+    assert len(levels) < 129 and (levels.diff() > 0).all()
+    z = torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(1)).double()
+    drawn = walk(SamplerConfig(method="dpmpp_2m"), lambda z, _: 0.5 * z, grid=levels, z=z, noise=lambda: z)
+    assert drawn.isfinite().all()
+
+
 def test_guidance_is_the_same_picture_in_eps_x_and_v():
     draw = torch.Generator().manual_seed(0)
     log_snr = torch.linspace(-4, 4, 5, dtype=torch.float64)

@@ -1,6 +1,7 @@
 """A small pipeline run, drawn on the spot: what training reads, in the pipeline's own formats."""
 
 import io
+import json
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import pyarrow as pa
 import yaml
 from PIL import Image
 
+from cascade.text import TextConfig
 from configs import fingerprint, resolve
 from pipeline.files import commit, read_mark, sha256_file, with_mark, write_table
 from pipeline.shard import KEEP, PAIRS, TAR, Shard
@@ -74,6 +76,7 @@ def write_run(run: Path, made: list[list[Pair]]) -> Path:
     """These pairs as a finished pipeline run; returns its index.parquet."""
     rows = [_write_shard(Shard(run, number), pairs) for number, pairs in enumerate(made)]
     metadata = {"corgi.encoder": "minilm", "corgi.width": str(WIDTH), "corgi.stages": '["large"]'}
+    metadata["corgi.text"] = json.dumps(TextConfig().made_with())
     write_table(run / "index.parquet", pa.Table.from_pylist(rows), fingerprint="made", metadata=metadata)
     return run / "index.parquet"
 

@@ -55,6 +55,15 @@ def test_what_decides_the_training_leaves_out_where_it_runs(tmp_path):
     assert [key for key, value in essence(other).items() if essence(config)[key] != value] == ["seed"]
 
 
+def test_where_cosine_ends_is_a_part_of_what_is_learned(tmp_path):
+    def learned(steps: int, **optim: object) -> dict[str, object]:
+        optim = {"schedule": "cosine", **optim}
+        return essence(config_of(tmp_path, tmp_path / "index.parquet", steps=steps, optim=optim))
+
+    assert learned(100) != learned(200)
+    assert learned(100) == learned(200, cosine_steps=100)
+
+
 def test_a_config_survives_its_yaml(tmp_path):
     import yaml
 

@@ -20,7 +20,7 @@ from training.loader import Batch, Loader
 from training.ranks import Ranks
 from training.validate import fixed_sets
 
-from .making import SR, WIDTH, Pair, config_of, draw, make_run, states, write_run
+from .making import BASE, SR, WIDTH, Pair, config_of, draw, make_run, states, write_run
 
 
 def loader_of(config: TrainConfig) -> Loader:
@@ -73,6 +73,12 @@ def test_a_control_run_gives_every_picture_the_text_of_another(tmp_path):
         assert (bits == words).all() and wrong.text_mask[place].sum() == len(words)
     judged, known = (fixed_sets(config, read_index(config.data))["train"].samples for config in (control, own))
     assert [one.caption for one in judged] == [one.caption for one in known]  # judged by the true captions
+
+
+def test_a_split_without_two_usable_pictures_is_not_looked_at(tmp_path):
+    too_large = {**BASE, "image_px": 64}
+    config = config_of(tmp_path / "train", make_run(tmp_path), stage=too_large, validation={"every_steps": 1})
+    assert fixed_sets(config, read_index(config.data)) == {}
 
 
 def test_dropped_and_held_out_pairs_are_not_trained_on(tmp_path):
@@ -272,6 +278,9 @@ def test_errors_of_the_index_say_what_to_do(tmp_path):
         read_index(config_of(tmp_path, index, data=data).data)
     config = config_of(tmp_path, index, text={"encoder": {"encoder": "google/t5-v1_1-small"}})
     with pytest.raises(UserError, match=r"text.encoder is 'google-t5-v1_1-small', but .* holds states of 'minilm'"):
+        check_text(read_index(config.data), config.text, text_width=WIDTH)
+    config = config_of(tmp_path, index, text={"encoder": {"max_tokens": 16}})
+    with pytest.raises(UserError, match=r"max_tokens is 16, but was 64 when the states of .* were made"):
         check_text(read_index(config.data), config.text, text_width=WIDTH)
     with pytest.raises(UserError, match=r"stage.text_width is 9, but states of 'minilm' are 8 wide"):
         check_text(read_index(config.data), config_of(tmp_path, index).text, text_width=9)

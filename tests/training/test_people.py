@@ -14,7 +14,7 @@ from training.progress import Progress
 from training.status import show, stages_of, waiting
 from training.trainer import Trainer
 from training.validate import derangement
-from training.why import sentence, trained_on
+from training.why import _of_training, sentence, trained_on
 
 from .making import config_of, draw, make_run, values_of, write_config
 
@@ -48,6 +48,16 @@ def test_the_steps_of_a_pair_are_those_that_saw_it(trained):
     several = next(t for n in range(36) if len((t := trained_on(config, draw(n).key, shard=n // 12)).steps) > 1)
     assert re.fullmatch(r"base16    seen \d times in 7 steps, at step \d(, \d)+", sentence(several))
     assert "not trained on: held out" in sentence(trained_on(config, draw(4).key, shard=0))
+
+
+def test_steps_are_not_told_of_another_index_than_the_one_trained_on(trained):
+    config, _ = trained
+    assert "base16    seen" in _of_training(config, draw(0).key, shard=0)
+    make_run(config.data.index.parent, pairs=18)
+    said = _of_training(config, draw(0).key, shard=0)
+    assert said == "base16    its steps cannot be told: it was trained on another index than there is now"
+    config.data.index.unlink()
+    assert 'run "corgi index" first' in _of_training(config, draw(0).key, shard=0)
 
 
 def test_status_is_a_line_for_each_stage(trained, capsys):
