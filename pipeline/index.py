@@ -36,8 +36,9 @@ class Index:
         return self.config.run / INDEX
 
     def fingerprint(self) -> str:
-        """Of every shard's pairs, keep-list and states."""
-        return fingerprint("index", VERSION, [self._contents(shard) for shard in shards_of(self.config.run)])
+        """Of every shard's pairs, keep-list and states, and of how the states were made."""
+        made = [self._contents(shard) for shard in shards_of(self.config.run)]
+        return fingerprint("index", VERSION, self.config.embed.text.made_with(), made)
 
     def __call__(self) -> Counter[str]:
         """Counts and digests of all shards."""
