@@ -8,17 +8,16 @@ runs/first/000/00042.urls.parquet
 from dataclasses import dataclass
 from pathlib import Path
 
+from configs.steps import STEPS
+
 FANOUT = 1000  # shards in a folder: 413 M pairs are 41,300 shards in 42 folders
 
-URLS = ".urls.parquet"
-TAR = ".tar"
-PAIRS = ".parquet"
+(URLS,) = STEPS["plan"].also
+(TAR,) = STEPS["download"].also
+PAIRS = STEPS["download"].writes
 STATS = "_stats.json"
-SCORES = ".scores.parquet"
-KEEP = ".keep.parquet"
-
-MADE_BY = {URLS: "plan", TAR: "download", PAIRS: "download", SCORES: "score", KEEP: "select"}
-BESIDE = {PAIRS: (TAR,)}  # what a done-mark is worth nothing without
+SCORES = STEPS["score"].writes
+KEEP = STEPS["select"].writes
 
 
 @dataclass(frozen=True)
@@ -29,13 +28,8 @@ class Shard:
     number: int
 
     def path(self, suffix: str) -> Path:
-        """The shard's file with this suffix, whether it exists or not."""
+        """Return the shard's file with this suffix, whether it exists or not."""
         return self.run / f"{self.number // FANOUT:03d}" / f"{self.number:05d}{suffix}"
 
     def __str__(self) -> str:
         return f"{self.number:05d}"
-
-
-def states_suffix(encoder: str) -> str:
-    """The suffix of the text states of one encoder."""
-    return f".{encoder}.arrow"

@@ -5,10 +5,12 @@ import sys
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from configs import UserError
-from pipeline.files import commit, commit_bytes, content_of, read_mark, read_table, write_table
+from storage.atomic import commit, commit_bytes
+from storage.tables import FINGERPRINT, content_of, read_mark, read_table, write_table
 
 
 def test_a_failed_write_leaves_the_file_before_and_no_scratch(tmp_path: Path):
@@ -27,7 +29,7 @@ def test_a_failed_write_leaves_the_file_before_and_no_scratch(tmp_path: Path):
 
 def test_a_killed_write_is_absent_and_the_next_one_works(tmp_path: Path):
     code = (
-        "import os, signal, sys; from pathlib import Path; from pipeline.files import commit\n"
+        "import os, signal, sys; from pathlib import Path; from storage.atomic import commit\n"
         "def write(scratch):\n    scratch.write_bytes(b'half'); os.kill(os.getpid(), signal.SIGKILL)\n"
         f"commit(Path({str(tmp_path / 'x')!r}), write)"
     )
@@ -55,6 +57,8 @@ def test_the_same_table_gives_the_same_bytes(tmp_path: Path):
 
 
 def test_absent_torn_and_foreign_files_carry_no_mark(tmp_path: Path):
+    pq.write_table(pa.table({"a": [1]}).replace_schema_metadata({FINGERPRINT: "f"}), tmp_path / "half.parquet")
+    assert read_mark(tmp_path / "half.parquet") is None  # a maker, and no digest of what it holds
     (tmp_path / "torn.parquet").write_bytes(b"PAR1 and then nothing")
     assert read_mark(tmp_path / "torn.parquet") is None
     assert read_mark(tmp_path / "absent.parquet") is None

@@ -1,4 +1,4 @@
-"""Shard tars: equal pictures give equal bytes, and any member is one pread away.
+"""Shard tars: equal images give equal bytes, and any member is one pread away.
 
     key.jpg  key.txt  key.json  key.jpg  ...      ustar, no times, no owners, in the order they are added
 
@@ -8,7 +8,6 @@ What webdataset, open_clip and the rest read. Nothing is ever extracted to disk.
 import os
 import tarfile
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Self
 
 BLOCK = tarfile.BLOCKSIZE  # 512 bytes: headers take one block, data is filled up to whole blocks
@@ -23,7 +22,7 @@ class TarWriter:
         self._end = 0  # bytes written so far
 
     def add(self, name: str, *, data: bytes) -> int:
-        """Adds one member; returns the offset of its data in the file, in bytes."""
+        """Add one member; return the offset of its data in the file, in bytes."""
         info = tarfile.TarInfo(name)  # mtime, uid and gid 0, no names of owners
         info.size, info.mode = len(data), 0o644
         self._write(info.tobuf(tarfile.USTAR_FORMAT))
@@ -33,7 +32,7 @@ class TarWriter:
         return offset
 
     def close(self) -> None:
-        """Writes the end mark, two empty blocks, and fills up the last record. The file stays open."""
+        """Write the end mark, two empty blocks, and fill up the last record. The file stays open."""
         self._write(bytes(2 * BLOCK))
         self._write(bytes(-self._end % RECORD))
 
@@ -50,7 +49,7 @@ class TarReader:
         self._descriptor = os.open(path, os.O_RDONLY)
 
     def read(self, offset: int, *, size: int) -> bytes:
-        """`size` bytes from `offset`. Raises ValueError where the tar ends before."""
+        """Return `size` bytes from `offset`. Raises ValueError where the tar ends before."""
         parts = []
         while size:  # one pread gives 2 GiB at most, and may give less than asked
             part = os.pread(self._descriptor, size, offset)
@@ -63,19 +62,11 @@ class TarReader:
         return b"".join(parts)
 
     def close(self) -> None:
-        """Gives the file back."""
+        """Close the file."""
         os.close(self._descriptor)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def read_member(path: Path, *, offset: int, size: int) -> bytes:
-    """One member's data, for whoever wants one picture only."""
-    with TarReader(path) as tar:
-        return tar.read(offset, size=size)

@@ -1,0 +1,85 @@
+"""Files that are either whole or absent: written under a scratch name, fsynced, renamed.
+
+So the presence of a file means done. Digests of files that do not change are remembered by their size and time.
+"""
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def committing(path: Path) -> Iterator[Path]:
+    """Yield a scratch path beside `path`; on success its bytes are made durable and take the name `path` in one rename.
+
+    The scratch name is fixed, so a rerun after a kill overwrites what the kill left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.scratch")
+    try:
+        yield scratch
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+    _fsync(scratch)
+    scratch.rename(path)
+    _fsync(path.parent)
+
+
+def commit(path: Path, write: Callable[[Path], Any]) -> None:
+    """Run `write(scratch)` and commit what it wrote as `path`."""
+    with committing(path) as scratch:
+        write(scratch)
+
+
+def commit_bytes(path: Path, data: bytes) -> None:
+    """Commit `data` as `path`."""
+    commit(path, lambda scratch: scratch.write_bytes(data))
+
+
+def commit_text(path: Path, text: str) -> None:
+    """Commit `text` as `path`, in UTF-8."""
+    commit_bytes(path, text.encode())
+
+
+def commit_json(path: Path, value: Any) -> None:
+    """Commit `value` as JSON, keys sorted, so that equal values are equal bytes."""
+    commit_bytes(path, (json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Return the value of a JSON file, or None where the file is absent."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+
+
+def sha256_file(path: Path) -> str:
+    """Return the sha256 of a file's bytes, 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_cached(path: Path) -> str:
+    """Return `sha256_file`, computed once in this process for as long as size and time of change stay the same."""
+    stat = path.stat()
+    return _sha256(path, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.cache
+def _sha256(path: Path, size: int, changed_ns: int) -> str:
+    return sha256_file(path)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

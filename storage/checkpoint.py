@@ -1,0 +1,214 @@
+"""Checkpoints on disk: names, commitment, verification, reading. Free of pickles.
+
+    <run>/checkpoints/
+      step_00001000/
+        rank_0/  params.safetensors  exp_avg.safetensors  exp_avg_sq.safetensors  ema_<track>.safetensors
+                 manifest.json       sha256 and size of each file
+        rank_1/  ...
+        stage.json                   what the net is, and which text encoder it was trained with
+        state.json                   where the training stood
+        COMMIT.json                  written last: without it the folder does not count
+      latest                         name of the newest folder
+
+Tensors are fp32 and go by the net's own parameter names, each in the folder of one rank. Nothing here depends on the
+clock: equal trainings make equal bytes.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .atomic import commit, commit_json, commit_text, sha256_file
+
+FOLDER = "checkpoints"
+COMMIT = "COMMIT.json"
+MANIFEST = "manifest.json"
+STAGE = "stage.json"
+STATE = "state.json"
+RAW = "params"  # the track of the weights themselves, without averaging
+NAMES = re.compile(r"(rank_\d+/)?[\w-][\w.-]*")  # of files in a checkpoint; nothing outside of it is ever read
+
+
+class BrokenError(Exception):
+    """A checkpoint that cannot be used; says what is wrong in a line."""
+
+
+def folder_of(run: Path, step: int) -> Path:
+    """Return where the checkpoint after `step` steps lies."""
+    return run / FOLDER / f"step_{step:08d}"
+
+
+def step_of(folder: Path) -> int:
+    """Return the step of a checkpoint's folder."""
+    return int(folder.name.removeprefix("step_"))
+
+
+def committed(run: Path) -> list[Path]:
+    """Return the folders with a COMMIT, newest first. What has none is as if it were not there.
+
+    run: the folder of a training, or that of its checkpoints.
+    """
+    home = run / FOLDER if (run / FOLDER).is_dir() else run
+    return sorted((path.parent for path in home.glob(f"step_*/{COMMIT}")), reverse=True)
+
+
+def file_of(track: str) -> str:
+    """Return the name of a track's file. track: of an EMA, or "params"."""
+    return f"{RAW if track == RAW else f'ema_{track}'}.safetensors"
+
+
+def write_share(folder: Path, rank: int, tensors: Iterable[tuple[str, dict[str, Tensor]]]) -> None:
+    """Write one rank's files and their manifest, all durable. tensors: (kind, name -> contiguous tensor) of each."""
+    home = folder / f"rank_{rank}"
+    home.mkdir(parents=True)
+    for kind, share in tensors:
+        commit(home / f"{kind}.safetensors", partial(save_file, share))
+    files = {path.name: _mark_of(path) for path in sorted(home.glob("*.safetensors"))}
+    commit_json(home / MANIFEST, {"files": files})
+
+
+def seal(folder: Path, *, step: int, world_size: int, stage: Any, state: Any) -> None:
+    """Commit a checkpoint whose shares are written: stage, state, COMMIT, `latest`, each durable before the next."""
+    commit_json(folder / STAGE, stage)
+    commit_json(folder / STATE, state)
+    sealed = [*(folder / f"rank_{rank}" / MANIFEST for rank in range(world_size)), folder / STAGE, folder / STATE]
+    files = {str(path.relative_to(folder)): _mark_of(path) for path in sealed}
+    commit_json(folder / COMMIT, {"step": step, "world_size": world_size, "files": files})
+    commit_text(folder.parent / "latest", f"{folder.name}\n")
+
+
+def remove(folder: Path) -> None:
+    """Remove a checkpoint, its COMMIT first, so that a half removed one does not count."""
+    (folder / COMMIT).unlink(missing_ok=True)
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def faults(folder: Path, *, part: slice = slice(None)) -> list[str]:
+    """Return what is wrong with the files of a committed checkpoint, a line each. part: of its files."""
+    try:
+        files = _all_files(folder)
+    except BrokenError as error:
+        return [str(error)]
+    lines = {folder / name: _fault(folder / name, mark) for name, mark in files[part]}
+    return [f"{path} {fault}" for path, fault in lines.items() if fault]
+
+
+def read_about(folder: Path) -> tuple[int, dict[str, Any]]:
+    """Return a checkpoint's step and its stage.json, whose digest is checked. Raises BrokenError."""
+    path = folder / COMMIT
+    content = _object(path)
+    files, step = _files(path, content), content.get("step")
+    if STAGE not in files:
+        raise BrokenError(f"{path} does not list {STAGE}")
+    if not isinstance(step, int):
+        raise BrokenError(f"{path} names no step")
+    return step, _object(folder / STAGE, files[STAGE])
+
+
+def read_track(folder: Path, track: str) -> tuple[dict[str, Tensor], list[str]]:
+    """Return all tensors of a track over the folders of all ranks, none where there is no such track; and all tracks.
+
+    The bytes that are parsed are the bytes whose digest was checked. Raises BrokenError where one differs.
+    """
+    tensors: dict[str, Tensor] = {}
+    tracks: set[str] = set()
+    for manifest, mark in _manifests(folder):
+        files = _files(manifest, _object(manifest, mark))
+        tracks |= {_track_of(file) for file in files if file == file_of(RAW) or file.startswith("ema_")}
+        if file_of(track) in files:
+            tensors |= _parsed(manifest.parent / file_of(track), files[file_of(track)])
+    return tensors, sorted(tracks)
+
+
+def read_tensors(folder: Path, kind: str) -> Iterator[tuple[str, Tensor]]:
+    """Yield all tensors of a kind, one at a time, over the folders of all ranks; `faults` has checked them before."""
+    for name, _ in _all_files(folder):
+        if name.endswith(f"/{kind}.safetensors"):
+            with safe_open(folder / name, framework="pt") as file:
+                for tensor in file.keys():  # noqa: SIM118 - not a dict
+                    yield tensor, file.get_tensor(tensor)
+
+
+def _track_of(file: str) -> str:
+    return file.removesuffix(".safetensors").removeprefix("ema_")
+
+
+def _mark_of(path: Path) -> dict[str, Any]:
+    return {"sha256": sha256_file(path), "size": path.stat().st_size}
+
+
+def _manifests(folder: Path) -> list[tuple[Path, Mapping[str, Any]]]:
+    """Return the manifest of each rank and its mark."""
+    sealed = _files(folder / COMMIT, _object(folder / COMMIT))
+    manifests = [(folder / name, mark) for name, mark in sorted(sealed.items()) if Path(name).name == MANIFEST]
+    if not manifests:
+        raise BrokenError(f"{folder / COMMIT} lists no {MANIFEST}")
+    return manifests
+
+
+def _all_files(folder: Path) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return (name, mark) of every file that a checkpoint must have, by COMMIT and the manifests."""
+    files = list(_files(folder / COMMIT, _object(folder / COMMIT)).items())
+    for manifest, _ in _manifests(folder):
+        inside = _files(manifest, _object(manifest))
+        files += [(f"{manifest.parent.name}/{name}", mark) for name, mark in inside.items()]
+    return files
+
+
+def _fault(path: Path, mark: Mapping[str, Any]) -> str | None:
+    if not path.exists():
+        return "is missing"
+    if path.stat().st_size != mark["size"]:
+        return f"has {path.stat().st_size} bytes, not {mark['size']}"
+    return None if sha256_file(path) == mark["sha256"] else "has other bytes than were written (sha256 differs)"
+
+
+def _read(path: Path, mark: Mapping[str, Any] | None) -> bytes:
+    """Return the bytes of a file, equal to those that were written where a mark says what they were."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BrokenError(f"{path} cannot be read: {error.strerror}") from None
+    if mark is not None and hashlib.sha256(data).hexdigest() != mark["sha256"]:
+        raise BrokenError(f"{path} has other bytes than were written (sha256 differs)")
+    return data
+
+
+def _parsed(path: Path, mark: Mapping[str, Any]) -> dict[str, Tensor]:
+    try:
+        return parse_tensors(_read(path, mark))
+    except SafetensorError as error:
+        raise BrokenError(f"{path} is not safetensors: {error}") from None
+
+
+def _object(path: Path, mark: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return a JSON object, its bytes checked where there is a mark of them."""
+    try:
+        value = json.loads(_read(path, mark))
+    except ValueError as error:
+        raise BrokenError(f"{path} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BrokenError(f"{path} holds {type(value).__name__}, not an object")
+    return value
+
+
+def _files(path: Path, content: dict[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return name -> {sha256, size}, the marks in a COMMIT or a manifest."""
+    files = content.get("files")
+    if not isinstance(files, dict):
+        raise BrokenError(f"{path} lists no files")
+    for name, mark in files.items():
+        if not (NAMES.fullmatch(name) and isinstance(mark, dict) and {"sha256", "size"} <= mark.keys()):
+            raise BrokenError(f"{path} has an entry that no checkpoint has: {name!r}")
+    return files

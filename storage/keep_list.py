@@ -1,0 +1,75 @@
+"""00042.keep.parquet: a row for each pair of the tar, in its order: kept or not, and every rule that it failed.
+
+key, kept, failed, held_out, <stage>..., and what training needs of the pair: where it lies, its size, its caption
+
+A stage's column, for stages that add rules, says which pairs the stage trains on.
+"""
+
+from collections.abc import Mapping
+from hashlib import sha256
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from .shard import KEEP, Shard
+from .tables import check_rows, read_metadata, read_table, write_table
+
+CARRIED = ("tar_offset", "tar_size", "stored_width", "stored_height", "caption")  # from the pairs
+TRAIN = "train"  # not a column: kept and not held out
+KEPT = "corgi.kept"  # metadata: digest of the kept keys, all that `embed` depends on
+
+
+def write(
+    shard: Shard,
+    pairs: pa.Table,
+    *,
+    failed: list[list[str]],
+    held_out: pa.Array,
+    stages: Mapping[str, pa.Array],
+    fingerprint: str,
+) -> None:
+    """Commit a keep-list. failed: for each pair the rules that it failed; held_out, stages: bool, one a pair."""
+    kept = pa.array([not rules for rules in failed], pa.bool_())
+    held_out = pc.and_(kept, held_out)
+    trained = pc.and_not(kept, held_out)
+    columns = {
+        "key": pairs["key"],
+        "kept": kept,
+        "failed": pa.array(failed, pa.list_(pa.string())),
+        "held_out": held_out,
+    }
+    columns |= {stage: pc.and_(trained, fits) for stage, fits in stages.items()}
+    table = pa.table({**columns, **{name: pairs[name] for name in CARRIED}})
+    kept_keys = "\n".join(pairs["key"].filter(kept).to_pylist())
+    metadata = {KEPT: sha256(kept_keys.encode()).hexdigest()}
+    write_table(shard.path(KEEP), table, fingerprint=fingerprint, metadata=metadata)
+
+
+def read(shard: Shard, columns: list[str] | None = None, *, of: pa.Table | None = None) -> pa.Table:
+    """Return the keep-list. of: the pairs that it must belong to, row by row; else UserError."""
+    names = None if columns is None else ["key", *(name for name in columns if name != "key")]
+    table = read_table(shard.path(KEEP), names, made_by="select")
+    return table if of is None else check_rows(table, of, path=shard.path(KEEP), made_by="select")
+
+
+def kept_digest(shard: Shard) -> str | None:
+    """Return the digest of the kept keys; None where there is no keep-list."""
+    return read_metadata(shard.path(KEEP)).get(KEPT)
+
+
+def stages_of(shard: Shard) -> list[str]:
+    """Return the stages that have a column of their own."""
+    fixed = {"key", "kept", "failed", "held_out", *CARRIED}
+    return [name for name in pq.read_schema(shard.path(KEEP)).names if name not in fixed]
+
+
+def trained_on(keep: pa.Table, column: str) -> np.ndarray:
+    """Return (n,) bool: which pairs are trained on. column: "train", or a stage's own."""
+    return (pc.and_not(keep["kept"], keep["held_out"]) if column == TRAIN else keep[column]).to_numpy()
+
+
+def validated_on(keep: pa.Table) -> np.ndarray:
+    """Return (n,) bool: which pairs are held out."""
+    return pc.and_(keep["kept"], keep["held_out"]).to_numpy()

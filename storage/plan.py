@@ -1,0 +1,69 @@
+"""What the plan leaves at the top of a run: where the shards begin, and the rows that it dropped.
+
+plan.parquet           shard, first_key, pairs: a row a shard
+plan.dropped.parquet   key, url, caption, reasons: a row for every row of the table that is in no shard
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from configs import UserError
+from configs.steps import STEPS
+
+from .atomic import committing
+from .shard import URLS, Shard
+from .tables import FINGERPRINT, read_table, rows_of_key, write_table
+
+PLAN = STEPS["plan"].writes
+DROPPED = "plan.dropped.parquet"
+DROPPED_SCHEMA = pa.schema(
+    [("key", "string"), ("url", "string"), ("caption", "string"), ("reasons", pa.list_(pa.string()))]
+)
+
+
+def shards_of(run: Path) -> list[Shard]:
+    """Return all shards of a planned run, from the plan alone. Raises UserError where there is no plan."""
+    try:
+        count = pq.read_metadata(run / PLAN).num_rows
+    except FileNotFoundError:
+        raise UserError(f'{run / PLAN} is not there; run "corgi plan" first') from None
+    return [Shard(run, number) for number in range(count)]
+
+
+def first_keys(run: Path) -> list[str]:
+    """Return the first key of each shard; shards are cut from pairs that are sorted by key."""
+    return read_table(run / PLAN, ["first_key"], made_by="plan")["first_key"].to_pylist()
+
+
+def write_urls(shard: Shard, pairs: pa.Table, *, fingerprint: str) -> dict[str, Any]:
+    """Commit a shard's planned pairs; return its row of the plan."""
+    write_table(shard.path(URLS), pairs, fingerprint=fingerprint)
+    return {"shard": shard.number, "first_key": pairs["key"][0].as_py(), "pairs": len(pairs)}
+
+
+def write_plan(run: Path, rows: list[dict[str, Any]], *, fingerprint: str) -> None:
+    """Commit the plan: the done-mark of the shards that `write_urls` made."""
+    write_table(run / PLAN, pa.Table.from_pylist(rows), fingerprint=fingerprint)
+
+
+@contextmanager
+def dropped_writer(run: Path, *, fingerprint: str) -> Iterator[pq.ParquetWriter]:
+    """Write the dropped rows in parts, each a table of DROPPED_SCHEMA; committed at the end."""
+    schema = DROPPED_SCHEMA.with_metadata({FINGERPRINT: fingerprint})
+    with committing(run / DROPPED) as scratch, pq.ParquetWriter(scratch, schema) as writer:
+        yield writer
+
+
+def dropped(run: Path) -> list[dict[str, Any]]:
+    """Return all dropped rows, by key."""
+    return read_table(run / DROPPED, made_by="plan").to_pylist()
+
+
+def dropped_with(run: Path, key: str) -> list[dict[str, Any]]:
+    """Return the dropped rows whose key starts with `key`."""
+    return rows_of_key(run / DROPPED, key)

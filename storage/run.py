@@ -1,0 +1,55 @@
+"""What lies at the top of a run's folder, a pipeline's or a training's, and how its config introduces itself.
+
+config.yaml    the resolved config, with its fingerprint and the code's commit in the first line
+train/<stage>  the trainings of a pipeline's run; in each
+  run.json       fingerprint, commit, content of the index that it was begun with
+  stop           a file that asks it to save and leave
+  lock           held while it trains
+  wandb.json     id of its mirror in Weights & Biases
+"""
+
+import subprocess
+from pathlib import Path
+
+from configs import Config, dump
+
+from .atomic import commit_json, commit_text, read_json
+
+CONFIG = "config.yaml"
+TRAIN = "train"
+TRAINING, STOP, LOCK, WANDB = "run.json", "stop", "lock", "wandb.json"
+
+
+def write_config(run: Path, config: Config, *, fingerprint: str) -> None:
+    """Commit the resolved config: before anything else is done in the run."""
+    head = f"# fingerprint {fingerprint}, commit {code_commit() or 'unknown'}\n"
+    commit_text(run / CONFIG, head + dump(config))
+
+
+def write_training(run: Path, *, fingerprint: str, index: str) -> None:
+    """Commit what a training was begun with, after its config. index: content of the index."""
+    commit_json(run / TRAINING, {"fingerprint": fingerprint, "commit": code_commit(), "index": index})
+
+
+def index_of(run: Path) -> str | None:
+    """Return the content of the index that a training was begun with; None where none was begun."""
+    training = read_json(run / TRAINING)
+    return training and training.get("index")
+
+
+def trainings_of(run: Path) -> list[Path]:
+    """Return the folders of trainings in a run: itself, or those in <run>/train."""
+    return [folder for folder in [run, *sorted((run / TRAIN).glob("*"))] if (folder / TRAINING).exists()]
+
+
+def code_commit() -> str | None:
+    """Return the git commit of this code, with + where files differ from it; None where it is not in a work tree."""
+    here = Path(__file__).parent
+    if "site-packages" in here.parts:
+        return None
+    command = ["git", "-C", str(here), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

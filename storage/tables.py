@@ -1,0 +1,118 @@
+"""Parquet and Arrow tables that say what made them.
+
+A table carries in its metadata the fingerprint of what made it and a digest of what it holds; the footer alone answers
+both. The same table gives the same bytes.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from configs import UserError
+
+from .atomic import commit
+
+FINGERPRINT = "corgi.fingerprint"
+CONTENT = "corgi.content"
+
+
+class Mark(NamedTuple):
+    """What a finished output says of itself."""
+
+    fingerprint: str  # of the config and inputs that made it
+    content: str  # sha256 of what it holds
+
+
+def write_table(path: Path, table: pa.Table, *, fingerprint: str, metadata: dict[str, str] | None = None) -> None:
+    """Commit `table` as parquet with its mark. The same table gives the same bytes."""
+    marked = with_mark(table, fingerprint, metadata)
+    commit(path, lambda scratch: pq.write_table(marked, scratch, compression="zstd", row_group_size=10_000))
+
+
+def with_mark(table: pa.Table, fingerprint: str, metadata: dict[str, str] | None = None) -> pa.Table:
+    """Return `table` with its mark (and further metadata) in the schema."""
+    metadata = metadata or {}
+    return table.replace_schema_metadata({**metadata, FINGERPRINT: fingerprint, CONTENT: content_of(table, metadata)})
+
+
+def content_of(table: pa.Table, metadata: dict[str, str] | None = None) -> str:
+    """Return the sha256 (64 hex digits) over names, types, values and further metadata, whatever the chunks."""
+    plain = table.replace_schema_metadata(None).combine_chunks()
+    digest = _Digest()
+    with pa.ipc.new_stream(pa.PythonFile(digest, mode="w"), plain.schema) as writer:
+        writer.write_table(plain)
+    digest.write(json.dumps(metadata or {}, sort_keys=True).encode())
+    return digest.sha.hexdigest()
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the schema metadata of a parquet or Arrow file from its footer; empty where the file is absent or torn."""
+    try:
+        if path.suffix == ".arrow":
+            with pa.memory_map(str(path)) as source:
+                metadata = pa.ipc.open_file(source).schema.metadata
+        else:
+            metadata = pq.read_schema(path).metadata
+    except (FileNotFoundError, NotADirectoryError, pa.ArrowInvalid):
+        return {}
+    return {key.decode(): value.decode() for key, value in (metadata or {}).items() if key != b"ARROW:schema"}
+
+
+def read_mark(path: Path) -> Mark | None:
+    """Return the mark of a parquet or Arrow file; None where the file is absent, torn or carries none."""
+    metadata = read_metadata(path)
+    return Mark(metadata[FINGERPRINT], metadata[CONTENT]) if {FINGERPRINT, CONTENT} <= metadata.keys() else None
+
+
+def content(path: Path) -> str | None:
+    """Return the digest of what a file holds, by its mark; None where it has none."""
+    mark = read_mark(path)
+    return mark.content if mark else None
+
+
+def read_table(path: Path, columns: list[str] | None = None, *, made_by: str) -> pa.Table:
+    """Return a whole parquet file. `made_by` is the command to name when it is not there."""
+    try:
+        return pq.read_table(path, columns=columns, partitioning=None)
+    except FileNotFoundError:
+        raise UserError(f'{path} is not there; run "corgi {made_by}" first') from None
+
+
+def check_rows(table: pa.Table, of: pa.Table, *, path: Path, made_by: str) -> pa.Table:
+    """Return `table` if it is of the same pairs as `of`, row by row: the one way to join two files of a shard.
+
+    Raises UserError naming the file and the command that makes it anew.
+    """
+    if not table["key"].equals(of["key"]):
+        raise UserError(f'{path} is not of the pairs there are now; run "corgi {made_by}" first')
+    return table
+
+
+def rows_of_key(path: Path, key: str) -> list[dict[str, Any]]:
+    """Return the rows whose key starts with `key`, none where there is no file. Row groups without it are not read."""
+    if not path.exists():
+        return []
+    return pq.read_table(path, filters=[("key", ">=", key), ("key", "<", key + "g")]).to_pylist()  # "g": after all hex
+
+
+class _Digest:
+    """A file to write to that only keeps a digest."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.sha = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.sha.update(data)
+        return len(data)
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True

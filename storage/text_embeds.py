@@ -1,0 +1,113 @@
+"""00042.<encoder>.arrow: the text embeds of a shard's kept pairs, in the order of the keep-list.
+
+    key, num_tokens, text_embeds      text_embeds: (num_tokens, width) bfloat16 as bytes, real tokens only, no padding
+
+The column of embeds is dictionary-encoded, so a caption that stands under many images is stored once. The metadata
+names the numbers' type: read as fp16 they would be plausible and wrong. The file is read by memory map:
+
+    table = pa.ipc.open_file(pa.memory_map(path)).read_all()
+    bits = np.frombuffer(table["text_embeds"][0].as_py(), "<u2").reshape(-1, width)      # the upper half of a float32
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from configs import UserError
+from configs.steps import STEPS
+
+from .atomic import commit
+from .shard import Shard
+from .tables import read_metadata, with_mark
+
+ENCODER = "corgi.encoder"  # metadata: fingerprint of the encoder
+WIDTH = "corgi.width"
+DTYPE = "corgi.dtype"
+
+
+def suffix(encoder: str) -> str:
+    """Return the suffix of one encoder's file. encoder: a name safe for files."""
+    return STEPS["embed"].writes.format(encoder=encoder)
+
+
+def write(
+    path: Path,
+    keys: pa.ChunkedArray,
+    captions: Sequence[str],
+    embeds: Mapping[str, np.ndarray],
+    *,
+    fingerprint: str,
+    encoder: str,
+    width: int,
+) -> None:
+    """Commit the embeds of the pairs `keys` with these captions.
+
+    embeds: caption -> (tokens, width) uint16, the bits of bfloat16; encoder: the encoder's fingerprint.
+    """
+    place = {caption: number for number, caption in enumerate(dict.fromkeys(captions))}
+    dictionary = pa.array([embeds[caption].tobytes() for caption in place], pa.large_binary())
+    indices = pa.array([place[caption] for caption in captions], pa.int32())
+    num_tokens = pa.array([len(embeds[caption]) for caption in captions], pa.int32())
+    columns = [keys.combine_chunks(), num_tokens, pa.DictionaryArray.from_arrays(indices, dictionary)]
+    metadata = {ENCODER: encoder, WIDTH: str(width), DTYPE: "bfloat16"}
+    table = with_mark(pa.table(columns, names=["key", "num_tokens", "text_embeds"]), fingerprint, metadata)
+
+    def save(scratch: Path) -> None:
+        with pa.OSFile(str(scratch), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+
+    commit(path, save)
+
+
+def encoder_of(path: Path) -> str | None:
+    """Return the fingerprint of the encoder that made a file of this format; None where there is no such file."""
+    metadata = read_metadata(path)
+    return metadata.get(ENCODER) if DTYPE in metadata else None
+
+
+class TextEmbedsFile:
+    """One shard's embeds by memory map."""
+
+    def __init__(self, shard: Shard, encoder: str) -> None:
+        self.path = shard.path(suffix(encoder))
+        try:
+            self._table = pa.ipc.open_file(pa.memory_map(str(self.path))).read_all()
+        except FileNotFoundError:
+            raise UserError(f'{self.path} is not there; run "corgi embed" first') from None
+        except pa.ArrowInvalid as error:
+            raise UserError(f'{self.path} cannot be read ({error}); run "corgi embed" again') from None
+        if "text_embeds" not in self._table.column_names:
+            raise UserError(f'{self.path} is of an earlier version; run "corgi embed" and "corgi index" again')
+        self.width = int(self._table.schema.metadata[WIDTH.encode()])
+        self._ends = np.cumsum([len(chunk) for chunk in self._table["text_embeds"].chunks])
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    @property
+    def keys(self) -> list[str]:
+        """Return the keys of all pairs."""
+        return self._table["key"].to_pylist()
+
+    @property
+    def total_tokens(self) -> int:
+        """Return the sum over all pairs."""
+        return pc.sum(self._table["num_tokens"]).as_py() or 0
+
+    def row_of(self, key: str) -> int | None:
+        """Return the row of a pair, None where it has no embeds here."""
+        row = pc.index(self._table["key"], key).as_py()
+        return row if row >= 0 else None
+
+    def at(self, row: int, *, key: str) -> np.ndarray:
+        """Return (tokens, width) uint16, the bits of bfloat16, read where they lie. UserError for another key."""
+        if row >= len(self._table) or self._table["key"][row].as_py() != key:
+            raise UserError(f'{self.path} does not fit its keep-list; run "corgi embed" and "corgi index"')
+        number = int(np.searchsorted(self._ends, row, side="right"))
+        chunk = self._table["text_embeds"].chunk(number)
+        inside = row - (int(self._ends[number]) - len(chunk))
+        stored = chunk.dictionary[chunk.indices[inside].as_py()].as_buffer()
+        return np.frombuffer(stored, dtype="<u2").reshape(-1, self.width)
