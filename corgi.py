@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from configs import UserError
+from configs.steps import ENTRIES, StepEntry
 
 if TYPE_CHECKING:
-    from pipeline.step import Outcome
+    from pipeline.runner import Outcome
 
 app = typer.Typer(
     name="corgi",
@@ -44,50 +45,38 @@ def quickstart(
     ] = False,
     overrides: Overrides = None,
 ) -> None:
-    """The whole way once, on 4,009 real pairs. About a quarter of an hour on two cores."""
+    """Go the whole way once, on 4,009 real pairs. About a quarter of an hour on two cores."""
     from quickstart.run import quickstart as whole_way
 
     whole_way(run, minutes=minutes, pairs=pairs, port=port, prepare_only=prepare_only, overrides=overrides or [])
 
 
-STEPS = {  # of the pipeline, in their order
-    "plan": "Cut the url table into shards. What needs no download to be dropped is dropped here.",
-    "download": "Fetch the pictures of each shard into a tar. Every pair keeps what the server answered.",
-    "score": "Compute the numbers that rules decide on. Sizes, language, hate, NSFW, perceptual hash.",
-    "dedup": "Find copies over all shards. Exact, near, and captions seen too often.",
-    "select": "Apply the rules. A keep-list names every rule that a pair failed.",
-    "embed": "Store the text encoder's states of every kept caption.",
-    "index": "Count what was kept. One row a shard: what training reads first.",
-}
-OF_ALL_ROWS = ("plan", "dedup", "index")  # steps that see the whole table, and so have no share of it to take
-
-
-def _command_of(step: str) -> Callable[..., None]:
-    def with_share(
+def _command_of(entry: StepEntry) -> Callable[..., None]:
+    def shard_step(
         config: PipelineFile,
         overrides: Overrides = None,
         rank: Rank = 0,
         world_size: WorldSize = 1,
         workers: Workers = None,
     ) -> None:
-        _steps(step, config, overrides, rank, world_size, workers)
+        _run(entry.name, config, overrides, rank, world_size, workers)
 
-    def of_all_rows(config: PipelineFile, overrides: Overrides = None) -> None:
-        _steps(step, config, overrides)
+    def table_step(config: PipelineFile, overrides: Overrides = None) -> None:
+        _run(entry.name, config, overrides)
 
-    return of_all_rows if step in OF_ALL_ROWS else with_share
+    return shard_step if entry.kind == "shard" else table_step
 
 
-for name, says in STEPS.items():
-    app.command(name, help=says)(_command_of(name))
+for entry in ENTRIES:
+    app.command(entry.name, help=entry.help)(_command_of(entry))
 
 
 @app.command()
 def report(config: PipelineFile, overrides: Overrides = None) -> None:
     """Write the page. Every loss with its reason, curves and pictures: report/index.html and report/funnel.json."""
     from configs import load
-    from evaluation.page import write_report
     from pipeline.config import PipelineConfig
+    from report.page import write_report
 
     print(write_report(load(PipelineConfig, config, overrides or [])))
 
@@ -95,7 +84,7 @@ def report(config: PipelineFile, overrides: Overrides = None) -> None:
 @app.command()
 def train(config: TrainFile, overrides: Overrides = None) -> None:
     """Train one stage, or continue where it stopped. It knows nothing of the other stages."""
-    from training.launch import train as train_stage
+    from training.launcher import train as train_stage
 
     raise typer.Exit(train_stage(config, overrides or []))
 
@@ -103,10 +92,18 @@ def train(config: TrainFile, overrides: Overrides = None) -> None:
 @app.command()
 def explain(configs: Annotated[list[Path], typer.Argument(help="YAML files of stages' trainings")]) -> None:
     """Print what stages are, without weights. Parameters, batch arithmetic, memory."""
-    from training.explain import explain as describe
+    from training.status import explain as describe
 
     for config in configs:
         print(describe(config))
+
+
+@app.command()
+def evaluate(run: RunFolder, overrides: Overrides = None) -> None:
+    """Draw sets of pictures with a run's newest checkpoints, and measure them. samples/ and figures.json."""
+    from evaluation.evaluate import evaluate as evaluate_run
+
+    evaluate_run(run, overrides or [])
 
 
 @app.command()
@@ -114,10 +111,10 @@ def sample(
     stages: Annotated[list[Path], typer.Argument(help="Run folders of the trained stages, lowest first")],
     caption: Annotated[list[str], typer.Option(help="What to draw; may be given several times.")],
     out: Annotated[Path, typer.Option(help="Folder for the PNG files.")] = Path("samples"),
-    seed: Annotated[int, typer.Option(help="Of the first picture; the next has the next seed.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the first image; the next has the next seed.")] = 0,
 ) -> None:
     """Draw captions with trained stages: the base, and any number of those that enlarge after it."""
-    from evaluation.samples import draw
+    from evaluation.sample_sets import draw
 
     for path in draw(stages, captions=caption, out=out, seed=seed):
         print(path)
@@ -125,8 +122,8 @@ def sample(
 
 @app.command()
 def status(run: RunFolder) -> None:
-    """Where every step and stage of a run stands. On one screen."""
-    from slurm.standing import show as jobs
+    """Show where every step and stage of a run stands. On one screen."""
+    from slurm.job_status import show as jobs
     from training.status import show
 
     show(run)
@@ -139,7 +136,7 @@ def why(
     key: Annotated[str, typer.Argument(help="A pair's key, or enough of its beginning")],
     run: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/quickstart"),
 ) -> None:
-    """One pair's whole story. From its row in the table to the steps that trained on it."""
+    """Tell one pair's whole story. From its row in the table to the steps that trained on it."""
     from training.why import tell
 
     print(tell(run, key))
@@ -151,28 +148,29 @@ def submit(
     overrides: Overrides = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the scripts and edges; submit nothing.")] = False,
 ) -> None:
-    """The same chain on a SLURM cluster. Array jobs for the shard steps, one multi-node job a stage."""
+    """Run the same chain on a SLURM cluster. Array jobs for the shard steps, one multi-node job a stage."""
     from slurm.submit import submit as submit_chain
+    from storage.atomic import commit_text
 
-    print(submit_chain(config, overrides or [], dry_run=dry_run))
+    print(submit_chain(config, overrides or [], write=commit_text, dry_run=dry_run))
 
 
-def _steps(
+def _run(
     name: str, file: Path, overrides: list[str] | None, rank: int = 0, world_size: int = 1, workers: int | None = None
 ) -> None:
     from configs import load
     from pipeline.config import PipelineConfig
-    from pipeline.steps import run_step
+    from pipeline.runner import run_step
 
     config = load(PipelineConfig, file, overrides or [])
     outcome = run_step(name, config, rank=rank, world_size=world_size, workers=workers)
-    _say(name, outcome)
+    _print_outcome(name, outcome)
     if len(outcome.failed) > config.tolerate:
         raise typer.Exit(3)
 
 
-def _say(name: str, outcome: "Outcome") -> None:
-    """One line of what a step came to, and one for each failed shard."""
+def _print_outcome(name: str, outcome: "Outcome") -> None:
+    """Print one line of what a step came to, and one for each failed shard."""
     counts = "  ".join(f"{reason} {count:,}" for reason, count in outcome.counts.most_common())
     print(f"{name}: {outcome.done} made, {outcome.skipped} there already, {outcome.seconds:.1f} s  {counts}".rstrip())
     for shard, cause in sorted(outcome.failed.items()):
@@ -184,7 +182,7 @@ def main() -> None:
 
     Exit codes: 0 done, 1 failed, 2 wrong use or config, 3 shards failed, 75 stopped early (requeue), 93 stop the chain.
     """
-    from pipeline.orphans import die_with_starter
+    from storage.processes import die_with_starter
 
     die_with_starter()
     try:
@@ -193,7 +191,7 @@ def main() -> None:
         print(f"corgi: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
-        from pipeline.step import DISK_ERRORS
+        from pipeline.runner import DISK_ERRORS
 
         if error.errno not in DISK_ERRORS:
             raise

@@ -1,6 +1,12 @@
-"""YAML files of every run, and the one way to load them. Imports nothing of ours.
+"""YAML files of every run, the one way to load them, and the registry of the pipeline's steps.
 
-config = load(PipelineConfig, "configs/pipeline.yaml", ["plan.shard_size=256"])
+    config = load(PipelineConfig, "configs/pipeline.yaml", ["plan.shard_size=256"])
+
+load          YAML and `key.sub=value` to a frozen model          errors   UserError: one line for a person
+fingerprint   what made a file, in 24 hex digits                  steps    the registry: names, files, order, help
+quickstart, train, policies                                       the YAML files themselves
+
+What a config means belongs to the module that owns its model. Imports nothing of ours.
 """
 
 from .errors import UserError, nearest

@@ -16,7 +16,7 @@ class UserError(ValueError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """'; did you mean ...?' with the nearest known word, else the list of what is known."""
+    """Return '; did you mean ...?' with the nearest known word, else the list of what is known."""
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 
 def fingerprint(*parts: Any) -> str:
-    """First 24 hex digits of the sha256 of the parts as canonical JSON.
+    """Return the first 24 hex digits of the sha256 of the parts as canonical JSON.
 
     Parts: str, numbers, None, lists, dicts, pydantic models. Floats keep all their digits.
     """

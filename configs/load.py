@@ -3,7 +3,7 @@
 Defaults stand in the models; a YAML file says what differs from them; the command line says what differs today.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +24,7 @@ MERGE = "tag:yaml.org,2002:merge"  # <<
 
 
 def load(model: type[Model], file: str | Path, overrides: Sequence[str] = ()) -> Model:
-    """The config in `file` with `overrides` ("optim.lr=1e-4") laid over it.
+    """Load the config in `file` with `overrides` ("optim.lr=1e-4") laid over it.
 
     Raises UserError with one line a problem: the file, the key, the value and, for an unknown key, the nearest known.
     """
@@ -32,7 +32,7 @@ def load(model: type[Model], file: str | Path, overrides: Sequence[str] = ()) ->
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
-    """The keys and values of a YAML file. Raises UserError."""
+    """Return the keys and values of a YAML file. Raises UserError."""
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -51,7 +51,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
 def resolve(
     model: type[Model], values: dict[str, Any], overrides: Sequence[str] = (), *, source: str = "config"
 ) -> Model:
-    """`load` for values that are already here."""
+    """Do what `load` does for values that are already here."""
     for override in overrides:
         values = _override(values, override)
     try:
@@ -62,7 +62,7 @@ def resolve(
 
 
 def dump(config: Config) -> str:
-    """The whole resolved config as YAML; loading it again gives an equal model."""
+    """Return the whole resolved config as YAML; loading it again gives an equal model."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
 
 
@@ -107,7 +107,7 @@ def _value(text: str) -> Any:
 
 
 def _explain(model: type[BaseModel], item: dict[str, Any]) -> str:
-    """One sentence for one pydantic error."""
+    """Return one sentence for one pydantic error."""
     where = [str(part) for part in item["loc"]]
     if item["type"] != "extra_forbidden":
         got = "" if item["type"] == "missing" or isinstance(item["input"], dict) else f", got {item['input']!r}"
@@ -119,25 +119,25 @@ def _explain(model: type[BaseModel], item: dict[str, Any]) -> str:
 
 
 def _model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel] | None:
-    """The model class a location of a validation error lies in; None where it cannot be told."""
+    """Return the model class a location of a validation error lies in; None where it cannot be known."""
     current: Any = model
     for part in path:
-        candidates = [current, *_inner_types(current)]
-        models = [kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        models = list(_models([current, *_inner_types(current)]))
         tagged = [kind for kind in models if _tag(kind) == part]  # the tag of a union is a part of the location
         if tagged:
             current = tagged[0]
             continue
         fields = [kind.model_fields[str(part)].annotation for kind in models if str(part) in kind.model_fields]
         current = fields[0] if fields else current
-    found = [
-        kind for kind in [current, *_inner_types(current)] if isinstance(kind, type) and issubclass(kind, BaseModel)
-    ]
-    return found[0] if found else None
+    return next(_models([current, *_inner_types(current)]), None)
+
+
+def _models(kinds: Iterable[Any]) -> Iterator[type[BaseModel]]:
+    yield from (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
 
 
 def _inner_types(kind: Any) -> list[Any]:
-    """X from list[X], X | None, dict[str, X], Annotated[X, ...], all the way down."""
+    """Return X of list[X], X | None, dict[str, X], Annotated[X, ...], all the way down."""
     inner = getattr(kind, "__args__", ())
     return [deeper for part in inner for deeper in [part, *_inner_types(part)]]
 

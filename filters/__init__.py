@@ -1,8 +1,10 @@
-"""Is this pair fit? Scorers compute columns, rules decide over them. No files, no folders: arrays in, columns out.
+"""Is this pair fit? Scorers compute columns, rules decide over them: arrays in, columns out.
 
-base.py        Batch, and what a scorer is
-scorers.py     which scorers run, and with what
-size.py caption.py language.py hate.py nsfw.py pdq.py       a scorer each
-rules.py       named SQL expressions that must hold         expression.py   what an expression may say
-duplicates.py  which pairs are copies of which              hamming.py      near hashes, found without comparing all
+base         Batch, and what a scorer is           scorers      the registry of scorers, and which of them run
+size, caption, language, hate, nsfw, pdq           a scorer each
+model_file   where a scorer's model lies, its digest, a session on one thread
+rules        named SQL expressions that must hold  expression   what an expression may say
+duplicates   which pairs are copies of which       hamming      near hashes, found without comparing all
+
+No files and no folders of a run: what is read and written is a matter of the pipeline. Imports configs only.
 """

@@ -11,7 +11,7 @@ import pyarrow as pa
 class Batch:
     """Some pairs, in order. Parts that no scorer needs may be left out."""
 
-    images: list[np.ndarray] = field(default_factory=list)  # stored pictures, RGB uint8 (height, width, 3)
+    images: list[np.ndarray] = field(default_factory=list)  # as stored, RGB uint8 (height, width, 3)
     captions: list[str] = field(default_factory=list)
     columns: dict[str, list[Any]] = field(default_factory=dict)  # metadata by name, one value a pair
 
@@ -28,5 +28,5 @@ class Scorer(Protocol):
     fingerprint: str  # of its config, its model file and the library that computes it
 
     def __call__(self, batch: Batch) -> dict[str, list[Any]]:
-        """Every column of `columns`, one value a pair."""
+        """Return every column of `columns`, one value a pair."""
         ...

@@ -66,6 +66,6 @@ class Caption:
 
 
 def letters(text: str) -> float:
-    """Share in [0, 1] of letters and their combining marks among the characters that are not spaces."""
+    """Return the share in [0, 1] of letters and their combining marks among the characters that are not spaces."""
     solid = [character for character in text if not character.isspace()]
     return sum(unicodedata.category(character)[0] in "LM" for character in solid) / max(len(solid), 1)

@@ -28,12 +28,12 @@ Column: TypeAlias = "Sequence[str | None] | pa.Array | pa.ChunkedArray"
 
 
 def exact_copies(keys: Column, digests: Column) -> dict[str, str]:
-    """Pairs whose stored pictures have equal digests. None is never a copy."""
+    """Return pairs whose stored images have equal digests. None is never a copy."""
     return _copies(keys, digests, keep=1)
 
 
 def caption_copies(keys: Column, captions: Column, max_count: int | None) -> dict[str, str]:
-    """Pairs whose caption is seen more than `max_count` times (None: any number is fine).
+    """Return pairs whose caption is seen more than `max_count` times (None: any number is fine).
 
     The `max_count` smallest keys stay; the others name the smallest one as their keeper.
     """
@@ -41,10 +41,10 @@ def caption_copies(keys: Column, captions: Column, max_count: int | None) -> dic
 
 
 def near_copies(keys: Column, pairs: pa.Table, *, distance: int, min_quality: int) -> dict[str, str]:
-    """Pairs whose pictures look alike: PDQ hashes at most `distance` bits apart (0 to 31).
+    """Return pairs whose images look alike: PDQ hashes at most `distance` bits apart (0 to 31).
 
     pairs: columns pdq (32 bytes or null) and pdq_quality, a row for each of `keys`. Hashes of less than `min_quality`
-    say too little of a picture and take no part. For time and memory see hamming.py.
+    say too little of an image and take no part. For time and memory see hamming.py.
     """
     fit = pc.and_(pc.is_valid(pairs["pdq"]), pc.greater_equal(pairs["pdq_quality"], min_quality))
     # Sorted by key, the smallest row of a group has its smallest key.
@@ -57,12 +57,12 @@ def near_copies(keys: Column, pairs: pa.Table, *, distance: int, min_quality: in
 
 
 def near_groups(hashes: np.ndarray, *, distance: int) -> np.ndarray:
-    """For each of (n, 32) uint8 hashes the smallest row of its group, as (n,) int64.
+    """Return for each of (n, 32) uint8 hashes the smallest row of its group, (n,) int64.
 
     Two rows are in one group if a chain of rows leads from one to the other in hops of at most `distance` bits.
     """
     if not 0 <= distance <= 31:
-        raise ValueError(f"distance is {distance}; PDQ hashes further than 31 bits apart are of different pictures")
+        raise ValueError(f"distance is {distance}; PDQ hashes further than 31 bits apart are of different images")
     if not len(hashes):
         return np.zeros(0, np.int64)
     whole = np.ascontiguousarray(hashes).view(f"S{BYTES}")[:, 0]
@@ -76,7 +76,7 @@ def near_groups(hashes: np.ndarray, *, distance: int) -> np.ndarray:
 
 
 def _join(group: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    """The groups after joining those of rows i and j; a group is named by its smallest row."""
+    """Join the groups of rows i and j; a group is named by its smallest row."""
     while len(apart := np.flatnonzero(group[i] != group[j])):
         a, b = group[i[apart]], group[j[apart]]
         group = group.copy()

@@ -21,7 +21,7 @@ MACROS = {"if", "nullif", "split_part"}  # DuckDB writes these as macros; its ot
 
 
 def check_expression(name: str, rule: str, known: Iterable[str]) -> tuple[str, ...]:
-    """The columns that rule `name` reads, as they are called in `known`, in order.
+    """Return the columns that rule `name` reads, as they are called in `known`, in order.
 
     What passes can stand in parentheses inside any larger query. Raises UserError naming the rule.
     """
@@ -38,7 +38,7 @@ def check_expression(name: str, rule: str, known: Iterable[str]) -> tuple[str, .
 
 
 def _parse(name: str, rule: str) -> Any:
-    """The syntax tree of the expression."""
+    """Return the syntax tree of the expression."""
     try:
         duckdb.SQLExpression(rule)
         duckdb.SQLExpression(f"({rule})")  # fails where the end is a comment or an alias, which would swallow more
@@ -53,7 +53,7 @@ def _parse(name: str, rule: str) -> Any:
 
 
 def _parts(tree: Any) -> Iterator[dict[str, Any]]:
-    """Every node of the tree that is an expression."""
+    """Yield every node of the tree that is an expression."""
     if isinstance(tree, dict):
         if "class" in tree:
             yield tree
@@ -77,16 +77,16 @@ def _check_part(name: str, part: dict[str, Any]) -> None:
 
 def _column(name: str, path: list[str], known: list[str]) -> str:
     column = ".".join(path)
-    found = [one for one in known if one.lower() == column.lower()]  # SQL's names have no case
-    if len(found) > 1:
-        raise UserError(f"rule {name!r} uses the column {column!r}, which stands {len(found)} times in the table")
-    if not found:
+    same = [other for other in known if other.lower() == column.lower()]  # SQL's names have no case
+    if len(same) > 1:
+        raise UserError(f"rule {name!r} uses the column {column!r}, which stands {len(same)} times in the table")
+    if not same:
         raise UserError(f"rule {name!r} uses the column {column!r}, which does not exist{nearest(column, known)}")
-    return found[0]
+    return same[0]
 
 
 def first_line(error: Exception) -> str:
-    """DuckDB's message without its drawing of the query."""
+    """Return DuckDB's message without its drawing of the query."""
     return str(error).strip().splitlines()[0].rstrip(".")
 
 
@@ -105,7 +105,7 @@ def _database() -> duckdb.DuckDBPyConnection:
 
 @cache
 def _functions() -> frozenset[str]:
-    """Functions of their arguments alone."""
+    """Return the functions of their arguments alone."""
     rows = _database().execute("SELECT function_name, function_type, stability FROM duckdb_functions()").fetchall()
     pure = {function for function, kind, stability in rows if kind == "scalar" and stability == "CONSISTENT"}
     unsure = {function for function, kind, stability in rows if kind == "scalar" and stability != "CONSISTENT"}
@@ -114,6 +114,6 @@ def _functions() -> frozenset[str]:
 
 @cache
 def _unfit_functions() -> frozenset[str]:
-    """Functions that exist, and that a rule may not call: dice, clocks, sums over many pairs, views of the database."""
+    """Return the functions that a rule may not call: dice, clocks, sums over many pairs, views of the database."""
     rows = _database().execute("SELECT DISTINCT function_name FROM duckdb_functions()").fetchall()
     return frozenset(function for (function,) in rows) - _functions()

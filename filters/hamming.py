@@ -46,12 +46,12 @@ class Band(NamedTuple):
 
 
 def plan(count: int, distance: int) -> list[Band]:
-    """The cheapest cut for `count` hashes that misses no two within `distance`."""
+    """Return the cheapest cut for `count` hashes that misses no two within `distance`."""
     return min((_cut(width, distance) for width in WIDTHS), key=lambda bands: _cost(bands, count))
 
 
 def _cut(width: int, distance: int) -> list[Band]:
-    """Bands of `width` bytes with sum(radius + 1) = distance + 1. Spare bands are left out; wide ones come first."""
+    """Return bands of `width` bytes with sum(radius + 1) = distance + 1: no spare ones, the wide ones first."""
     starts = range(0, BYTES, width)
     each, more = divmod(distance + 1, len(starts))
     counts = [each + (number < more) for number in range(len(starts))]
@@ -59,13 +59,13 @@ def _cut(width: int, distance: int) -> list[Band]:
 
 
 def _cost(bands: list[Band], count: int) -> float:
-    """In comparisons, for hashes spread evenly."""
+    """Return the cost in comparisons, for hashes spread evenly."""
     balls = [(band.bits, sum(comb(band.bits, flips) for flips in range(band.radius + 1))) for band in bands]
     return sum(ball * (min(count, 2**bits) * LOOKUP_COST + count**2 / 2 ** (bits + 1)) for bits, ball in balls)
 
 
 def close_pairs(hashes: np.ndarray, *, distance: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Rows (i, j) of all pairs of hashes at most `distance` bits apart, in parts; a pair may come more than once.
+    """Yield rows (i, j) of all pairs of hashes at most `distance` bits apart, in parts; a pair may come twice.
 
     hashes: (n, 32) uint8, all different. distance: 0 to 255, meant for 0 to 31.
     """
@@ -84,14 +84,14 @@ def _distances(words: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.nda
 
 
 def _values(hashes: np.ndarray, band: Band) -> np.ndarray:
-    """The band's bits as (n,) uint32."""
+    """Return the band's bits, (n,) uint32."""
     padded = np.zeros((len(hashes), 4), np.uint8)
     padded[:, : band.stop - band.start] = hashes[:, band.start : band.stop]
     return padded.view("<u4")[:, 0].astype(np.uint32)
 
 
 def _candidates(values: np.ndarray, band: Band) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Positions in the sorted `values` of two that differ in at most the band's radius of bits, each pair once."""
+    """Yield positions in the sorted `values` of two that differ in at most the band's radius of bits, each once."""
     unique, first, counts = np.unique(values, return_index=True, return_counts=True)
     for flips in range(band.radius + 1):
         for bits in combinations(range(band.bits), flips):
@@ -102,20 +102,20 @@ def _candidates(values: np.ndarray, band: Band) -> Iterator[tuple[np.ndarray, np
 
 
 def _partners(unique: np.ndarray, mask: np.uint32) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (a, b) in the sorted `unique` with unique[a] ^ mask == unique[b], each pair once."""
+    """Return positions (a, b) in the sorted `unique` with unique[a] ^ mask == unique[b], each pair once."""
     if not mask:
         return np.arange(len(unique)), np.arange(len(unique))
     a = np.flatnonzero(unique < (unique ^ mask))
-    wanted = unique[a] ^ mask
-    b = np.minimum(np.searchsorted(unique, wanted), len(unique) - 1)
-    there = unique[b] == wanted
+    partners = unique[a] ^ mask
+    b = np.minimum(np.searchsorted(unique, partners), len(unique) - 1)
+    there = unique[b] == partners
     return a[there], b[there]
 
 
 def _products(
     first_a: np.ndarray, count_a: np.ndarray, first_b: np.ndarray, count_b: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For all k every position of range(first_a[k], +count_a[k]) with every one of b's, CHUNK pairs at a time."""
+    """Yield for all k every position of range(first_a[k], +count_a[k]) with every one of b's, CHUNK pairs at a time."""
     ends = np.cumsum(count_a * count_b)
     total = int(ends[-1]) if len(ends) else 0
     for start in range(0, total, CHUNK):

@@ -58,18 +58,18 @@ class Hate:
 
     def __call__(self, batch: Batch) -> dict[str, list[Any]]:
         # One caption a run: as quick as a small batch, and the tokenizer has nothing to pad.
-        found = [self._judge(caption) for caption in batch.captions]
-        return {"hate": [one[HATE] for one in found], "offensive": [one[OFFENSIVE] for one in found]}
+        classes = [self._judge(caption) for caption in batch.captions]
+        return {"hate": [odds[HATE] for odds in classes], "offensive": [odds[OFFENSIVE] for odds in classes]}
 
     def _judge(self, caption: str) -> dict[int, float]:
-        """Probability of each class."""
+        """Return the probability of each class."""
         read = self._unread.sub(" ", caption) if self.config.unread else caption
-        (found,) = self._session.run(["output_probability"], {"text": np.array([read], dtype=object)})
-        return dict(found[0])
+        (rows,) = self._session.run(["output_probability"], {"text": np.array([read], dtype=object)})
+        return dict(rows[0])
 
 
 def with_c_locale(model: bytes) -> bytes:
-    """The same graph, lower-casing in locale "C".
+    """Return the same graph, lower-casing in locale "C".
 
     The graph leaves the locale to onnxruntime, which then insists on en_US.UTF-8, and few servers have it. All words
     that the model knows are ASCII, so nothing is lost.

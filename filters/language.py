@@ -45,5 +45,10 @@ class Language:
         return LangDetector(LangDetectConfig(model="lite", max_input_length=None))
 
     def __call__(self, batch: Batch) -> dict[str, list[Any]]:
-        found = [self._detector.detect(text[: self.config.max_chars], model="lite", k=1)[0] for text in batch.captions]
-        return {"language": [one["lang"] for one in found], "language_score": [one["score"] for one in found]}
+        languages = [
+            self._detector.detect(text[: self.config.max_chars], model="lite", k=1)[0] for text in batch.captions
+        ]
+        return {
+            "language": [best["lang"] for best in languages],
+            "language_score": [best["score"] for best in languages],
+        }

@@ -24,7 +24,7 @@ class ModelFile(NamedTuple):
 
 
 def find(package: str, file: str, *, distribution: str) -> ModelFile:
-    """The file `file` inside the importable `package`, which pip knows as `distribution`."""
+    """Find the file `file` inside the importable `package`, which pip knows as `distribution`."""
     spec = find_spec(package)
     for folder in (spec.submodule_search_locations or []) if spec else []:
         path = Path(folder, file)
@@ -36,7 +36,7 @@ def find(package: str, file: str, *, distribution: str) -> ModelFile:
 
 
 def session(model: bytes | str, *, device: str = "cpu") -> "onnxruntime.InferenceSession":
-    """An ONNX session on one thread: the pipeline runs a process per core, and threads would fight over the cores."""
+    """Open an ONNX session on one thread: there is a process a core, and threads would fight over them."""
     import onnxruntime
 
     provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[device]

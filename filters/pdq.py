@@ -1,7 +1,7 @@
-"""Perceptual hash: PDQ, 256 bits that stay nearly the same when a picture is resized or compressed again.
+"""Perceptual hash: PDQ, 256 bits that stay nearly the same when an image is resized or compressed again.
 
 Davis and Rosen, "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm", 2019. They call two
-pictures the same at a Hamming distance of 31 or less, where both have a quality of 50 or more. Crops and mirror images
+images the same at a Hamming distance of 31 or less, where both have a quality of 50 or more. Crops and mirror images
 get other hashes.
 """
 
@@ -21,7 +21,7 @@ BITS = 256
 
 
 class PdqConfig(Config):
-    """Larger pictures are first averaged down by a whole factor; the hash itself only looks at 64 x 64."""
+    """Larger images are first averaged down by a whole factor; the hash itself only looks at 64 x 64."""
 
     max_side_px: int = Field(default=512, ge=64)
 
@@ -41,10 +41,10 @@ class Pdq:
     def __call__(self, batch: Batch) -> dict[str, list[Any]]:
         import pdqhash
 
-        found = [pdqhash.compute(self._prepare(image)) for image in batch.images]
+        hashes = [pdqhash.compute(self._prepare(image)) for image in batch.images]
         return {
-            "pdq": [np.packbits(bits.astype(bool)).tobytes() for bits, _ in found],
-            "pdq_quality": [int(quality) for _, quality in found],
+            "pdq": [np.packbits(bits.astype(bool)).tobytes() for bits, _ in hashes],
+            "pdq_quality": [int(quality) for _, quality in hashes],
         }
 
     def _prepare(self, image: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
     large_enough: min_side >= 256
     no_hate: hate < 0.12 and offensive < 0.4
 
-NULL counts as failed: what is not known to be fit is not fit. All failing rules are told, in the stated order.
+NULL counts as failed: what is not known to be fit is not fit. All failing rules are named, in the stated order.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,17 +31,17 @@ SAFE: dict[str, str | bool | int | float | list[str]] = {
 
 
 def fingerprint(rules: Mapping[str, str]) -> str:
-    """Of names, expressions and their order."""
+    """Return the digest of names, expressions and their order."""
     return _fingerprint("rules", [[name, rule] for name, rule in rules.items()])
 
 
 def check(rules: Mapping[str, str], schema: pa.Schema) -> None:
-    """Raises UserError where a rule cannot be decided for tables of this schema: at once, before any work is done."""
+    """Raise UserError where a rule cannot be decided for tables of this schema: at once, before any work is done."""
     holds(schema.empty_table(), rules)
 
 
 def failed_rules(table: pa.Table, rules: Mapping[str, str]) -> list[list[str]]:
-    """For each row the names of all rules that do not hold, in the order of `rules`."""
+    """Return for each row the names of all rules that do not hold, in the order of `rules`."""
     failed: list[list[str]] = [[] for _ in range(len(table))]
     for name, held in holds(table, rules).items():
         for row in pc.indices_nonzero(pc.invert(held)).to_pylist():
@@ -50,7 +50,7 @@ def failed_rules(table: pa.Table, rules: Mapping[str, str]) -> list[list[str]]:
 
 
 def holds(table: pa.Table, rules: Mapping[str, str]) -> dict[str, pa.ChunkedArray]:
-    """For each rule whether it is known to hold: bool, one a row. Raises UserError naming the rule."""
+    """Return for each rule whether it is known to hold: bool, one a row. Raises UserError naming the rule."""
     used = {name: check_expression(name, rule, table.column_names) for name, rule in rules.items()}
     with duckdb.connect(config=SAFE) as database:
         database.register("pairs", _numbered(table, {column for columns in used.values() for column in columns}))
@@ -58,16 +58,16 @@ def holds(table: pa.Table, rules: Mapping[str, str]) -> dict[str, pa.ChunkedArra
 
 
 def _numbered(table: pa.Table, columns: Iterable[str]) -> pa.Table:
-    """Only the columns that are used, and the row's number."""
+    """Return only the columns that are used, and the row's number."""
     chosen = table.select(sorted(columns))
     return chosen.append_column(ROW, pa.array(range(len(table)), pa.int64()))
 
 
 def _decide(database: duckdb.DuckDBPyConnection, name: str, rule: str) -> pa.ChunkedArray:
     try:
-        found = database.sql(f"SELECT ({rule}) AS holds FROM pairs ORDER BY {ROW}")
-        if found.types != ["BOOLEAN"]:
-            raise UserError(f"rule {name!r} must be true or false, but is {found.types[0]}: {rule!r}")
-        return pc.fill_null(found.to_arrow_table()["holds"], False)
+        answers = database.sql(f"SELECT ({rule}) AS holds FROM pairs ORDER BY {ROW}")
+        if answers.types != ["BOOLEAN"]:
+            raise UserError(f"rule {name!r} must be true or false, but is {answers.types[0]}: {rule!r}")
+        return pc.fill_null(answers.to_arrow_table()["holds"], False)
     except duckdb.Error as error:
         raise UserError(f"rule {name!r} cannot be decided: {first_line(error)}; got {rule!r}") from None

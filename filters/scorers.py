@@ -1,43 +1,38 @@
-"""Which scorers run, and with what.
+"""The registry of scorers, and which of them run with what.
 
-Every scorer has a field here; `nsfw: null` leaves one out, and its columns with it.
+A new scorer is a file `filters/<name>.py` with a class of that name and its config, `Sharpness` and `SharpnessConfig`,
+and an entry here. `nsfw: null` in a config leaves a scorer out, and its columns with it.
 """
 
-from collections.abc import Callable
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
+from pydantic import create_model
 
 from configs import Config
 
 from .base import Scorer
-from .caption import Caption, CaptionConfig
-from .hate import Hate, HateConfig
-from .language import Language, LanguageConfig
-from .nsfw import Nsfw, NsfwConfig
-from .pdq import Pdq, PdqConfig
-from .size import Size, SizeConfig
 
-KINDS: dict[str, Callable[[Any], Scorer]] = {kind.name: kind for kind in (Size, Caption, Language, Hate, Nsfw, Pdq)}
+SCORERS = ("size", "caption", "language", "hate", "nsfw", "pdq")  # in the order of their columns
 
 
-class ScorersConfig(Config):
-    """The scorers, in the order of their columns."""
+def _of_module(name: str, ending: str = "") -> Any:
+    return getattr(import_module(f"filters.{name}"), f"{name.capitalize()}{ending}")
 
-    size: SizeConfig | None = SizeConfig()
-    caption: CaptionConfig | None = CaptionConfig()
-    language: LanguageConfig | None = LanguageConfig()
-    hate: HateConfig | None = HateConfig()
-    nsfw: NsfwConfig | None = NsfwConfig()
-    pdq: PdqConfig | None = PdqConfig()
+
+if TYPE_CHECKING:
+    ScorerSections = Config
+else:  # a section for each registered scorer, with its defaults
+    _CONFIGS = {name: _of_module(name, "Config") for name in SCORERS}
+    ScorerSections = create_model(
+        "ScorerSections", __base__=Config, **{name: (config | None, config()) for name, config in _CONFIGS.items()}
+    )
+
+
+class ScorersConfig(ScorerSections):
+    """The scorers, in the order of their columns; null leaves one out."""
 
 
 def build(config: ScorersConfig) -> list[Scorer]:
-    """The scorers that are not null. Cheap: models are loaded by the first batch."""
-    chosen = {name: getattr(config, name) for name in KINDS}
-    return [KINDS[name](options) for name, options in chosen.items() if options is not None]
-
-
-def columns(scorers: list[Scorer]) -> dict[str, pa.DataType]:
-    """What the scorers add to a pair, in order."""
-    return {name: kind for scorer in scorers for name, kind in scorer.columns.items()}
+    """Return the scorers that are not null. Cheap: models are loaded by the first batch."""
+    return [_of_module(name)(options) for name, options in config if options is not None]

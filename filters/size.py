@@ -1,4 +1,4 @@
-"""How large a picture is, and how long for its width. Costs nothing: the numbers are in the pairs' metadata."""
+"""How large an image is, and how long for its width. Costs nothing: the numbers are in the pairs' metadata."""
 
 from typing import Any, ClassVar, Literal
 

@@ -1,55 +1,20 @@
 """The config of the pipeline: one section a step, each with only what matters to that step."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_type_hints
 
-from pydantic import Field, field_validator
+from pydantic import Field, create_model, model_validator
 
-from cascade.text import TextConfig
-from configs import Config, read_yaml
+from configs import Config
+from configs.steps import ENTRIES
 from filters.scorers import ScorersConfig
 
+from .dedup import DedupConfig
 from .download.config import DownloadConfig
-
-
-class PlanConfig(Config):
-    """How the url table is cut into shards, and what is dropped before any byte is fetched."""
-
-    shard_size: int = Field(default=10_000, ge=1)  # planned pairs in a shard
-    url: str | None = None  # the table's column; None: url or URL
-    caption: str | None = None  # None: caption, TEXT or text
-    rules: dict[str, str] = {}  # name -> SQL over the table's lower-cased columns that must hold
-    memory_gb: float = Field(default=4, gt=0)  # DuckDB spills to disk beyond this
-
-
-class DedupConfig(Config):
-    """Which pairs count as the same picture or the same words. Of duplicates the smallest key stays."""
-
-    distance: int = Field(default=15, ge=0, le=31)  # PDQ bits of 256 that may differ; 31 costs ten times the time
-    min_quality: int = Field(default=50, ge=0, le=100)  # flatter pictures have no PDQ hash worth comparing
-    max_caption_count: int | None = Field(default=None, ge=1)  # a caption seen more often keeps this many; None: any
-
-
-class SelectConfig(Config):
-    """Rules: name -> SQL expression over every column of the pair that must hold, in the order losses are counted.
-
-    Or the path of a policy, a YAML file of such rules; the run's own config holds them, not the path.
-    """
-
-    rules: dict[str, str] = {}
-    held_out: str = "false"  # SQL: kept pairs for which this holds are for validation and never trained on
-    stages: dict[str, dict[str, str]] = {}  # further rules of single stages: a column of the keep-list each
-
-    @field_validator("rules", mode="before")
-    @classmethod
-    def _of_a_policy(cls, value: Any) -> Any:
-        return read_yaml(Path(value)) if isinstance(value, str) else value
-
-
-class EmbedConfig(Config):
-    """The frozen text encoder whose per-token states are stored."""
-
-    text: TextConfig = TextConfig()
+from .embed import EmbedConfig
+from .plan import PlanConfig
+from .select import SelectConfig
+from .step import step_class
 
 
 class PipelineConfig(Config):
@@ -59,10 +24,31 @@ class PipelineConfig(Config):
     table: list[Path] = Field(min_length=1)  # parquet, csv or jsonl
     workers: int = Field(default=2, ge=1)  # processes of the shard steps on this machine
     tolerate: int = Field(default=0, ge=0)  # failed shards before a shard step ends with 3; dedup and index need all
-    engine: Literal["local"] = "local"
     plan: PlanConfig = PlanConfig()
     download: DownloadConfig = DownloadConfig()
     score: ScorersConfig = ScorersConfig()
     dedup: DedupConfig = DedupConfig()
     select: SelectConfig = SelectConfig()
     embed: EmbedConfig = EmbedConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_earlier(cls, values: Any) -> Any:
+        """Take configs of runs that were begun when `engine` could say nothing but "local"."""
+        if isinstance(values, dict) and values.get("engine") == "local":
+            return {name: value for name, value in values.items() if name != "engine"}
+        return values
+
+
+def _further_sections() -> dict[str, Any]:
+    """Return the sections of steps that are registered and not named above: a new step brings its own."""
+    sections = {}
+    for entry in ENTRIES:
+        if entry.section and entry.section not in PipelineConfig.model_fields:
+            kind = get_type_hints(step_class(entry))[entry.section]
+            sections[entry.section] = (kind, kind())
+    return sections
+
+
+if sections := _further_sections():
+    PipelineConfig = create_model("PipelineConfig", __base__=PipelineConfig, **sections)  # type: ignore[misc]

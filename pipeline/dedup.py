@@ -1,12 +1,8 @@
 """dedup: which pairs are copies of which, over all shards.
 
-    duplicates.parquet   shard, key, kind ("exact", "near" or "caption"), keeper
-
-Without the scorer pdq there is no kind "near".
-
-A pair stands here once for each kind in which it is a copy; the keeper of a group is its smallest key and does not
-stand here. Whether a copy is dropped is for the rules of `select` to say. They judge the keeper, too: where they drop
-it for its caption, no picture of its group is left. No other choice would let a rule change without this step.
+Of a group of copies the smallest key stays; without the scorer pdq there are no near copies. Whether a copy is dropped
+is for the rules of `select` to say. They judge the keeper, too: where they drop it for its caption, no image of its
+group is left. No other choice would let a rule change without this step.
 """
 
 from collections import Counter
@@ -14,77 +10,69 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
+from pydantic import Field
 
-from configs import fingerprint
+from configs import Config, UserError, fingerprint
+from configs.steps import STEPS
 from filters.duplicates import caption_copies, exact_copies, near_copies
+from storage import duplicates, pairs, scores
+from storage.plan import shards_of
+from storage.shard import PAIRS, SCORES, Shard
+from storage.tables import content
 
-from .config import PipelineConfig
-from .files import read_mark, read_table, write_table
-from .plan import shards_of
-from .shard import PAIRS, SCORES, Shard
+from .step import TableStep
 
 VERSION = 1
-DUPLICATES = "duplicates.parquet"
-SCHEMA = pa.schema([("shard", pa.int64()), ("key", pa.string()), ("kind", pa.string()), ("keeper", pa.string())])
+HASHES = ("pdq", "pdq_quality")  # where they were scored
+
+
+class DedupConfig(Config):
+    """Which pairs count as the same image or the same words. Of duplicates the smallest key stays."""
+
+    distance: int = Field(default=15, ge=0, le=31)  # PDQ bits of 256 that may differ; 31 costs ten times the time
+    min_quality: int = Field(default=50, ge=0, le=100)  # flatter images have no PDQ hash worth comparing
+    max_caption_count: int | None = Field(default=None, ge=1)  # a caption seen more often keeps this many; None: any
 
 
 @dataclass(frozen=True)
-class Dedup:
+class Dedup(TableStep):
     """The table step `dedup`."""
 
-    config: PipelineConfig
-    name: str = "dedup"
-
-    @property
-    def writes(self) -> Path:
-        """Sorted by shard and key, so that a shard reads its rows alone."""
-        return self.config.run / DUPLICATES
+    entry = STEPS["dedup"]
+    run: Path
+    dedup: DedupConfig
 
     def fingerprint(self) -> str:
-        """Of the thresholds, and of every shard's pairs and scores."""
-        made = [[_content(shard, PAIRS), _content(shard, SCORES)] for shard in shards_of(self.config.run)]
-        return fingerprint("dedup", VERSION, self.config.dedup.model_dump(), made)
+        """Cover the thresholds, and every shard's pairs and scores."""
+        inputs = [[content(shard.path(PAIRS)), content(shard.path(SCORES))] for shard in shards_of(self.run)]
+        return fingerprint("dedup", VERSION, self.dedup.model_dump(), inputs)
 
     def __call__(self) -> Counter[str]:
-        """Finds the copies of each kind."""
-        mark, config = self.fingerprint(), self.config.dedup
-        hashed = self.config.score.pdq is not None
-        pairs = _gather(shards_of(self.config.run), ["pdq", "pdq_quality"] if hashed else [])
-        keys = pairs["key"].to_pylist()
-        found = {
-            "exact": exact_copies(keys, pairs["stored_sha256"].to_pylist()),
-            "caption": caption_copies(keys, pairs["caption"].to_pylist(), config.max_caption_count),
+        """Find the copies of each kind."""
+        mark, config = self.fingerprint(), self.dedup
+        parts = [_rows(shard) for shard in shards_of(self.run)]
+        if len({tuple(part.column_names) for part in parts}) > 1:
+            raise UserError('only some shards are scored with pdq; run "corgi score" first')
+        rows = pa.concat_tables(parts)
+        keys = rows["key"].to_pylist()
+        copies = {
+            "exact": exact_copies(keys, rows["stored_sha256"].to_pylist()),
+            "caption": caption_copies(keys, rows["caption"].to_pylist(), config.max_caption_count),
         }
-        if hashed:
-            found["near"] = near_copies(keys, pairs, distance=config.distance, min_quality=config.min_quality)
-        shard_of = dict(zip(keys, pairs["shard"].to_pylist(), strict=True))
-        rows = [
+        if "pdq" in rows.column_names:
+            copies["near"] = near_copies(keys, rows, distance=config.distance, min_quality=config.min_quality)
+        shard_of = dict(zip(keys, rows["shard"].to_pylist(), strict=True))
+        copied = [
             {"shard": shard_of[key], "key": key, "kind": kind, "keeper": keeper}
-            for kind, copies in found.items()
-            for key, keeper in copies.items()
+            for kind, keepers in copies.items()
+            for key, keeper in keepers.items()
         ]
-        rows.sort(key=lambda row: (row["shard"], row["key"], row["kind"]))
-        write_table(self.writes, pa.Table.from_pylist(rows, schema=SCHEMA), fingerprint=mark)
-        return Counter({f"{kind}_copies": len(copies) for kind, copies in found.items()})
+        duplicates.write(self.run, copied, fingerprint=mark)
+        return Counter({f"{kind}_copies": len(keepers) for kind, keepers in copies.items()})
 
 
-def _content(shard: Shard, suffix: str) -> str | None:
-    mark = read_mark(shard.path(suffix))
-    return mark.content if mark else None
-
-
-def _gather(shards: list[Shard], wanted: list[str]) -> pa.Table:
-    """What tells copies apart, of all stored pairs: shard, key, stored_sha256, caption and the `wanted` scores."""
-    parts = []
-    for shard in shards:
-        pairs = read_table(shard.path(PAIRS), ["key", "stored_sha256", "caption", "status"], made_by="download")
-        pairs = pairs.filter(pc.equal(pairs["status"], "ok")).drop_columns("status")
-        scores = read_table(shard.path(SCORES), wanted, made_by="score")
-        number = pa.array([shard.number] * len(pairs), pa.int64())
-        parts.append(pa.table({"shard": number, **_columns(pairs), **_columns(scores)}))
-    return pa.concat_tables(parts)
-
-
-def _columns(table: pa.Table) -> dict[str, pa.ChunkedArray]:
-    return {name: table[name] for name in table.column_names}
+def _rows(shard: Shard) -> pa.Table:
+    """Return what tells copies apart, of a shard's stored pairs."""
+    stored = pairs.stored(shard, ["key", "stored_sha256", "caption"])
+    stored = stored.append_column("shard", pa.array([shard.number] * len(stored), pa.int64()))
+    return scores.with_scores(stored, shard, HASHES)

@@ -5,78 +5,68 @@ download, then the rules in the order of the policy. All reasons are kept where 
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from storage import keep_list, pairs
+from storage.atomic import commit_json
+from storage.plan import dropped, shards_of
+from storage.shard import Shard
 
 from .config import PipelineConfig
-from .files import commit_json, read_table
-from .plan import DROPPED, shards_of
-from .shard import KEEP, PAIRS, Shard
 
 EXAMPLES = 8  # pairs shown for a reason
 FUNNEL = Path("report/funnel.json")
+SHOWN = ("key", "url", "caption", "detail", "shard", "failed", "reasons")
+
+
+class Funnel:
+    """Counts by step and reason, and by "step.reason" examples (key, url, caption, detail, shard)."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, Counter[str]] = {"plan": Counter(), "download": Counter(), "select": Counter()}
+        self.examples: dict[str, list[dict[str, Any]]] = {}
+        self.totals: Counter[str] = Counter()
+
+    def lose(self, step: str, reason: str, pair: Mapping[str, Any], *, shard: int | None = None) -> None:
+        """Count a pair that a step dropped."""
+        self.counts[step][reason] += 1
+        examples = self.examples.setdefault(f"{step}.{reason}", [])
+        if len(examples) < EXAMPLES:
+            known = {**pair, "shard": shard}
+            examples.append({name: known[name] for name in SHOWN if known.get(name) is not None})
+
+    def take(self, shard: Shard) -> None:
+        """Count all pairs of a shard."""
+        for pair in pairs.lost(shard, ["key", "url", "caption", "status", "detail"]).to_pylist():
+            self.lose("download", pair["status"], pair, shard=shard.number)
+        for pair in keep_list.read(shard, ["kept", "held_out", "failed", "caption"]).to_pylist():
+            if pair["kept"]:
+                self.totals["kept"] += 1
+                self.totals["held_out" if pair["held_out"] else "train"] += 1
+            else:
+                self.lose("select", pair["failed"][0], pair, shard=shard.number)
 
 
 def funnel(config: PipelineConfig) -> dict[str, Any]:
-    """Counts by step and reason, and by "step.reason" examples (key, url, caption, detail, shard).
+    """Return totals, counts and examples of a run.
 
     `rows` in the table = sum of all reasons + `kept`; `kept` = `train` + `held_out`.
     """
-    counts: dict[str, Counter[str]] = {"plan": Counter(), "download": Counter(), "select": Counter()}
-    examples: dict[str, list[dict[str, Any]]] = {}
-    totals: Counter[str] = Counter()
-    for row in pq.read_table(config.run / DROPPED).to_pylist():
-        _take("plan", row["reasons"][0], {**row, "shard": None}, counts, examples)
+    losses = Funnel()
+    for row in dropped(config.run):
+        losses.lose("plan", row["reasons"][0], row)
     for shard in shards_of(config.run):
-        _take_shard(shard, counts, examples, totals)
-    order = list(config.select.rules)
-    totals["rows"] = totals["kept"] + sum(sum(step.values()) for step in counts.values())
-    return {
-        "totals": dict(totals),
-        "counts": {
-            "plan": dict(counts["plan"].most_common()),
-            "download": dict(counts["download"].most_common()),
-            "select": {rule: counts["select"][rule] for rule in order},
-        },
-        "examples": examples,
-    }
+        losses.take(shard)
+    losses.totals["rows"] = losses.totals["kept"] + sum(step.total() for step in losses.counts.values())
+    counts = {step: dict(reasons.most_common()) for step, reasons in losses.counts.items()}
+    counts["select"] = {rule: losses.counts["select"][rule] for rule in config.select.rules}
+    return {"totals": dict(losses.totals), "counts": counts, "examples": losses.examples}
 
 
 def write_funnel(config: PipelineConfig) -> dict[str, Any]:
-    """Writes report/funnel.json."""
-    found = funnel(config)
-    commit_json(config.run / FUNNEL, found)
-    return found
-
-
-def _take_shard(
-    shard: Shard, counts: dict[str, Counter[str]], examples: dict[str, list[dict[str, Any]]], totals: Counter[str]
-) -> None:
-    pairs = read_table(shard.path(PAIRS), ["key", "url", "caption", "status", "detail"], made_by="download")
-    lost = pairs.filter(pc.not_equal(pairs["status"], "ok")).to_pylist()
-    for row in lost:
-        _take("download", row["status"], {**row, "shard": shard.number}, counts, examples)
-    keep = read_table(shard.path(KEEP), ["key", "kept", "held_out", "failed", "caption"], made_by="select")
-    for row in keep.to_pylist():
-        if row["kept"]:
-            totals["kept"] += 1
-            totals["held_out" if row["held_out"] else "train"] += 1
-        else:
-            _take("select", row["failed"][0], {**row, "shard": shard.number}, counts, examples)
-
-
-def _take(
-    step: str,
-    reason: str,
-    row: dict[str, Any],
-    counts: dict[str, Counter[str]],
-    examples: dict[str, list[dict[str, Any]]],
-) -> None:
-    counts[step][reason] += 1
-    shown = examples.setdefault(f"{step}.{reason}", [])
-    if len(shown) < EXAMPLES:
-        wanted = ("key", "url", "caption", "detail", "shard", "failed", "reasons")
-        shown.append({name: row[name] for name in wanted if row.get(name) is not None})
+    """Write report/funnel.json."""
+    counted = funnel(config)
+    commit_json(config.run / FUNNEL, counted)
+    return counted

@@ -3,7 +3,6 @@
 import sys
 import time
 from collections import Counter
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -14,43 +13,53 @@ LINE_EVERY_S = 10.0
 
 
 class Progress:
-    """`with Progress("download", total=16, unit="shards") as progress: progress.advance(1, counts)`."""
+    """`with Progress("download", total=16, unit="shards") as progress: progress.advance(1, "404 12  dns 3")`.
 
-    def __init__(self, name: str, *, total: int, unit: str) -> None:
-        self.name, self.total, self.unit = name, total, unit
-        self.done = 0
+    done: of the total, before this began.
+    """
+
+    def __init__(self, name: str, *, total: int, unit: str, done: int = 0) -> None:
+        self._name, self._total, self._unit, self._first = name, total, unit, done
+        self._done = done
         self._began = self._printed = time.monotonic()
         console = Console(file=sys.stderr)
-        columns = (
+        columns = [
             TextColumn("{task.description:10}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[said]}"),
-        )
+            TextColumn("{task.fields[note]}"),
+        ]
         self._bar = Bar(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
         self._bar.disable = not console.is_terminal
-        self._task = self._bar.add_task(name, total=total, said=unit)
+        self._task = self._bar.add_task(name, total=total, completed=done, note=unit)
 
     def __enter__(self) -> Self:
         self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def advance(self, count: int, counts: Counter[str] | None = None) -> None:
-        """`count` more are done; `counts` so far are shown beside."""
-        self.done += count
-        said = "  ".join(f"{reason} {number:,}" for reason, number in (counts or Counter()).most_common(3))
-        self._bar.update(self._task, completed=self.done, said=f"{self.unit}  {said}")
-        now = time.monotonic()
-        if self._bar.disable and count and (now - self._printed > LINE_EVERY_S or self.done == self.total):
-            self._printed = now
-            seconds = now - self._began
-            print(
-                f"{self.name}: {self.done}/{self.total} {self.unit}  {seconds:.1f} s  {said}",
-                file=sys.stderr,
-                flush=True,
-            )
+    def advance(self, count: int, note: str = "") -> None:
+        """Count so many more as done, and show a note beside."""
+        self.reach(self._done + count, note)
+
+    def reach(self, done: int, note: str = "") -> None:
+        """Show how many are done in all, and a note beside; in a log now and then, and at the end."""
+        is_further, self._done = done > self._done, done
+        self._bar.update(self._task, completed=self._done, note=f"{self._unit}  {note}")
+        now, is_last = time.monotonic(), self._done == self._total
+        if self._bar.disable and is_further and (now - self._printed > LINE_EVERY_S or is_last):
+            self._printed, spent_s = now, now - self._began
+            left_s = spent_s / max(self._done - self._first, 1) * (self._total - self._done)
+            counts = f"{self._done:,}/{self._total:,} {self._unit}"
+            self.say(f"{self._name}: {counts}  {spent_s:.0f} s, eta {left_s:.0f} s  {note}".rstrip())
+
+    def say(self, line: str) -> None:
+        """Print a line that stays."""
+        self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def most(counts: Counter[str]) -> str:
+    """Return the three largest of some counts, as a note."""
+    return "  ".join(f"{reason} {number:,}" for reason, number in counts.most_common(3))

@@ -1,73 +1,71 @@
-"""score: every stored picture and its caption get their numbers once.
+"""score: every stored image and its caption get their numbers once.
 
-Each picture is decoded once for all scorers. Scores are dear and kept; thresholds are a matter of `select`.
+Each image is decoded at most once for all scorers, and not at all where none of them looks at it. Scores are dear and
+kept; thresholds are a matter of `select`.
 """
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from configs import fingerprint
+from configs.steps import STEPS
 from filters.base import Batch, Scorer
 from filters.scorers import ScorersConfig, build
+from storage import pairs, scores
+from storage.image import read_image
+from storage.shard import PAIRS, TAR, Shard
+from storage.tables import content
+from storage.tar import TarReader
 
-from .files import read_mark, read_table, write_table
-from .pictures import decode, read_member
-from .shard import PAIRS, SCORES, TAR, Shard
+from .step import ShardStep
 
 VERSION = 1
-BATCH = 64  # pictures decoded at a time
+BATCH = 64  # images decoded at a time
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(ShardStep):
     """The shard step `score`."""
 
-    config: ScorersConfig
-    name: str = "score"
-    reads: tuple[str, ...] = (TAR, PAIRS)
-    writes: str = SCORES
+    entry = STEPS["score"]
+    score: ScorersConfig
 
     @cached_property
     def scorers(self) -> list[Scorer]:
-        """Loaded once in each process."""
-        return build(self.config)
+        """Build the scorers, once in each process."""
+        return build(self.score)
 
     def __getstate__(self) -> dict[str, object]:
         return {key: value for key, value in self.__dict__.items() if key != "scorers"}
 
     def fingerprint(self, shard: Shard) -> str:
-        """Of the scorers with their model files, and of the shard's pairs."""
-        pairs = read_mark(shard.path(PAIRS))
-        return fingerprint("score", VERSION, [s.fingerprint for s in self.scorers], pairs.content if pairs else None)
+        """Cover the scorers with their model files, and the shard's pairs."""
+        return fingerprint("score", VERSION, [s.fingerprint for s in self.scorers], content(shard.path(PAIRS)))
 
     def __call__(self, shard: Shard) -> Counter[str]:
-        """One row for each pair of the tar, in its order: the key, and the columns of every scorer."""
-        mark = self.fingerprint(shard)
-        pairs = read_table(shard.path(PAIRS), made_by="download")
-        stored = pairs.filter(pc.equal(pairs["status"], "ok"))
+        """Write one row for each pair of the tar, in its order: the key, and the columns of every scorer."""
+        mark, stored = self.fingerprint(shard), pairs.stored(shard)
         types = {name: kind for scorer in self.scorers for name, kind in scorer.columns.items()}
-        found: dict[str, list[object]] = {name: [] for name in types}
-        for batch in _batches(shard.path(TAR), stored):
+        columns: dict[str, list[Any]] = {name: [] for name in types}
+        for batch in self._batches(shard, stored):
             for scorer in self.scorers:
                 for name, values in scorer(batch).items():
-                    found[name].extend(values)
-        columns = [pa.array(found[name], type=kind) for name, kind in types.items()]
-        write_table(shard.path(SCORES), pa.table([stored["key"], *columns], names=["key", *types]), fingerprint=mark)
+                    columns[name].extend(values)
+        scores.write(shard, stored["key"], columns, types, fingerprint=mark)
         return Counter({"scored": len(stored)})
 
-
-def _batches(tar: Path, stored: pa.Table) -> Iterator[Batch]:
-    with tar.open("rb") as file:
-        for start in range(0, len(stored), BATCH):
-            rows = stored.slice(start, BATCH)
-            places = zip(rows["tar_offset"].to_pylist(), rows["tar_size"].to_pylist(), strict=True)
-            images: list[np.ndarray] = [decode(read_member(file, offset, size)) for offset, size in places]
-            columns = {name: rows[name].to_pylist() for name in rows.column_names}
-            yield Batch(images=images, captions=columns["caption"], columns=columns)
+    def _batches(self, shard: Shard, stored: pa.Table) -> Iterator[Batch]:
+        wants_images = any("images" in scorer.needs for scorer in self.scorers)
+        with TarReader(shard.path(TAR)) as tar:
+            for start in range(0, len(stored), BATCH):
+                rows = stored.slice(start, BATCH)
+                places = zip(rows["tar_offset"].to_pylist(), rows["tar_size"].to_pylist(), strict=True)
+                images: list[np.ndarray] = [read_image(tar, *place) for place in places] if wants_images else []
+                columns = {name: rows[name].to_pylist() for name in rows.column_names}
+                yield Batch(images=images, captions=columns["caption"], columns=columns)

@@ -1,88 +1,76 @@
 """select: which pairs are kept, and every rule that the others failed.
 
 Rules are SQL over all columns of a pair: the url table's, the download's, the scores, and whether it is a copy
-(exact_copy, near_copy, caption_copy). No picture is read and no tar is rewritten; a changed threshold takes seconds.
+(exact_copy, near_copy, caption_copy). No image is read and no tar is rewritten; a changed threshold takes seconds.
 """
 
 from collections import Counter
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from pydantic import field_validator
 
-from configs import UserError, fingerprint
+from configs import Config, fingerprint, read_yaml
+from configs.steps import STEPS
 from filters.rules import failed_rules, holds
 from filters.rules import fingerprint as in_order
+from storage import duplicates, keep_list, pairs
+from storage.scores import with_scores
+from storage.shard import Shard
+from storage.tables import content
 
-from .config import PipelineConfig
-from .dedup import DUPLICATES
-from .files import read_mark, read_table, write_table
-from .shard import KEEP, PAIRS, SCORES, Shard
+from .step import ShardStep
 
 VERSION = 1
-KINDS = ("exact", "near", "caption")
-KEPT = "corgi.kept"  # metadata: digest of the kept keys, all that `embed` depends on
-CARRIED = ("tar_offset", "tar_size", "stored_width", "stored_height", "caption")
+
+
+class SelectConfig(Config):
+    """Rules: name -> SQL expression over every column of the pair that must hold, in the order losses are counted.
+
+    Or the path of a policy, a YAML file of such rules; the run's own config holds them, not the path.
+    """
+
+    rules: dict[str, str] = {}
+    held_out: str = "false"  # SQL: kept pairs for which this holds are for validation and never trained on
+    stages: dict[str, dict[str, str]] = {}  # further rules of single stages: a column of the keep-list each
+
+    @field_validator("rules", mode="before")
+    @classmethod
+    def _of_a_policy(cls, value: Any) -> Any:
+        return read_yaml(Path(value)) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True)
-class Select:
+class Select(ShardStep):
     """The shard step `select`."""
 
-    config: PipelineConfig
-    name: str = "select"
-    reads: tuple[str, ...] = (PAIRS, SCORES)
-    writes: str = KEEP
+    entry = STEPS["select"]
+    run: Path
+    select: SelectConfig
 
     def fingerprint(self, shard: Shard) -> str:
-        """Of the rules, the shard's pairs and scores, and the duplicates of all shards."""
-        duplicates = read_mark(self.config.run / DUPLICATES)
-        if duplicates is None:
-            raise UserError(f'{self.config.run / DUPLICATES} is not there; run "corgi dedup" first')
-        made = [mark.content if (mark := read_mark(shard.path(suffix))) else None for suffix in self.reads]
-        config = self.config.select
-        stages = [[stage, in_order(rules)] for stage, rules in config.stages.items()]
-        rules = [in_order(config.rules), config.held_out, stages]
-        return fingerprint("select", VERSION, rules, made, duplicates.content)
+        """Cover the rules, the shard's pairs and scores, and the duplicates of all shards."""
+        copies = duplicates.mark(self.run).content
+        inputs = [content(shard.path(suffix)) for suffix in self.entry.reads]
+        stages = [[stage, in_order(rules)] for stage, rules in self.select.stages.items()]
+        rules = [in_order(self.select.rules), self.select.held_out, stages]
+        return fingerprint("select", VERSION, rules, inputs, copies)
 
     def __call__(self, shard: Shard) -> Counter[str]:
-        """One row for each pair of the tar, in its order."""
-        rules, mark = self.config.select, self.fingerprint(shard)
-        pairs = candidates(self.config.run, shard)
-        failed = failed_rules(pairs, rules.rules)
-        kept = pa.array([not reasons for reasons in failed], pa.bool_())
-        held_out = pc.and_(kept, holds(pairs, {"held_out": rules.held_out})["held_out"])
-        columns = {
-            "key": pairs["key"],
-            "kept": kept,
-            "failed": pa.array(failed, pa.list_(pa.string())),
-            "held_out": held_out,
+        """Write one row for each pair of the tar, in its order."""
+        mark, candidates = self.fingerprint(shard), candidates_of(shard)
+        failed = failed_rules(candidates, self.select.rules)
+        held_out = holds(candidates, {"held_out": self.select.held_out})["held_out"]
+        stages = {
+            stage: pa.array([not names for names in failed_rules(candidates, rules)], pa.bool_())
+            for stage, rules in self.select.stages.items()
         }
-        trained = pc.and_(kept, pc.invert(held_out))
-        for stage, further in rules.stages.items():
-            columns[stage] = pc.and_(
-                trained, pa.array([not reasons for reasons in failed_rules(pairs, further)], pa.bool_())
-            )
-        table = pa.table({**columns, **{name: pairs[name] for name in CARRIED}})
-        kept_keys = "\n".join(pairs["key"].filter(kept).to_pylist())
-        write_table(shard.path(KEEP), table, fingerprint=mark, metadata={KEPT: sha256(kept_keys.encode()).hexdigest()})
-        return Counter(reasons[0] if reasons else "kept" for reasons in failed)
+        keep_list.write(shard, candidates, failed=failed, held_out=held_out, stages=stages, fingerprint=mark)
+        return Counter(names[0] if names else "kept" for names in failed)
 
 
-def candidates(run: Path, shard: Shard) -> pa.Table:
-    """The pairs of a shard's tar with every column a rule may use."""
-    pairs = read_table(shard.path(PAIRS), made_by="download")
-    pairs = pairs.filter(pc.equal(pairs["status"], "ok"))
-    scores = read_table(shard.path(SCORES), made_by="score")
-    if not pairs["key"].equals(scores["key"]):
-        raise UserError(f'{shard.path(SCORES)} is not of the pairs there are now; run "corgi score" first')
-    duplicates = pq.read_table(run / DUPLICATES, filters=[("shard", "=", shard.number)])
-    for name in scores.column_names[1:]:
-        pairs = pairs.append_column(name, scores[name])
-    for kind in KINDS:
-        copies = duplicates["key"].filter(pc.equal(duplicates["kind"], kind))
-        pairs = pairs.append_column(f"{kind}_copy", pc.is_in(pairs["key"], value_set=copies.combine_chunks()))
-    return pairs
+def candidates_of(shard: Shard) -> pa.Table:
+    """Return the pairs of a shard's tar with every column a rule may use."""
+    return duplicates.with_copies(with_scores(pairs.stored(shard), shard), shard)

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from configs import UserError, load
+from configs.steps import ENTRIES
+from storage.plan import PLAN, shards_of
+from storage.run import CONFIG
+from storage.shard import Shard
 
 from .config import PipelineConfig
-from .files import read_mark
-from .plan import PLAN, shards_of
-from .shard import Shard
-from .step import State, Step, TableStep, state
-from .steps import ORDER, RESOLVED, TABLE_STEPS, build
+from .runner import build
+from .step import ShardStep, State, TableStep
 
 
 class StepStatus(NamedTuple):
@@ -23,7 +24,7 @@ class StepStatus(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """'16 of 16 done', or what is wrong and what follows from it."""
+        """Return '16 of 16 done', or what is wrong and what follows from it."""
         parts = [f"{self.states['done']} of {self.total} done"]
         if self.states["stale"]:
             parts.append(f"{self.states['stale']} stale (rules, thresholds, models or inputs changed since)")
@@ -35,40 +36,28 @@ class StepStatus(NamedTuple):
 
 
 def config_of(run: Path) -> PipelineConfig:
-    """The resolved config that the last command wrote into the run folder."""
-    if not (run / RESOLVED).exists():
-        raise UserError(f"{run} is no run: it holds no {RESOLVED}; `corgi plan CONFIG` starts one")
-    return load(PipelineConfig, run / RESOLVED)
+    """Return the resolved config that the last command wrote into the run folder."""
+    if not (run / CONFIG).exists():
+        raise UserError(f"{run} is no run: it holds no {CONFIG}; `corgi plan CONFIG` starts one")
+    return load(PipelineConfig, run / CONFIG)
 
 
 def steps_of(run: Path) -> list[StepStatus]:
-    """Every step in order. A step whose inputs are not all there is waiting."""
+    """Return every step in order. A step whose inputs are not all there is waiting."""
     config = config_of(run)
     shards = shards_of(run) if (run / PLAN).exists() else []
-    found = []
-    for name in ORDER:
-        step = build(name, config)
-        if name in TABLE_STEPS:
-            states = Counter([_table_state(step)])
+    statuses = []
+    for entry in ENTRIES:
+        step = build(entry.name, config)
+        if isinstance(step, TableStep):
+            statuses.append(StepStatus(entry.name, 1, Counter([step.state()])))
         else:
-            states = Counter(_shard_state(step, shard) for shard in shards)
-        found.append(StepStatus(name, 1 if name in TABLE_STEPS else len(shards), states))
-    return found
+            statuses.append(StepStatus(entry.name, len(shards), Counter(_state(step, shard) for shard in shards)))
+    return statuses
 
 
-def _table_state(step: TableStep) -> State:
-    mark = read_mark(step.writes)
+def _state(step: ShardStep, shard: Shard) -> State:
     try:
-        expected = step.fingerprint()
-    except UserError:  # what it reads is not there yet
-        return "waiting"
-    if mark is None:
-        return "missing"
-    return "done" if mark.fingerprint == expected else "stale"
-
-
-def _shard_state(step: Step, shard: Shard) -> State:
-    try:
-        return state(step, shard)
+        return step.state(shard)
     except UserError:  # what it reads beside the shard is not there yet
         return "waiting"

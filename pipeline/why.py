@@ -1,141 +1,152 @@
 """One pair's whole story in the pipeline: where it is, what became of it, and which rule decided."""
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from configs import UserError
+from configs.steps import ENTRIES
+from filters.rules import failed_rules
+from storage import keep_list, pairs
+from storage.duplicates import copies_of
+from storage.plan import dropped_with, first_keys
+from storage.shard import KEEP, PAIRS, TAR, Shard
+from storage.tables import rows_of_key
+from storage.text_embeds import TextEmbedsFile, suffix
 
 from .config import PipelineConfig
-from .dedup import DUPLICATES
-from .files import read_table
-from .plan import DROPPED, PLAN
-from .select import candidates, failed_rules
-from .shard import KEEP, PAIRS, TAR, URLS, Shard, states_suffix
+from .select import candidates_of
+
+TOLD = ("plan", "download", "score", "select", "embed")  # steps with sentences of their own below
+OF_THE_DOWNLOAD = (
+    *("status", "http_status", "content_type", "final_url", "fetched_bytes", "fetched_sha256", "format", "detail"),
+)
 
 
-class Found(NamedTuple):
+class Story(NamedTuple):
     """A pair and where it stands."""
 
     key: str
     shard: Shard | None  # None: dropped by the plan
-    row: int | None  # in the shard's tar; None where no picture was stored
+    row: int | None  # in the shard's tar; None where no image was stored
     kept: bool
     lines: list[str]  # the story, a line each
 
 
-def find(config: PipelineConfig, key: str) -> Found:
-    """The story of the pair whose key starts with `key`. Opens the files of one shard only.
+def find(config: PipelineConfig, key: str) -> Story:
+    """Return the story of the pair whose key starts with `key`. Opens the files of one shard only.
 
     Raises UserError where no pair, or more than one, has such a key.
     """
     planned, places = [], []
-    for shard in _shards_of(config.run, key):
-        urls = read_table(shard.path(URLS), made_by="plan")
+    for shard in _shards_with(config.run, key):
+        urls = pairs.planned(shard)
         rows = pc.indices_nonzero(pc.starts_with(urls["key"], key))
         planned += urls.take(rows).to_pylist()
         places += [(shard, row) for row in rows.to_pylist()]
-    if len({row["key"] for row in planned}) > 1:
-        some = ", ".join(row["key"] for row in planned[:5])
+    if len({pair["key"] for pair in planned}) > 1:
+        some = ", ".join(pair["key"] for pair in planned[:5])
         raise UserError(f"{key!r} is the beginning of more than one key: {some} ...")
-    dropped = _rows(config.run / DROPPED, planned[0]["key"] if planned else key)
+    dropped = dropped_with(config.run, planned[0]["key"] if planned else key)
     if not planned and not dropped:
         raise UserError(f"no pair of {config.run} has a key that starts with {key!r}")
-    lines = [
-        f"table     {name} = {_short(value)}" for name, value in (planned or dropped)[0].items() if name != "reasons"
-    ]
+    lines = list(_columns("table", (planned or dropped)[0], leave_out=["reasons"]))
     lines += [f"plan      a row was dropped: {', '.join(row['reasons'])}" for row in dropped]
     if not planned:
-        return Found(dropped[0]["key"], None, None, False, lines)
+        return Story(dropped[0]["key"], None, None, False, lines)
     shard, row = places[0]
     lines.append(f"plan      shard {shard}, row {row}")
-    return _follow(config, shard, planned[0]["key"], lines)
+    return _follow(config, Story(planned[0]["key"], shard, None, False, lines), shard)
 
 
-def _shards_of(run: Path, key: str) -> list[Shard]:
-    """Shards are cut from the pairs sorted by key, so the first keys tell which may hold it.
+def _shards_with(run: Path, key: str) -> list[Shard]:
+    """Return the shards that may hold it: they are cut from the pairs sorted by key.
 
     Of many, two are enough to tell that a key is too short.
     """
-    first = read_table(run / PLAN, ["first_key"], made_by="plan")["first_key"].to_pylist()
+    first = first_keys(run)
     begin, end = bisect_left(first, key), bisect_right(first, key + "g")  # "g" comes after every hex digit
     before = begin if first[begin : begin + 1] == [key] else begin - 1
     return [Shard(run, number) for number in range(max(0, before), min(end, begin + 1))]
 
 
-def _follow(config: PipelineConfig, shard: Shard, key: str, lines: list[str]) -> Found:
-    lost = Found(key, shard, None, False, lines)
+def _follow(config: PipelineConfig, story: Story, shard: Shard) -> Story:
+    """Tell the download, then what the steps after it made of the image."""
+    key, lines = story.key, story.lines
     if not shard.path(PAIRS).exists():
         lines.append("download  not done yet")
-        return lost
-    pairs = read_table(shard.path(PAIRS), made_by="download")
-    same = pairs.filter(pc.equal(pairs["key"], key)).to_pylist()
+        return story
+    table = pairs.read(shard)
+    same = table.filter(pc.equal(table["key"], key)).to_pylist()
     if not same:
         lines.append("download  not done since the pairs were planned anew")
-        return lost
+        return story
     pair = same[0]
-    told = ("status", "http_status", "content_type", "final_url", "fetched_bytes", "fetched_sha256", "format", "detail")
-    lines += [f"download  {name} = {_short(pair[name])}" for name in told if pair.get(name) not in (None, "")]
-    if pair["status"] != "ok":
+    lines += _columns("download", {name: pair[name] for name in OF_THE_DOWNLOAD if pair.get(name) not in (None, "")})
+    if pair["status"] != pairs.OK:
         lines.append(f"dropped   by the download: {pair['status']}")
-        return lost
+        return story
     size = f"{pair['stored_width']} x {pair['stored_height']} px"
-    lines.append(f"picture   {shard.path(TAR)} at byte {pair['tar_offset']}, {pair['tar_size']} bytes, {size}")
-    stored = pairs.filter(pc.equal(pairs["status"], "ok"))
-    return _judge(config, shard, key, stored["key"].to_pylist().index(key), set(pairs.column_names), lines)
+    lines.append(f"image     {shard.path(TAR)} at byte {pair['tar_offset']}, {pair['tar_size']} bytes, {size}")
+    row = pairs.stored(shard, ["key"])["key"].to_pylist().index(key)
+    lines += _further_steps(shard, key)
+    return _judge(config, story._replace(row=row), shard, row, known=table.column_names)
 
 
-def _judge(config: PipelineConfig, shard: Shard, key: str, row: int, known: set[str], lines: list[str]) -> Found:
-    found = Found(key, shard, row, False, lines)
+def _further_steps(shard: Shard, key: str) -> Iterator[str]:
+    """Yield the columns that other registered steps made for this pair."""
+    for entry in ENTRIES:
+        if entry.kind == "shard" and entry.name not in TOLD:
+            rows = rows_of_key(shard.path(entry.writes), key)
+            yield from _columns(entry.name, rows[0], leave_out=["key"]) if rows else [f"{entry.name:10}not done yet"]
+
+
+def _judge(config: PipelineConfig, story: Story, shard: Shard, row: int, *, known: Iterable[str]) -> Story:
+    """Tell scores, rules and copies. known: columns that were told already."""
+    key, lines = story.key, story.lines
     if not shard.path(KEEP).exists():
         lines.append("select    not done yet")
-        return found
-    columns = candidates(config.run, shard).slice(row, 1)
-    scores = columns.select([name for name in columns.column_names if name not in known]).to_pylist()[0]
-    lines += [f"score     {name} = {_short(value)}" for name, value in scores.items()]
-    failed = failed_rules(columns, config.select.rules)[0]
+        return story
+    candidates = candidates_of(shard)
+    candidate = candidates.slice(row, 1)
+    lines += _columns("score", candidate.to_pylist()[0], leave_out=known)
+    failed = failed_rules(candidate, config.select.rules)[0]
     for name, rule in config.select.rules.items():
         lines.append(f"rule      {'FAILED' if name in failed else 'passed'}  {name}: {rule}")
-    copies = _rows(config.run / DUPLICATES, key, ("shard", "=", shard.number))
-    lines += [f"dedup     {copy['kind']} copy of {copy['keeper']}" for copy in copies]
+    lines += [f"dedup     {copy['kind']} copy of {copy['keeper']}" for copy in copies_of(config.run, key)]
     if failed:
         lines.append(f"dropped   by the rule {failed[0]}")
-        return found
-    judged = read_table(shard.path(KEEP), made_by="select").slice(row, 1).to_pylist()
-    if not judged or judged[0]["key"] != key:
+        return story
+    try:
+        keep = keep_list.read(shard, of=candidates).slice(row, 1).to_pylist()[0]
+    except UserError:
         lines.append("select    not done since the pairs were downloaded anew")
-        return found
-    keep = judged[0]
+        return story
     lines.append("select    kept" + (", held out for validation: no stage trains on it" if keep["held_out"] else ""))
-    stages = [(stage, keep.get(stage)) for stage in config.select.stages]
-    lines += [
-        f"select    stage {stage}: {'not asked yet' if of is None else 'yes' if of else 'no'}" for stage, of in stages
-    ]
-    lines.append(_states(config, shard, key))
-    return found._replace(kept=True)
+    answers = {None: "not asked yet", True: "yes", False: "no"}
+    lines += [f"select    stage {stage}: {answers[keep.get(stage)]}" for stage in config.select.stages]
+    lines.append(_text_embeds(config, shard, key))
+    return story._replace(kept=True)
 
 
-def _states(config: PipelineConfig, shard: Shard, key: str) -> str:
-    path = shard.path(states_suffix(config.embed.text.name))
-    if not path.exists():
+def _text_embeds(config: PipelineConfig, shard: Shard, key: str) -> str:
+    encoder = config.embed.text.name
+    if not shard.path(suffix(encoder)).exists():
         return "embed     not done yet"
-    with pa.memory_map(str(path)) as source:
-        table = pa.ipc.open_file(source).read_all()
-        row = pc.index(table["key"], key).as_py()
-        if row < 0:
-            return "embed     not done since the pair is kept"
-        return f"embed     {path} row {row}: {table['tokens'][row].as_py()} tokens"
+    embeds = TextEmbedsFile(shard, encoder)
+    row = embeds.row_of(key)
+    if row is None:
+        return "embed     not done since the pair is kept"
+    return f"embed     {embeds.path} row {row}: {len(embeds.at(row, key=key))} tokens"
 
 
-def _rows(path: Path, key: str, *further: tuple[str, str, Any]) -> list[dict[str, Any]]:
-    """Rows whose key starts with `key`; row groups that cannot hold it are not read."""
-    if not path.exists():
-        return []
-    return pq.read_table(path, filters=[("key", ">=", key), ("key", "<", key + "g"), *further]).to_pylist()
+def _columns(step: str, values: dict[str, Any], *, leave_out: Iterable[str] = ()) -> Iterator[str]:
+    """Yield a line for each column that a step made for the pair."""
+    hidden = {*leave_out}
+    yield from (f"{step:10}{name} = {_short(value)}" for name, value in values.items() if name not in hidden)
 
 
 def _short(value: Any) -> str:

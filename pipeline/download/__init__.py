@@ -1,17 +1,19 @@
-"""download: planned urls become pictures of a bounded size, and a row for every pair that did not.
+"""download: planned urls become images of a bounded size, and a row for every pair that did not.
 
 00042.urls.parquet -> 00042.tar + 00042_stats.json + 00042.parquet (committed last: the done-mark)
 
-config    what may be fetched, how politely, how long, and what is stored
-reasons   every reason a pair can be lost for, and the one order in which they are met
-guard     urls and addresses that may be asked; resolver: names to checked addresses
-pace      turns per host; robots, optout: what the host wishes
-header    format and size from the first bytes; picture: decode, turn, shrink, encode
-fetch     one url through all of the above
-guarded   a shard with our own fetcher
-img2dataset_engine, _child, _words: a shard with the library
-record    the files both engines write; stats: what it took
-step      the shard step, `pipeline.download.step.Download`
+config               what may be fetched, how politely, how long, and what is stored
+reasons              every reason a pair can be lost for, and the one order in which they are met
+guard, resolver      urls and addresses that may be asked; names to checked addresses
+host_limits          turns per host                robots, optout   what the host wishes
+body, header         a body as it arrives; format and size from its first bytes
+network_errors       what goes wrong between two machines, as reasons
+image                decode, turn, shrink, encode
+fetch, guarded       one url through all of the above; a shard with our own fetcher
+img2dataset_engine   a shard with the library, which runs in img2dataset_child
+step                 the shard step
+
+What the files of a shard are called and hold is a matter of storage.pairs. Imports pipeline.step, storage and configs.
 """
 
 from .config import DownloadConfig

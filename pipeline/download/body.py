@@ -19,7 +19,7 @@ class Body:
         self._undecided = True
 
     def feed(self, chunk: bytes) -> None:
-        """Raises Refused: the reasons of the first bytes, then too_many_bytes."""
+        """Take the next chunk. Raises Refused: the reasons of the first bytes, then too_many_bytes."""
         self.data += chunk
         if self._undecided:
             self._look(self.data[: min(self._max_bytes, MAX_HEADER_BYTES)], complete=False)
@@ -28,7 +28,7 @@ class Body:
             raise Refused("too_many_bytes", f"more than {self._max_bytes}")
 
     def end(self) -> bytes:
-        """The whole body, once no more will come."""
+        """Return the whole body, once no more will come. Raises Refused like `feed`."""
         if self._undecided:
             self._look(self.data, complete=True)
         return bytes(self.data)
@@ -46,6 +46,6 @@ class Body:
 
 
 def left_over(content: aiohttp.StreamReader) -> bytes:
-    """What had arrived when the connection broke. Without it, what we see would depend on who was faster."""
+    """Return what had arrived when the connection broke: without it, the outcome would depend on who was faster."""
     content.set_exception(None)  # type: ignore[arg-type]  # it hides the bytes that came before it
     return content.read_nowait()

@@ -9,7 +9,7 @@ from configs import Config
 
 from .guard import Allowed, split_target
 
-# Who asks, how hard and from where changes no picture; everything else does.
+# Who asks, how hard and from where changes no image; everything else does.
 NOT_IN_FINGERPRINT = {
     "resolve",
     "allow_addresses",
@@ -29,7 +29,7 @@ OPT_OUTS = ("noai", "noimageai", "noml", "none", "noindex", "noimageindex", "tdm
 
 
 class Limits(NamedTuple):
-    """What a picture must be, and how it is stored."""
+    """What an image must be, and how it is stored."""
 
     max_side_px: int
     min_side_px: int
@@ -44,7 +44,7 @@ class DownloadConfig(Config):
 
     engine: Literal["guarded", "img2dataset"] = "guarded"
 
-    # Pictures.
+    # Images.
     max_side_px: int = Field(default=256, ge=1, le=65_500)  # longest side as stored; smaller ones are never enlarged
     min_side_px: int = Field(default=0, ge=0)  # shortest side as served
     max_aspect: float = Field(default=100.0, ge=1)  # longest over shortest side as served
@@ -110,15 +110,14 @@ class DownloadConfig(Config):
 
     @property
     def agent(self) -> str:
-        """The name robots.txt and opt-outs may call us by, lower-cased."""
+        """Return the name robots.txt and opt-outs may call us by, lower-cased."""
         return re.split(r"[/ ]", self.user_agent)[0].lower()
 
     @property
     def limits(self) -> Limits:
-        """The part that the decoder needs."""
-        names = {name: getattr(self, name) for name in Limits._fields}
-        return Limits(**names)
+        """Return the part that the decoder needs."""
+        return Limits(**self.model_dump(include={*Limits._fields}))
 
     def made_of(self) -> dict[str, Any]:
-        """The part that decides what is stored: what belongs into a fingerprint."""
+        """Return the part that decides what is stored: what belongs into a fingerprint."""
         return self.model_dump(mode="json", exclude=NOT_IN_FINGERPRINT)

@@ -1,29 +1,29 @@
-"""One url through the guard, the host's wishes, redirects, attempts and caps, to the whole body of what looks like a
-picture that is wanted. The order of all checks stands in reasons.py.
+"""One url through the guard, the host's wishes, redirects, attempts and caps, to the whole body of what looks like an
+image that is wanted. The order of all checks stands in reasons.py.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Self
 
 import aiohttp
 from aiohttp import ClientResponse, hdrs
 from yarl import URL
 
+from storage.stats import Effort
+
 from .body import Body, left_over
 from .config import DownloadConfig
-from .faults import FAULTS, as_refused
 from .guard import Allowed, address_in, check_address, check_url
 from .header import Header
+from .host_limits import HostLimits, retry_after_s
+from .network_errors import NETWORK_ERRORS, as_refused
 from .optout import opted_out
-from .pace import Pace, retry_after_s
 from .reasons import Refused, Transient
 from .resolver import Lookup, Resolver
 from .robots import MAX_BYTES, NOT_REACHED, Robots, RobotsAnswer
-from .stats import Effort
 
 REDIRECTS = (301, 302, 303, 307, 308)
 ACCEPT = "image/webp,image/png,image/jpeg,image/*;q=0.5,*/*;q=0.1"
@@ -56,33 +56,36 @@ Finish = Callable[[Answer], Awaitable[None]]
 
 
 class Fetcher:
-    """`async with Fetcher(config) as fetcher: visit = await fetcher.visit(url, finish)`; many visits at once."""
+    """`async with Fetcher(config) as fetcher: visit = await fetcher.visit(url, finish)`; many visits at once.
+
+    It is made where an event loop runs.
+    """
 
     def __init__(self, config: DownloadConfig, *, lookup: Lookup | None = None) -> None:
         self._config = config
         self._allowed = [Allowed.parse(text) for text in config.allow_addresses]
         self._resolver = Resolver(config, lookup=lookup)
-        self._pace = Pace(config)
+        self._host_limits = HostLimits(config)
         self._robots = Robots(config, ask=self._ask_robots)
         self._agents = {config.agent, *(agent.lower() for agent in config.opt_out_agents)}
         self._opt_outs = {directive.lower() for directive in config.opt_out_directives}
+        self._session = _session(config, self._resolver)
 
     async def __aenter__(self) -> Self:
-        self._session = _session(self._config, self._resolver)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._robots.close()
         await self._resolver.close()
         await self._session.close()
 
     async def visit(self, url: str, *, finish: Finish) -> Visit:
-        """Fetches `url`. `finish` gets the answer with its whole body while its turn still bounds how many bodies are
-        in memory; what it refuses counts like what the server did."""
-        visit = Visit(Answer(url))
+        """Fetch `url`; never raise Refused, but say so in the visit.
 
+        `finish` gets the answer with its whole body while its turn still bounds how many bodies are in memory; what it
+        refuses counts like what the server did.
+        """
+        visit = Visit(Answer(url))
         try:
             await self._attempt_all(visit, lambda: self._follow(visit, url, self._robots.check, self._read, finish))
         except Refused as refused:
@@ -90,7 +93,7 @@ class Fetcher:
         return visit
 
     async def _attempt_all(self, visit: Visit, attempt: Callable[[], Awaitable[None]]) -> None:
-        """Runs attempts until one succeeds, a reason is final, or patience ends."""
+        """Run attempts until one succeeds, a reason is final, or patience ends."""
         effort, config = visit.effort, self._config
         while True:
             effort.attempts += 1
@@ -106,14 +109,14 @@ class Fetcher:
                 await asyncio.sleep(wait_s)
 
     async def _follow(self, visit: Visit, url: str, check: Check, read: Read, finish: Finish) -> None:
-        """One attempt, redirects followed by hand: every hop is checked like the first."""
+        """Make one attempt, redirects followed by hand: every hop is checked like the first."""
         visit.answer = Answer(url)
         at = check_url(url)
         for _ in range(self._config.max_redirects + 1):
             visit.answer = Answer(str(at))
             self._check_literal(at)
             await check(at)
-            async with self._pace.turn(at.raw_host or ""):
+            async with self._host_limits.turn(at.raw_host or ""):
                 async with self._clock(visit):
                     location = await self._ask(visit, at, read)
                 if location is None:
@@ -122,26 +125,26 @@ class Fetcher:
         raise Refused("too_many_redirects", f"more than {self._config.max_redirects}")
 
     def _check_literal(self, url: URL) -> None:
-        """Names are checked by the resolver; an address written into the url needs none."""
+        """Check an address that is written into the url; names are checked by the resolver."""
         address = address_in(url.raw_host or "")
         if address is not None:
             check_address(address, port=url.port or 0, allowed=self._allowed)
 
     @asynccontextmanager
     async def _clock(self, visit: Visit) -> AsyncIterator[None]:
-        """What is left of the url's time, over all its requests; and faults in our words."""
+        """Give a request what is left of the url's time, over all its requests; put network errors into our words."""
         began = asyncio.get_running_loop().time()
         visit.effort.requests += 1
         try:
             async with asyncio.timeout(self._config.total_s - visit.effort.seconds):
                 yield
-        except FAULTS as error:
+        except NETWORK_ERRORS as error:
             raise as_refused(error, answered=visit.answer.http_status is not None) from None
         finally:
             visit.effort.seconds += asyncio.get_running_loop().time() - began
 
     async def _ask(self, visit: Visit, url: URL, read: Read) -> str | None:
-        """One request. Returns where a redirect points to, None where the answer was read."""
+        """Make one request. Return where a redirect points to, None where the answer was read."""
         async with self._session.get(url, allow_redirects=False) as response:
             visit.answer.http_status = response.status
             visit.answer.content_type = _text(response.headers.get(hdrs.CONTENT_TYPE), max_chars=CONTENT_TYPE_CHARS)
@@ -156,11 +159,11 @@ class Fetcher:
     def _come_again(self, response: ClientResponse, url: URL) -> Transient:
         after_s = retry_after_s(response.headers.get(hdrs.RETRY_AFTER))
         if after_s is not None:
-            self._pace.pause(url.raw_host or "", for_s=min(after_s, self._config.max_retry_after_s))
+            self._host_limits.pause(url.raw_host or "", for_s=min(after_s, self._config.max_retry_after_s))
         return Transient(f"http_{response.status}", after_s=after_s)
 
     async def _read(self, visit: Visit, response: ClientResponse) -> None:
-        """The whole body of a good answer into `visit.answer`, given up as early as the answer allows."""
+        """Read the whole body of a good answer into `visit.answer`; give up as early as the answer allows."""
         if response.status != 200:
             raise Refused(f"http_{response.status}")
         self._check_opt_out(response)
@@ -187,7 +190,7 @@ class Fetcher:
             raise Refused("opt_out", directive)
 
     async def _ask_robots(self, url: URL) -> RobotsAnswer:
-        """A robots.txt, by the same guard, attempts and redirects as a picture."""
+        """Fetch a robots.txt by the same guard, attempts and redirects as an image."""
         visit = Visit(Answer(str(url)))
         try:
             await self._attempt_all(visit, lambda: self._follow(visit, str(url), _anything, _read_text, _nothing_more))
@@ -204,7 +207,7 @@ def _session(config: DownloadConfig, resolver: Resolver) -> aiohttp.ClientSessio
         resolver=resolver,
         socket_factory=resolver.open_socket,
         use_dns_cache=False,  # the resolver keeps what it checked
-        limit=0,  # turns are given by pace.py
+        limit=0,  # turns are given by host_limits.py
     )
     return aiohttp.ClientSession(
         connector=connector,
@@ -217,7 +220,7 @@ def _session(config: DownloadConfig, resolver: Resolver) -> aiohttp.ClientSessio
 
 
 async def _read_text(visit: Visit, response: ClientResponse) -> None:
-    """As much of a robots.txt as must be read."""
+    """Read as much of a robots.txt as must be read."""
     text = bytearray()
     async for chunk in response.content.iter_any():
         text += chunk
@@ -227,13 +230,13 @@ async def _read_text(visit: Visit, response: ClientResponse) -> None:
 
 
 async def _anything(url: URL) -> None:
-    """robots.txt itself may always be asked for."""
+    """Let every url through: robots.txt itself may always be asked for."""
 
 
 async def _nothing_more(answer: Answer) -> None:
-    """It is whole when it is read."""
+    """Finish at once: a robots.txt is whole when it is read."""
 
 
 def _text(header: str | None, *, max_chars: int | None = None) -> str | None:
-    """A header as text that every file can hold: servers send any bytes."""
+    """Return a header as text that every file can hold: servers send any bytes."""
     return None if header is None else header.encode("utf-8", "surrogateescape").decode("utf-8", "replace")[:max_chars]

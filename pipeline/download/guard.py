@@ -48,7 +48,7 @@ class Allowed(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From "10.0.0.0/8", "10.0.0.7", "127.0.0.1:8080" or "[::1]:8080"."""
+        """Read "10.0.0.0/8", "10.0.0.7", "127.0.0.1:8080" or "[::1]:8080"."""
         try:
             return cls(ip_network(text), None)
         except ValueError:
@@ -56,12 +56,12 @@ class Allowed(NamedTuple):
             return cls(ip_network(host), port)
 
     def holds(self, address: Address, port: int) -> bool:
-        """Whether this address and port are among them."""
+        """Tell whether this address and port are among them."""
         return address in self.network and self.port in (None, port)
 
 
 def split_target(text: str) -> tuple[str, int]:
-    """("127.0.0.1", 8080) from "127.0.0.1:8080", ("::1", 80) from "[::1]:80"."""
+    """Return ("127.0.0.1", 8080) of "127.0.0.1:8080", ("::1", 80) of "[::1]:80"."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdecimal() or not 0 < int(port) < 65536:
         raise ValueError(f'{text!r} is not an "ip:port"')
@@ -69,7 +69,7 @@ def split_target(text: str) -> tuple[str, int]:
 
 
 def check_url(text: str, *, base: URL | None = None) -> URL:
-    """The url in `text`, relative to `base` if that is given, as it will be asked for. Raises Refused.
+    """Return the url in `text`, relative to `base` if that is given, as it will be asked for. Raises Refused.
 
     The parser is the one that later connects, so that no two parsers can disagree about the host.
     """
@@ -90,7 +90,7 @@ def check_url(text: str, *, base: URL | None = None) -> URL:
 
 
 def address_in(host: str) -> Address | None:
-    """The address a host of a url is, None where it is a name. Raises Refused for spellings only browsers read.
+    """Return the address a url's host is, None where it is a name. Raises Refused for spellings only browsers read.
 
     0x7f.1, 017700000001 and 2130706433 all are 127.0.0.1 to the C library, so a name must not end in a number.
     """
@@ -112,13 +112,13 @@ def address_in(host: str) -> Address | None:
 
 
 def check_address(address: Address, *, port: int, allowed: Iterable[Allowed]) -> None:
-    """Raises Refused unless the address is public or let through."""
+    """Raise Refused unless the address is public or let through."""
     if not is_public(address) and not any(rule.holds(address, port) for rule in allowed):
         raise Refused("private_address")
 
 
 def is_public(address: Address) -> bool:
-    """Whether the address is of the public internet, whatever it is wrapped in."""
+    """Tell whether the address is of the public internet, whatever it is wrapped in."""
     if isinstance(address, IPv6Address):
         inner = _v4_within(address)
         if inner is not None:
@@ -141,7 +141,7 @@ def _v4_within(address: IPv6Address) -> IPv4Address | None:
 
 
 def _legacy_v4(host: str) -> IPv4Address | None:
-    """The address the C library reads: 1 to 4 decimal, octal or hex numbers, the last of which fills what is left."""
+    """Return what the C library reads: 1 to 4 decimal, octal or hex numbers, the last of which fills what is left."""
     parts = host.split(".")
     if len(parts) > 4 or not all(NUMBER.fullmatch(part) for part in parts):
         return None

@@ -8,15 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
+from storage.pairs import OK, Add, Outcome
+
 from .config import DownloadConfig, Limits
 from .fetch import Answer, Fetcher, Visit
-from .picture import Stored, store
+from .image import Stored, store
 from .reasons import Refused
-from .record import OK, Add, Outcome
 from .resolver import Lookup
 
 WINDOW = 16  # times `connections`: how many pairs may be under way or wait for a slower one before them
-DECODERS = 2  # threads; at most so many pictures are in memory as pixels
+DECODERS = 2  # threads; at most so many images are in memory as pixels
 
 
 class Expected(NamedTuple):
@@ -38,7 +39,7 @@ class Processed(NamedTuple):
 def fetch_shard(
     config: DownloadConfig, planned: Sequence[dict[str, Any]], add: Add, *, lookup: Lookup | None = None
 ) -> None:
-    """Adds the outcome of every planned pair, in order. `lookup` stands in for the system's resolver in tests."""
+    """Add the outcome of every planned pair, in order. `lookup` stands in for the system's resolver in tests."""
     asyncio.run(_fetch_all(config, planned, add, lookup))
 
 
@@ -79,13 +80,13 @@ async def _fetch_one(
 
 
 def expected_of(pair: dict[str, Any], config: DownloadConfig) -> Expected | None:
-    """What the body should hash to; None where the table does not say or nobody asks."""
+    """Return what the body should hash to; None where the table does not say or nobody asks."""
     digest = pair.get(config.verify_hash)  # "none" is a column of no table
     return Expected(config.verify_hash, str(digest).strip().lower()) if digest else None
 
 
 def process(body: bytes, *, expected: Expected | None, limits: Limits) -> Processed:
-    """Hash first: a picture that is not the one in the table need not be decoded."""
+    """Hash, then decode: an image that is not the one in the table need not be decoded."""
     digest = hashlib.sha256(body).hexdigest()
     stored, refused = None, None
     try:

@@ -1,4 +1,4 @@
-"""Format and size of a picture from its first bytes, before the rest is fetched and long before anything is decoded."""
+"""Format and size of an image from its first bytes, before the rest is fetched and long before anything is decoded."""
 
 import re
 from typing import NamedTuple
@@ -40,7 +40,7 @@ class Header(NamedTuple):
 
 
 def read_header(data: bytes | bytearray, *, complete: bool) -> Header | None:
-    """The header, None where more bytes are needed. `complete`: no more bytes will come.
+    """Return the header, None where more bytes are needed. `complete`: no more bytes will come.
 
     Raises Refused: not_a_picture, bad_format, or corrupt where a complete file ends inside its header.
     """
@@ -59,7 +59,7 @@ def read_header(data: bytes | bytearray, *, complete: bool) -> Header | None:
 
 
 def check_header(header: Header, limits: Limits) -> None:
-    """Raises Refused: too_many_pixels, too_small, bad_aspect, in this order; corrupt where a side is 0."""
+    """Raise Refused: too_many_pixels, too_small, bad_aspect, in this order; corrupt where a side is 0."""
     width, height = header.width, header.height
     size = f"{width} x {height}"
     if min(width, height) == 0:
@@ -73,7 +73,7 @@ def check_header(header: Header, limits: Limits) -> None:
 
 
 def _refuse(data: bytes | bytearray, complete: bool) -> None:
-    """Names what it is as soon as that is sure. How the bytes were cut into pieces must not matter."""
+    """Say what it is as soon as that is sure. How the bytes were cut into pieces must not matter."""
     if len(data) < 16 and not complete:
         return
     for offset, start, name in OTHERS:
@@ -90,7 +90,7 @@ def _refuse(data: bytes | bytearray, complete: bool) -> None:
 
 
 def _jpeg(data: bytes | bytearray) -> Header | None:
-    """ITU T.81, B.2: walks the segments up to the frame header (SOF)."""
+    """Walk the segments up to the frame header (SOF): ITU T.81, B.2."""
     at = 2
     while at + 4 <= len(data):
         if data[at] != 0xFF:
@@ -129,7 +129,7 @@ def _png(data: bytes | bytearray) -> Header | None:
 
 
 def _webp(data: bytes | bytearray) -> Header | None:
-    """RFC 9649: a lossy, a lossless or an extended file."""
+    """Read a lossy, a lossless or an extended file: RFC 9649."""
     if len(data) < 30:
         return None
     kind = bytes(data[12:16])

@@ -1,4 +1,4 @@
-"""Runs img2dataset in a process of its own: `python -P img2dataset_child.py arguments.json`.
+"""Run img2dataset in a process of its own: `python -P img2dataset_child.py arguments.json`.
 
 Imports nothing of ours. The library starts further processes by spawning, and leaves some behind when it is killed, so
 this process watches its parent and takes its whole process group with it.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """The arguments of `img2dataset.download`, in a JSON file."""
+    """Call `img2dataset.download` with the arguments in a JSON file."""
     parent = os.getppid()
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     arguments = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))

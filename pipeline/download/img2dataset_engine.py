@@ -7,6 +7,7 @@ of an answer it keeps the status only. Its JPEGs go into our tar unchanged.
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import sys
 import tarfile
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -21,19 +23,41 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.tar import TarReader
+from configs import UserError
+from storage.pairs import OK, Add, Outcome
+from storage.tar import TarReader
 
 from . import img2dataset_child
 from .config import DownloadConfig
-from .img2dataset_words import http_status_of, reason_of
-from .record import OK, Add, Outcome
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 LOG_LINES = 5  # of the library's output in an error
+# (pattern in the message, reason), first match wins. {0} is the pattern's first group.
+FAILED_TO_DOWNLOAD = (
+    (r"would lead to an infinite loop", "too_many_redirects"),
+    (r"Redirection to url .* is not allowed", "bad_scheme"),
+    (r"HTTP Error (\d+)", "http_{0}"),
+    (r"X-Robots-Tag", "opt_out"),
+    (r"hash mismatch", "hash_mismatch"),
+    (r"unknown url type", "bad_scheme"),
+    (r"no host given|control characters|nonnumeric port|Invalid IPv6|codec can't encode", "bad_url"),
+    (r"Name or service not known|No address associated|Temporary failure in name|nodename nor servname", "dns"),
+    (r"timed out", "timeout"),
+    (r"\bssl\b|SSL:|CERTIFICATE_VERIFY", "tls"),
+    (r"IncompleteRead|Connection reset", "cut_off"),
+)
+FAILED_TO_RESIZE = (
+    (r"image too small", "too_small"),
+    (r"image area too large|CV_IO_MAX_IMAGE_PIXELS", "too_many_pixels"),
+    (r"aspect ratio too large", "bad_aspect"),
+)
+# Met only after the headers of a good answer.
+AFTER_200 = ("opt_out", "hash_mismatch", "cut_off", "corrupt", *(reason for _, reason in FAILED_TO_RESIZE))
 
 
 def adopt_shard(config: DownloadConfig, planned: Sequence[dict[str, Any]], add: Add, *, scratch: Path) -> None:
-    """Adds the outcome of every planned pair, in order. `scratch` is a folder for the library's own files."""
+    """Add the outcome of every planned pair, in order. `scratch` is a folder for the library's own files."""
+    _require()
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
@@ -43,8 +67,33 @@ def adopt_shard(config: DownloadConfig, planned: Sequence[dict[str, Any]], add: 
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def reason_of(status: str, message: str | None) -> str:
+    """Return the reason for a row that img2dataset did not store. What it cannot tell apart, we cannot either."""
+    table, other = (FAILED_TO_RESIZE, "corrupt") if status == "failed_to_resize" else (FAILED_TO_DOWNLOAD, "connect")
+    for pattern, reason in table:
+        if match := re.search(pattern, message or "", re.IGNORECASE):
+            return reason.format(*match.groups())
+    return other
+
+
+def http_status_of(reason: str, message: str | None) -> int | None:
+    """Return the status of the last answer as far as it is known: named, or 200 where a body came."""
+    match = re.search(r"HTTP Error (\d+)", message or "")
+    return int(match[1]) if match else 200 if reason in AFTER_200 else None
+
+
+def _require() -> None:
+    """Raise UserError where the library cannot run: it is not installed, or Python has lost a module that it needs."""
+    lacking = [name for name in ("img2dataset", "imghdr") if find_spec(name) is None]
+    if lacking:
+        raise UserError(
+            f"download.engine is img2dataset, but this Python has no {' and no '.join(lacking)}; take Python 3.12 or "
+            'older with "pip install img2dataset", or the engine "guarded"'
+        )
+
+
 def _run_library(config: DownloadConfig, planned: Sequence[dict[str, Any]], scratch: Path) -> None:
-    """Its exit code says little and its main process may wait for ever: only the stats file counts, written last."""
+    """Run it to its end: by its stats file, written last. Its exit code says little, its main process may hang."""
     urls = pa.table({"url": [pair["url"] for pair in planned], "caption": [pair["caption"] for pair in planned]})
     pq.write_table(urls, scratch / "urls.parquet")
     arguments = scratch / "arguments.json"
@@ -64,12 +113,12 @@ def _run_library(config: DownloadConfig, planned: Sequence[dict[str, Any]], scra
             child.wait()
     stats = scratch / "out" / "00000_stats.json"
     if not stats.exists() or json.loads(stats.read_text())["count"] != len(planned):
-        said = (scratch / "log.txt").read_text(errors="replace").splitlines()[-LOG_LINES:]
-        raise RuntimeError(f"img2dataset did not finish within watchdog_s={config.watchdog_s}: {' | '.join(said)}")
+        log_lines = (scratch / "log.txt").read_text(errors="replace").splitlines()[-LOG_LINES:]
+        raise RuntimeError(f"img2dataset did not finish within watchdog_s={config.watchdog_s}: {' | '.join(log_lines)}")
 
 
 def _arguments(config: DownloadConfig, count: int, scratch: Path) -> dict[str, Any]:
-    """The call that comes closest to what the guarded engine does."""
+    """Return the call that comes closest to what the guarded engine does."""
     return {
         "url_list": str(scratch / "urls.parquet"),
         "input_format": "parquet",
@@ -102,24 +151,26 @@ def _hash(config: DownloadConfig) -> str:
 
 
 def _environment(config: DownloadConfig) -> dict[str, str]:
-    """albumentations asks the network at import unless told not to. The resolver map becomes a proxy: there can be one,
-    so the last target, which is the most general, stands for all."""
+    """Return the library's environment: albumentations, its part, asks the network at import unless forbidden.
+
+    The resolver map becomes a proxy: there can be one, so the last target, which is the most general, stands for all.
+    """
     kept = {name: value for name, value in os.environ.items() if name.lower() not in PROXIES or not config.resolve}
     proxy = {"http_proxy": f"http://{list(config.resolve.values())[-1]}"} if config.resolve else {}
     return {**kept, **proxy, "NO_ALBUMENTATIONS_UPDATE": "1"}
 
 
 def _adopt(config: DownloadConfig, planned: Sequence[dict[str, Any]], add: Add, out: Path) -> None:
-    """Its rows and pictures come in the order of completion; keys are positions in the plan."""
+    """Add its rows and images, which lie in the order of completion; keys are positions in the plan."""
     rows = {int(row["key"]): row for row in pq.read_table(out / "00000.parquet").to_pylist()}
     with tarfile.open(out / "00000.tar") as tar:
         members = {int(info.name[:-4]): info for info in tar if info.name.endswith(".jpg")}
-    with TarReader(out / "00000.tar") as pictures:
+    with TarReader(out / "00000.tar") as images:
         for position, pair in enumerate(planned):
             outcome = _outcome(rows.get(position), pair, config)
             if outcome.status == OK:
                 info = members[position]
-                outcome.stored = pictures.read(info.offset_data, size=info.size)
+                outcome.stored = images.read(info.offset_data, size=info.size)
             add(outcome)
 
 

@@ -15,7 +15,7 @@ WITH_VALUE = ("unavailable_after", "max-snippet", "max-image-preview", "max-vide
 def opted_out(
     x_robots: Iterable[str], tdm: Iterable[str], *, agents: Collection[str], directives: Collection[str]
 ) -> str | None:
-    """The first directive that forbids the use, None where nothing does.
+    """Return the first directive that forbids the use, None where nothing does.
 
     `x_robots` and `tdm` are all values of the two headers; `agents` are the names meant for us and `directives` the
     words that count, both lower-cased.
@@ -30,7 +30,7 @@ def opted_out(
 
 
 def _directives(value: str) -> Iterator[tuple[str | None, str]]:
-    """(agent, directive) pairs; an agent holds for all that follows it in the same value, until the next agent."""
+    """Yield (agent, directive) pairs; an agent holds for all that follows it in the value, until the next agent."""
     agent = None
     for part in re.split("[,;]", value):
         head, colon, rest = part.strip().partition(":")

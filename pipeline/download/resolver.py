@@ -35,7 +35,7 @@ class Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """All addresses of `host`, checked. Raises Refused: dns or private_address."""
+        """Return all addresses of `host`, checked. Raises Refused: dns or private_address."""
         key = (host, port)
         if key not in self._answers:
             self._answers[key] = asyncio.create_task(self._ask(host, port))
@@ -47,13 +47,13 @@ class Resolver(AbstractResolver):
             raise
 
     async def close(self) -> None:
-        """Stops questions that nobody waits for any more."""
+        """Stop questions that nobody waits for any more."""
         for task in self._answers.values():
             task.cancel()
         await asyncio.gather(*self._answers.values(), return_exceptions=True)
 
     def open_socket(self, info: AddressInfo) -> socket.socket:
-        """The last gate: whatever the way to here, no socket is opened towards an address that is not let through."""
+        """Open a socket, if the address is let through: the last gate, whatever the way to here."""
         family, kind, protocol, _, address = info
         try:
             check_address(ip_address(address[0]), port=address[1], allowed=self._allowed)
@@ -63,8 +63,8 @@ class Resolver(AbstractResolver):
 
     async def _ask(self, host: str, port: int) -> list[ResolveResult]:
         target = self._target(host)
-        found = [target] if target else await self._ask_for(host, port)
-        addresses = sorted(set(found), key=lambda pair: (":" in pair[0], pair))  # IPv4 first
+        answers = [target] if target else await self._ask_for(host, port)
+        addresses = sorted(set(answers), key=lambda pair: (":" in pair[0], pair))  # IPv4 first
         for address, at in addresses:
             check_address(ip_address(address), port=at, allowed=self._allowed)
         return [_result(host, address, at) for address, at in addresses]

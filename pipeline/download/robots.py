@@ -35,7 +35,7 @@ Ask = Callable[[URL], Awaitable[RobotsAnswer]]
 
 
 def for_agent(text: str, agent: str) -> str:
-    """A robots.txt that says the same to `agent` (lower case) and nothing to others.
+    """Return a robots.txt that says the same to `agent` (lower case) and nothing to others.
 
     The parser keeps every rule once for each agent of its group: a thousand agents before ten thousand rules, in half a
     megabyte, would fill the memory.
@@ -72,7 +72,7 @@ class Robots:
         self._asking: dict[str, asyncio.Task[Protego | None]] = {}
 
     async def check(self, url: URL) -> None:
-        """Raises Refused if the host does not want this url to be fetched."""
+        """Raise Refused if the host does not want this url to be fetched."""
         if not self._honour:
             return
         rules = await self._rules(str(url.origin()))
@@ -80,7 +80,7 @@ class Robots:
             raise Refused("robots_txt", f"{url.raw_host} disallows it to {self._agent}")
 
     async def close(self) -> None:
-        """Stops questions that nobody waits for any more."""
+        """Stop questions that nobody waits for any more."""
         for task in self._asking.values():
             task.cancel()
         await asyncio.gather(*self._asking.values(), return_exceptions=True)

@@ -5,41 +5,39 @@ from dataclasses import dataclass
 from functools import partial
 
 from configs import fingerprint
-from pipeline.files import read_mark, read_table
-from pipeline.shard import PAIRS, URLS, Shard
+from configs.steps import STEPS
+from pipeline.step import ShardStep
+from storage import pairs
+from storage.shard import URLS, Shard
+from storage.tables import content
 
 from .config import DownloadConfig
 from .guarded import fetch_shard
 from .img2dataset_engine import adopt_shard
-from .record import write_shard
 
 VERSION = 1  # of what the files hold; another one makes every downloaded shard stale
 
 
 @dataclass(frozen=True)
-class Download:
+class Download(ShardStep):
     """00042.urls.parquet -> 00042.tar, 00042_stats.json, 00042.parquet."""
 
-    config: DownloadConfig
-    name: str = "download"
-    reads: tuple[str, ...] = (URLS,)
-    writes: str = PAIRS
+    entry = STEPS["download"]
+    download: DownloadConfig
 
     def fingerprint(self, shard: Shard) -> str:
-        """Of what may be fetched and how it is stored, and of the planned pairs."""
-        mark = read_mark(shard.path(URLS))
-        return fingerprint("download", VERSION, self.config.made_of(), mark and mark.content)
+        """Cover what may be fetched and how it is stored, and the planned pairs."""
+        return fingerprint("download", VERSION, self.download.made_of(), content(shard.path(URLS)))
 
     def __call__(self, shard: Shard) -> Counter[str]:
-        """Downloads one shard; returns its pairs by what became of them: ok or a reason."""
-        pairs = read_table(shard.path(URLS), made_by="plan")
+        """Download one shard; return its pairs by what became of them: ok or a reason."""
         engine = fetch_shard
-        if self.config.engine == "img2dataset":
+        if self.download.engine == "img2dataset":
             engine = partial(adopt_shard, scratch=shard.path(".img2dataset"))
-        return write_shard(
+        return pairs.write_shard(
             shard,
-            pairs,
-            partial(engine, self.config),
+            pairs.planned(shard),
+            partial(engine, self.download),
             fingerprint=self.fingerprint(shard),
-            engine=self.config.engine,
+            engine=self.download.engine,
         )

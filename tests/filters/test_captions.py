@@ -13,7 +13,7 @@ from filters.hate import Hate, HateConfig, with_c_locale
 from filters.language import Language, LanguageConfig
 from filters.size import Size, SizeConfig
 
-from .making import HARMLESS, HATEFUL
+from .batches import HARMLESS, HATEFUL
 
 
 def test_sides_and_aspect_of_the_original_or_of_what_is_stored():

@@ -15,7 +15,7 @@ from filters.base import Batch
 from filters.nsfw import Nsfw, NsfwConfig
 from filters.pdq import Pdq, PdqConfig
 
-from .making import batch, picture
+from .batches import batch, picture
 
 
 @pytest.mark.parametrize("size", [1, 3])

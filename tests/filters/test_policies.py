@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from filters.rules import check, failed_rules
-from filters.scorers import ScorersConfig, build, columns
+from filters.scorers import ScorersConfig, build
 
 POLICIES = sorted((Path(__file__).parents[2] / "configs" / "policies").glob("*.yaml"))
 DOWNLOADED = {
@@ -16,7 +16,8 @@ DOWNLOADED = {
     "fetched_bytes": pa.int64(),
 }
 COPIES = dict.fromkeys(("exact_copy", "near_copy", "caption_copy"), pa.bool_())
-SCHEMA = pa.schema({**DOWNLOADED, **columns(build(ScorersConfig())), **COPIES})
+SCORED = {name: kind for scorer in build(ScorersConfig()) for name, kind in scorer.columns.items()}
+SCHEMA = pa.schema({**DOWNLOADED, **SCORED, **COPIES})
 GOOD = {
     "caption": "a red apple on the table",
     "fetched_bytes": 90_000,

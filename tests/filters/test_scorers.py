@@ -8,9 +8,9 @@ import pytest
 
 from configs import UserError, resolve
 from filters import model_file
-from filters.scorers import KINDS, ScorersConfig, build, columns
+from filters.scorers import SCORERS, ScorersConfig, build
 
-from .making import batch, one_by_one
+from .batches import batch, one_by_one
 
 
 def test_one_by_one_equals_batched_bit_for_bit():
@@ -30,9 +30,10 @@ def test_an_empty_batch_gives_empty_columns():
 
 def test_every_scorer_has_a_config_field_and_columns_of_its_own():
     scorers = build(ScorersConfig())
-    assert list(ScorersConfig.model_fields) == list(KINDS) == [scorer.name for scorer in scorers]
-    assert len(columns(scorers)) == sum(len(scorer.columns) for scorer in scorers)
-    assert "nsfw" not in columns(scorers)  # many url tables have one
+    assert list(ScorersConfig.model_fields) == list(SCORERS) == [scorer.name for scorer in scorers]
+    columns = [name for scorer in scorers for name in scorer.columns]
+    assert len(columns) == len(set(columns))
+    assert "nsfw" not in columns  # many url tables have one
 
 
 def test_a_scorer_set_to_null_is_left_out():

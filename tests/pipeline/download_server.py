@@ -18,8 +18,8 @@ from PIL import Image
 
 from pipeline.download.config import DownloadConfig
 from pipeline.download.step import Download
-from pipeline.files import write_table
-from pipeline.shard import PAIRS, URLS, Shard
+from storage.shard import PAIRS, URLS, Shard
+from storage.tables import write_table
 
 
 @dataclass

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from configs import dump
-from pipeline.plan import shards_of
-from pipeline.shard import SCORES, TAR
-
-from .world import downloaded
+from storage.plan import shards_of
+from storage.shard import SCORES, TAR
+from tests.factory import downloaded
 
 ROWS: list[dict[str, Any]] = [{"seed": n, "caption": f"picture number {n}"} for n in range(20)]
 

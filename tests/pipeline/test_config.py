@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from configs import UserError, dump, load, resolve
-from pipeline.config import PipelineConfig, SelectConfig
+from pipeline.config import PipelineConfig
+from pipeline.select import SelectConfig
 
 VALUES = {"run": "runs/x", "table": ["x.parquet"]}
 

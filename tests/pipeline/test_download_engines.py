@@ -5,6 +5,7 @@ size, the original size and, closely, the pixels.
 """
 
 import hashlib
+import sys
 import tarfile
 from io import BytesIO
 from pathlib import Path
@@ -15,11 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipeline.download.img2dataset_words import http_status_of, reason_of
+from configs import UserError
+from pipeline.download.config import DownloadConfig
+from pipeline.download.img2dataset_engine import http_status_of, reason_of
 from pipeline.download.step import Download
-from pipeline.files import read_json
-from pipeline.shard import PAIRS, STATS, TAR, Shard
-from pipeline.tar import read_member
+from storage.atomic import read_json
+from storage.shard import PAIRS, STATS, TAR, Shard
+from storage.tar import TarReader
 
 from .download_server import Page, Web, config_for, drawing, encoded, jpeg, plan_shard, serve
 from .test_download_fetch import bomb, rules, to
@@ -123,7 +126,8 @@ def rows_of(run: Path, web_: Web, engine: str) -> tuple[Shard, list[dict[str, An
 
 def pixels(shard: Shard, row: dict[str, Any]) -> np.ndarray:
     """The stored picture, (height, width, 3)."""
-    data = read_member(shard.path(TAR), offset=row["tar_offset"], size=row["tar_size"])
+    with TarReader(shard.path(TAR)) as tar:
+        data = tar.read(row["tar_offset"], size=row["tar_size"])
     assert hashlib.sha256(data).hexdigest() == row["stored_sha256"]
     return np.asarray(Image.open(BytesIO(data)).convert("RGB"), np.float32)
 
@@ -169,6 +173,17 @@ def test_a_library_that_does_not_come_back_is_killed_with_all_its_processes(tmp_
     assert [path.name for path in shard.path(TAR).parent.iterdir()] == ["00000.urls.parquet"]
     running = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
     assert not any(str(tmp_path).encode() in command for command in running)
+
+
+@pytest.mark.parametrize("lacking", ["img2dataset", "imghdr"])  # imghdr: what it imports and Python 3.13 dropped
+def test_a_missing_library_is_one_line_that_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: str
+):
+    monkeypatch.setitem(sys.modules, lacking, None)
+    step = Download(DownloadConfig(engine="img2dataset"))
+    with pytest.raises(UserError, match=f'this Python has no {lacking}; .*pip install img2dataset.*"guarded"$'):
+        step(plan_shard(tmp_path, ["http://a.test/x.jpg"]))
+    assert [path.name for path in (tmp_path / "000").iterdir()] == ["00000.urls.parquet"]
 
 
 @pytest.mark.parametrize(

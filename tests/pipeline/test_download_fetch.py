@@ -13,10 +13,10 @@ from protego import Protego
 
 from pipeline.download import robots
 from pipeline.download.guarded import fetch_shard
-from pipeline.download.record import Outcome
 from pipeline.download.resolver import AddressInfo, Resolver, _result
-from pipeline.files import read_json
-from pipeline.shard import STATS, Shard
+from storage.atomic import read_json
+from storage.pairs import Outcome
+from storage.shard import STATS, Shard
 
 from .download_server import Page, Web, config_for, download, drawing, encoded, jpeg, serve
 

@@ -18,9 +18,10 @@ import pytest
 from configs import UserError
 from pipeline.download.config import DownloadConfig
 from pipeline.download.step import Download
-from pipeline.files import read_json, read_mark
-from pipeline.shard import PAIRS, STATS, TAR, Shard
-from pipeline.tar import read_member
+from storage.atomic import read_json
+from storage.shard import PAIRS, STATS, TAR, Shard
+from storage.tables import read_mark
+from storage.tar import TarReader
 
 from .download_server import Page, Web, config_for, jpeg, plan_shard, serve
 
@@ -66,11 +67,11 @@ def test_rows_members_and_statistics_agree(tmp_path: Path):
     rows = pq.read_table(shard.path(PAIRS), partitioning=None).to_pylist()
     assert [row["url"] for row in rows] == URLS and {row["similarity"] for row in rows} == {0.25}
     ok = [row for row in rows if row["status"] == "ok"]
-    with tarfile.open(shard.path(TAR)) as tar:
+    with tarfile.open(shard.path(TAR)) as tar, TarReader(shard.path(TAR)) as by_offset:
         names = tar.getnames()
         assert names == [f"{row['key']}.{kind}" for row in ok for kind in ("jpg", "txt", "json")]
         for row in ok:
-            data = read_member(shard.path(TAR), offset=row["tar_offset"], size=row["tar_size"])
+            data = by_offset.read(row["tar_offset"], size=row["tar_size"])
             file = tar.extractfile(f"{row['key']}.jpg")
             assert file is not None and file.read() == data
             assert sha256(data).hexdigest() == row["stored_sha256"]
@@ -102,7 +103,7 @@ def test_where_names_lead_and_how_patient_we_are_changes_no_fingerprint(tmp_path
 def test_the_step_travels_to_other_processes(tmp_path: Path):
     step = Download(DownloadConfig())
     assert pickle.loads(pickle.dumps(step)) == step
-    assert (step.name, step.writes) == ("download", PAIRS)
+    assert (step.entry.name, step.writes) == ("download", PAIRS)
 
 
 def test_a_column_named_like_a_result_is_an_error_before_anything_is_asked(tmp_path: Path):
@@ -118,7 +119,7 @@ import sys
 from pathlib import Path
 from pipeline.download.config import DownloadConfig
 from pipeline.download.step import Download
-from pipeline.shard import Shard
+from storage.shard import Shard
 if __name__ == "__main__":
     Download(DownloadConfig.model_validate_json(sys.argv[2]))(Shard(Path(sys.argv[1]), 0))
 """
@@ -152,7 +153,7 @@ def test_a_kill_between_tar_and_table_leaves_no_row_that_points_into_another_tar
 
     with serve(pages()) as web_:
         shard = made(tmp_path, web_)
-        monkeypatch.setattr("pipeline.download.record.write_table", full)
+        monkeypatch.setattr("storage.pairs.write_table", full)
         with pytest.raises(OSError, match="No space"):
             Download(config_for(web_, max_side_px=64))(shard)
         assert not shard.path(PAIRS).exists()

@@ -1,6 +1,8 @@
 """plan: from a table of urls to shards of keyed pairs, with a reason for every row that is left out."""
 
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -10,9 +12,9 @@ import pytest
 from configs import UserError, resolve
 from pipeline import plan
 from pipeline.config import PipelineConfig
-from pipeline.plan import Plan, key_of, shards_of
-from pipeline.shard import URLS, Shard
-from pipeline.step import run_table
+from pipeline.runner import build, run_table
+from storage.plan import dropped, shards_of
+from storage.shard import URLS, Shard
 
 ROWS = [
     ("http://a.test/1.jpg", "a red apple", None),
@@ -46,15 +48,18 @@ def config(folder: Path, table: Path, **plan: object) -> PipelineConfig:
     return resolve(PipelineConfig, {"run": str(folder / "run"), "table": [str(table)], "plan": plan})
 
 
+def key_of(pair: dict[str, Any]) -> str:
+    return sha256(f"{pair['url']}\n{pair['caption']}".encode()).hexdigest()[:24]
+
+
 def test_every_row_is_planned_once_or_dropped_with_its_reason(tmp_path: Path):
-    outcome = run_table(Plan(config(tmp_path, write(tmp_path / "t.parquet"))))
+    outcome = run_table(build("plan", config(tmp_path, write(tmp_path / "t.parquet"))))
     assert outcome.counts == {"planned": 4, "bad_scheme": 3, "bad_url": 6, "no_caption": 2, "duplicate_pair": 1}
     (shard,) = shards_of(tmp_path / "run")
     planned = pq.read_table(shard.path(URLS))
     assert planned.column_names == ["key", "url", "caption", "sample_id", "width"]
-    assert planned["key"].to_pylist() == sorted(key_of(r["url"], r["caption"]) for r in planned.to_pylist())
-    dropped = pq.read_table(tmp_path / "run" / "plan.dropped.parquet").to_pylist()
-    assert len(planned) + len(dropped) == len(ROWS)
+    assert planned["key"].to_pylist() == sorted(map(key_of, planned.to_pylist()))
+    assert len(planned) + len(dropped(tmp_path / "run")) == len(ROWS)
 
 
 def test_shards_are_cut_by_key_and_do_not_depend_on_the_order_of_the_table(tmp_path: Path):
@@ -65,7 +70,7 @@ def test_shards_are_cut_by_key_and_do_not_depend_on_the_order_of_the_table(tmp_p
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         made = config(tmp_path / name, tmp_path / f"{name}.parquet", shard_size=10)
-        run_table(Plan(made))
+        run_table(build("plan", made))
         found.append([pq.read_table(shard.path(URLS)) for shard in shards_of(made.run)])
     assert [len(shard) for shard in found[0]] == [10] * 6 + [4]
     keys = [key for shard in found[0] for key in shard["key"].to_pylist()]
@@ -75,17 +80,17 @@ def test_shards_are_cut_by_key_and_do_not_depend_on_the_order_of_the_table(tmp_p
 
 def test_the_same_command_again_does_nothing_and_a_new_table_plans_anew(tmp_path: Path):
     made = config(tmp_path, write(tmp_path / "t.parquet"))
-    assert run_table(Plan(made)).done == 1
-    assert run_table(Plan(made)).skipped == 1
+    assert run_table(build("plan", made)).done == 1
+    assert run_table(build("plan", made)).skipped == 1
     write(tmp_path / "t.parquet", 1)
-    assert run_table(Plan(made)).done == 1
+    assert run_table(build("plan", made)).done == 1
 
 
 def test_rules_of_the_config_drop_too_and_all_reasons_are_kept(tmp_path: Path):
     table = write(tmp_path / "t.parquet")
     made = config(tmp_path, table, rules={"short_id": "sample_id < 3", "no_dogs": "caption NOT LIKE '%dog%'"})
-    run_table(Plan(made))
-    rows = pq.read_table(made.run / "plan.dropped.parquet").to_pylist()
+    run_table(build("plan", made))
+    rows = dropped(made.run)
     assert {tuple(row["reasons"]) for row in rows if row["caption"] == "a dog"} == {("short_id", "no_dogs")}
 
 
@@ -96,7 +101,7 @@ def test_csv_and_jsonl_tables_are_read_too(tmp_path: Path):
     for name in ("t.csv", "t.jsonl"):
         (tmp_path / name[2:]).mkdir()
         made = config(tmp_path / name[2:], tmp_path / name)
-        run_table(Plan(made))
+        run_table(build("plan", made))
         assert pq.read_table(shards_of(made.run)[0].path(URLS))["caption"].to_pylist() == ["one, two"]
 
 
@@ -113,52 +118,52 @@ def test_csv_and_jsonl_tables_are_read_too(tmp_path: Path):
 )
 def test_what_cannot_be_planned_is_told(tmp_path: Path, plan: dict[str, object], said: str):
     with pytest.raises(UserError, match=said):
-        run_table(Plan(config(tmp_path, write(tmp_path / "t.parquet"), **plan)))
+        run_table(build("plan", config(tmp_path, write(tmp_path / "t.parquet"), **plan)))
 
 
 def test_a_missing_table_says_so(tmp_path: Path):
     with pytest.raises(UserError, match="no such table"):
-        run_table(Plan(config(tmp_path, tmp_path / "none.parquet")))
+        run_table(build("plan", config(tmp_path, tmp_path / "none.parquet")))
 
 
 def test_what_is_no_table_says_so(tmp_path: Path):
     for name, content in (("empty.parquet", b""), ("torn.parquet", b"PAR1" + b"x" * 100), ("t.txt", b"url")):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError, match=name):
-            run_table(Plan(config(tmp_path, tmp_path / name)))
+            run_table(build("plan", config(tmp_path, tmp_path / name)))
     with pytest.raises(UserError, match="table"):
         resolve(PipelineConfig, {"run": str(tmp_path), "table": []})
 
 
 def test_one_changed_letter_in_a_table_plans_anew(tmp_path: Path):
     made = config(tmp_path, write(tmp_path / "t.parquet", 3))
-    run_table(Plan(made))
+    run_table(build("plan", made))
     table = pq.read_table(tmp_path / "t.parquet")
     captions = table["TEXT"].to_pylist()
     captions[-1], captions[-2] = captions[-2], captions[-1]  # sizes and bounds stay as they were
     pq.write_table(table.set_column(2, "TEXT", pa.array(captions)), tmp_path / "t.parquet")
-    assert run_table(Plan(made)).done == 1
-    assert run_table(Plan(made)).skipped == 1
+    assert run_table(build("plan", made)).done == 1
+    assert run_table(build("plan", made)).skipped == 1
 
 
 def test_a_new_plan_that_is_cut_off_leaves_none_that_looks_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     table = write(tmp_path / "t.parquet", 40)
-    run_table(Plan(config(tmp_path, table, shard_size=10)))
-    write_shard = plan._write_shard
+    run_table(build("plan", config(tmp_path, table, shard_size=10)))
+    write_urls = plan.write_urls
 
-    def cut_off(shard: Shard, pairs: pa.Table, mark: str) -> dict[str, str | int]:
+    def cut_off(shard: Shard, pairs: pa.Table, *, fingerprint: str) -> dict[str, Any]:
         if shard.number == 2:
             raise KeyboardInterrupt
-        return write_shard(shard, pairs, mark)
+        return write_urls(shard, pairs, fingerprint=fingerprint)
 
-    monkeypatch.setattr(plan, "_write_shard", cut_off)
+    monkeypatch.setattr(plan, "write_urls", cut_off)
     with pytest.raises(KeyboardInterrupt):
-        run_table(Plan(config(tmp_path, table, shard_size=7)))
+        run_table(build("plan", config(tmp_path, table, shard_size=7)))
     monkeypatch.undo()
     with pytest.raises(UserError, match="corgi plan"):
         shards_of(tmp_path / "run")
     made = config(tmp_path, table, shard_size=10)
-    assert run_table(Plan(made)).done == 1
+    assert run_table(build("plan", made)).done == 1
     assert sum(pq.read_metadata(shard.path(URLS)).num_rows for shard in shards_of(made.run)) == 44
 
 
@@ -170,7 +175,7 @@ def test_no_name_of_a_column_is_code_or_takes_the_place_of_ours(tmp_path: Path):
     columns |= {name: [f"{n}" for n in range(6)] for name in HOSTILE}
     pq.write_table(pa.table(columns), tmp_path / "t.parquet")
     made = config(tmp_path, tmp_path / "t.parquet")
-    assert run_table(Plan(made)).counts == {"planned": 3, "duplicate_pair": 3}
+    assert run_table(build("plan", made)).counts == {"planned": 3, "duplicate_pair": 3}
     planned = pq.read_table(shards_of(made.run)[0].path(URLS))
     assert planned.column_names == ["key", "url", "caption", *(name.lower() for name in HOSTILE)]
     assert all(set(planned[name.lower()].to_pylist()) == {"0", "2", "4"} for name in HOSTILE)
@@ -182,4 +187,6 @@ def test_no_name_of_a_column_is_code_or_takes_the_place_of_ours(tmp_path: Path):
 def test_a_column_named_like_one_of_ours_is_refused(tmp_path: Path, columns: tuple[str, ...]):
     pq.write_table(pa.table({name: ["http://a.test/1"] for name in columns}), tmp_path / "t.parquet")
     with pytest.raises(UserError, match="rename"):
-        run_table(Plan(config(tmp_path, tmp_path / "t.parquet", url=columns[-1] if "link" in columns else None)))
+        run_table(
+            build("plan", config(tmp_path, tmp_path / "t.parquet", url=columns[-1] if "link" in columns else None))
+        )

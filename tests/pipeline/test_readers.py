@@ -1,6 +1,7 @@
 """Shards are read unchanged by the libraries that people have: webdataset 0.2 and 1.x, and Hugging Face datasets."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,9 @@ from typing import Any
 import pytest
 
 from pipeline.config import PipelineConfig
-from pipeline.plan import shards_of
-from pipeline.shard import TAR
-
-from .world import downloaded
+from storage.plan import shards_of
+from storage.shard import TAR
+from tests.factory import downloaded
 
 ROWS: list[dict[str, Any]] = [{"seed": n, "caption": f"picture number {n}"} for n in range(20)]
 READ = """
@@ -51,11 +51,12 @@ def test_webdataset_of_today_reads_the_tars(made: PipelineConfig):
 
 @pytest.mark.long
 def test_webdataset_1_reads_the_tars(made: PipelineConfig, tmp_path: Path):
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    python = tmp_path / "venv" / "bin" / "python"
-    install: list[str | Path] = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    subprocess.run([*install, "webdataset>=1,<2", "pillow", "numpy"], check=True)
-    done = subprocess.run([python, "-c", READ, *tars(made)], capture_output=True, text=True, check=True)
+    install = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
+    subprocess.run([*install, "--target", tmp_path, "webdataset>=1,<2"], check=True)
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", READ, *tars(made)], env=env, capture_output=True, text=True, check=True
+    )
     version, found = json.loads(done.stdout)
     assert version.startswith("1.")
     check(found)

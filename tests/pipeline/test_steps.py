@@ -4,23 +4,23 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cascade.text import TextEncoder
+from cascade.text_encoder import TextEncoder
 from configs import UserError
+from filters.scorers import ScorersConfig
 from pipeline.config import PipelineConfig
-from pipeline.embed import states_of
 from pipeline.funnel import funnel
-from pipeline.plan import shards_of
-from pipeline.shard import KEEP, PAIRS, SCORES, TAR
+from pipeline.runner import build, run_step
 from pipeline.status import steps_of
-from pipeline.step import state
-from pipeline.steps import build, run_step, write_resolved
 from pipeline.why import find
-
-from .world import downloaded
+from storage import index
+from storage.plan import shards_of
+from storage.run import write_config
+from storage.shard import KEEP, PAIRS, SCORES, TAR
+from storage.text_embeds import TextEmbedsFile
+from tests.factory import WITHOUT_MODELS, downloaded
 
 AFTER = ("score", "dedup", "select", "embed", "index")
 ROWS: list[dict[str, Any]] = [
@@ -83,30 +83,29 @@ def test_held_out_pairs_are_kept_but_no_stage_trains_on_them(made: PipelineConfi
     assert sum(row[2] for row in rows) == 11 - 2  # kept, less the held-out one and number 5
 
 
-def test_states_are_the_encoders_own_once_for_each_caption(made: PipelineConfig):
+def test_embeds_are_the_encoders_own_once_for_each_caption(made: PipelineConfig):
     encoder = TextEncoder(made.embed.text)
     captions = dict(zip(column(made, KEEP, "key"), column(made, KEEP, "caption"), strict=True))
     for shard in shards_of(made.run):
-        table = pa.ipc.open_file(pa.memory_map(str(shard.path(".minilm.arrow")))).read_all()
-        for row in table.to_pylist():
-            (expected,) = encoder.encode([captions[row["key"]]])
-            assert (states_of(row["states"], encoder.width) == expected).all()
-            assert row["tokens"] == len(expected)
+        embeds = TextEmbedsFile(shard, "minilm")
+        expected = encoder.encode([captions[key] for key in embeds.keys])
+        assert all((embeds.at(row, key=key) == expected[row]).all() for row, key in enumerate(embeds.keys))
+        assert embeds.width == 384 and embeds.total_tokens == sum(map(len, expected))
 
 
 def test_the_index_counts_what_the_keep_lists_say(made: PipelineConfig):
-    index = pq.read_table(made.run / "index.parquet")
-    assert sum(index["pairs"].to_pylist()) == 14
-    assert [sum(index[name].to_pylist()) for name in ("kept", "train", "held_out", "sr")] == [11, 10, 1, 9]
-    assert index.schema.metadata[b"corgi.encoder"] == b"minilm" and index.schema.metadata[b"corgi.width"] == b"384"
+    file = index.read(made.run / index.INDEX)
+    assert sum(file.table["pairs"].to_pylist()) == 14
+    assert [sum(file.table[name].to_pylist()) for name in ("kept", "train", "held_out", "sr")] == [11, 10, 1, 9]
+    assert (file.encoder, file.width, file.columns) == ("minilm", 384, ["train", "sr"])
 
 
 def test_the_funnel_loses_nobody(made: PipelineConfig):
-    found = funnel(made)
-    assert found["totals"] == {"rows": 16, "kept": 11, "train": 10, "held_out": 1}
-    assert found["counts"]["download"] == {"http_404": 1, "corrupt": 1}
-    assert found["counts"]["select"] == {"words": 1, "exact_copy": 2, "near_copy": 0}
-    assert found["examples"]["select.words"][0]["caption"] == "short"
+    losses = funnel(made)
+    assert losses["totals"] == {"rows": 16, "kept": 11, "train": 10, "held_out": 1}
+    assert losses["counts"]["download"] == {"http_404": 1, "corrupt": 1}
+    assert losses["counts"]["select"] == {"words": 1, "exact_copy": 2, "near_copy": 0}
+    assert losses["examples"]["select.words"][0]["caption"] == "short"
 
 
 def test_why_ends_at_the_rule_that_dropped_a_pair(made: PipelineConfig):
@@ -131,7 +130,7 @@ def test_a_change_makes_stale_exactly_what_depends_on_it(tmp_path: Path):
     config = whole(tmp_path)
     rules = {**SELECT["rules"], "words": "caption_words >= 1"}
     looser = config.model_copy(update={"select": config.select.model_copy(update={"rules": rules})})
-    write_resolved(looser)
+    write_config(looser.run, looser, fingerprint="looser")
     states = {status.step: status.states for status in steps_of(config.run)}
     assert states["score"]["done"] == states["embed"]["done"] == 2 and states["dedup"]["done"] == 1
     assert states["select"]["stale"] == 2
@@ -156,7 +155,7 @@ def test_a_step_before_its_time_says_which_command_to_run(tmp_path: Path, step: 
     assert f'run "corgi {first}" first' in said
 
 
-def test_a_pair_kept_anew_needs_its_states_before_the_index(tmp_path: Path):
+def test_a_pair_kept_anew_needs_its_embeds_before_the_index(tmp_path: Path):
     config = whole(tmp_path)
     rules = {**SELECT["rules"], "words": "caption_words >= 1"}
     looser = config.model_copy(update={"select": config.select.model_copy(update={"rules": rules})})
@@ -184,6 +183,33 @@ def test_a_key_cut_so_short_that_it_is_of_two_shards_is_refused(made: PipelineCo
 def test_a_lost_tar_is_made_again_by_download(made: PipelineConfig):
     step, shard = build("download", made), shards_of(made.run)[0]
     shard.path(TAR).rename(shard.path(".away"))
-    assert state(step, shard) == "missing"
+    assert step.state(shard) == "missing"
     shard.path(".away").rename(shard.path(TAR))
-    assert state(step, shard) != "missing"
+    assert step.state(shard) != "missing"
+
+
+def test_no_image_is_decoded_that_no_scorer_wants(tmp_path: Path):
+    config = downloaded(tmp_path, ROWS, score={**WITHOUT_MODELS, "pdq": None})
+    for shard in shards_of(config.run):
+        shard.path(TAR).write_bytes(b"broken")
+    outcome = run_step("score", config, workers=1)
+    assert not outcome.failed and outcome.counts == {"scored": 14}
+    with_images = config.model_copy(update={"score": ScorersConfig.model_validate(WITHOUT_MODELS)})
+    assert "is cut short" in run_step("score", with_images, workers=1).failed[0]
+
+
+def test_a_shard_of_which_nothing_is_kept_passes_all_steps(tmp_path: Path):
+    config = downloaded(tmp_path, [{"reason": "http_404", "caption": f"gone {n}"} for n in range(3)], select=SELECT)
+    for name in AFTER:
+        assert not run_step(name, config, workers=1).failed
+    assert index.read(config.run / index.INDEX).table["tokens"].to_pylist() == [0]
+    assert [status.sentence for status in steps_of(config.run)][-1] == "1 of 1 done"
+
+
+def test_shards_scored_by_different_configs_are_refused_in_one_line(tmp_path: Path):
+    config = downloaded(tmp_path, ROWS)
+    run_step("score", config, workers=1)
+    without_hashes = config.model_copy(update={"score": config.score.model_copy(update={"pdq": None})})
+    run_step("score", without_hashes, rank=1, world_size=2, workers=1)
+    with pytest.raises(UserError, match='run "corgi score" first'):
+        run_step("dedup", config)

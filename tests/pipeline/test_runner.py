@@ -10,21 +10,22 @@ import pyarrow as pa
 import pytest
 
 from configs import UserError, fingerprint
-from pipeline.files import read_mark, write_table
-from pipeline.shard import URLS, Shard
-from pipeline.step import run, state
+from configs.steps import StepEntry
+from pipeline.runner import run_shards, run_step
+from pipeline.step import ShardStep
+from storage.shard import URLS, Shard
+from storage.tables import read_mark, write_table
+from tests.factory import config_for
 
 
 @dataclass(frozen=True)
-class Double:
+class Double(ShardStep):
     """Reads a number, writes its double; breaks in a chosen way on chosen shards."""
 
+    entry = StepEntry("double", "shard", "Double a number.", writes=".out.parquet", reads=(URLS,))
     factor: int = 2
     break_on: tuple[int, ...] = ()
     how: str = "raise"
-    name: str = "double"
-    reads: tuple[str, ...] = (URLS,)
-    writes: str = ".out.parquet"
 
     def fingerprint(self, shard: Shard) -> str:
         return fingerprint(self.factor, shard.path(URLS).read_text())
@@ -51,45 +52,47 @@ def shards(run_folder: Path, count: int) -> list[Shard]:
 
 def test_ranks_share_the_shards_without_meeting(tmp_path: Path):
     all_shards = shards(tmp_path, 5)
-    first = run(Double(), all_shards, rank=0, world_size=2, workers=2)
+    first = run_shards(Double(), all_shards, rank=0, world_size=2, workers=2)
     assert first.done == 3 and first.counts == {"done": 3}
-    assert [state(Double(), shard) for shard in all_shards] == ["done", "missing", "done", "missing", "done"]
-    assert run(Double(), all_shards, rank=1, world_size=2).done == 2
-    again = run(Double(), all_shards)
+    assert [Double().state(shard) for shard in all_shards] == ["done", "missing", "done", "missing", "done"]
+    assert run_shards(Double(), all_shards, rank=1, world_size=2).done == 2
+    again = run_shards(Double(), all_shards)
     assert (again.done, again.skipped) == (0, 5)
 
 
 def test_a_changed_config_or_input_makes_stale_exactly_what_depends_on_it(tmp_path: Path):
     all_shards = shards(tmp_path, 3)
-    run(Double(), all_shards)
+    run_shards(Double(), all_shards)
     all_shards[1].path(URLS).write_text("10")
-    assert [state(Double(), shard) for shard in all_shards] == ["done", "stale", "done"]
-    assert run(Double(), all_shards).done == 1
-    assert [state(Double(factor=3), shard) for shard in all_shards] == ["stale"] * 3
+    assert [Double().state(shard) for shard in all_shards] == ["done", "stale", "done"]
+    assert run_shards(Double(), all_shards).done == 1
+    assert [Double(factor=3).state(shard) for shard in all_shards] == ["stale"] * 3
 
 
 @pytest.mark.parametrize("how", ["raise", "die"])
 def test_a_broken_shard_is_tried_twice_and_the_others_go_on(tmp_path: Path, how: str):
     all_shards = shards(tmp_path, 4)
-    outcome = run(Double(break_on=(2,), how=how), all_shards, workers=1)
+    outcome = run_shards(Double(break_on=(2,), how=how), all_shards, workers=1)
     assert outcome.done == 3 and set(outcome.failed) == {2}
     assert "broken" in outcome.failed[2] or "Broken" in outcome.failed[2]
     assert all_shards[2].path(".tried").read_text() == "xx"
 
 
 def test_what_fails_once_is_made_at_the_second_try(tmp_path: Path):
-    outcome = run(Double(break_on=(0,), how="once"), shards(tmp_path, 2))
+    outcome = run_shards(Double(break_on=(0,), how="once"), shards(tmp_path, 2))
     assert outcome.done == 2 and not outcome.failed
 
 
 def test_a_shard_without_its_inputs_waits_and_says_for_what(tmp_path: Path):
     all_shards = shards(tmp_path, 2)
     all_shards[0].path(URLS).unlink()
-    outcome = run(Double(), all_shards)
+    outcome = run_shards(Double(), all_shards)
     assert outcome.done == 1 and '00000.urls.parquet is not there; run "corgi plan" first' in outcome.failed[0]
     assert read_mark(all_shards[0].path(".out.parquet")) is None
 
 
 def test_a_rank_outside_the_world_is_refused(tmp_path: Path):
-    with pytest.raises(UserError, match="rank is 2 of 2"):
-        run(Double(), shards(tmp_path, 1), rank=2, world_size=2)
+    config = config_for(tmp_path)
+    with pytest.raises(UserError, match="rank 2 of 2"):
+        run_step("score", config, rank=2, world_size=2)
+    assert not config.run.exists()

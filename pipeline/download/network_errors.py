@@ -7,11 +7,11 @@ import aiohttp
 from .reasons import Refused, Transient
 
 TLS = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError)
-FAULTS = (aiohttp.ClientError, OSError, TimeoutError, ValueError)  # what a request may raise
+NETWORK_ERRORS = (aiohttp.ClientError, OSError, TimeoutError, ValueError)  # what a request may raise
 
 
 def as_refused(error: Exception, *, answered: bool) -> Refused:
-    """The reason for one of FAULTS. `answered`: the headers had come.
+    """Return the reason for one of NETWORK_ERRORS. `answered`: the headers had come.
 
     The text of the error is not passed on: it holds addresses and ports.
     """

@@ -1,4 +1,4 @@
-"""From the bytes of a served picture to the bytes that are stored. Pure: no files, no network.
+"""From the bytes of a served image to the bytes that are stored. Pure: no files, no network.
 
     header -> decode, JPEGs at a reduced DCT scale -> shrink -> turn as EXIF says -> white behind alpha -> JPEG
 
@@ -38,16 +38,16 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class Stored(NamedTuple):
-    """A picture as it goes into the tar."""
+    """An image as it goes into the tar."""
 
     data: bytes  # JPEG, RGB
     width: int
     height: int
-    header: Header  # of the picture as served
+    header: Header  # of the image as served
 
 
 def store(data: bytes, limits: Limits) -> Stored:
-    """The picture in `data`, at most `limits.max_side_px` on its longest side and never enlarged.
+    """Return the image in `data`, at most `limits.max_side_px` on its longest side and never enlarged.
 
     Raises Refused: the reasons of the header again, and corrupt for whatever does not decode to the end.
     """
@@ -66,7 +66,7 @@ def store(data: bytes, limits: Limits) -> Stored:
 
 
 def fit(width: int, height: int, *, max_side_px: int) -> tuple[int, int]:
-    """(width, height) with the same shape and the longest side at most `max_side_px`; never larger, never 0."""
+    """Return (width, height) of the same shape, the longest side at most `max_side_px`; never larger, never 0."""
     longest = max(width, height)
     if longest <= max_side_px:
         return width, height
@@ -75,7 +75,7 @@ def fit(width: int, height: int, *, max_side_px: int) -> tuple[int, int]:
 
 
 def _decode(data: bytes, header: Header, max_side_px: int) -> Image.Image:
-    """RGB, stored size, the right way up."""
+    """Decode to RGB of the stored size, the right way up."""
     size = fit(header.width, header.height, max_side_px=max_side_px)
     if header.format == "jpeg" and header.channels in (1, 3):
         image = _decode_jpeg(data, header, size)
@@ -91,7 +91,7 @@ def _decode(data: bytes, header: Header, max_side_px: int) -> Image.Image:
 
 
 def _decode_jpeg(data: bytes, header: Header, size: tuple[int, int]) -> Image.Image:
-    """At the smallest DCT scale not below DCT_MARGIN times `size`, or in full where there is none."""
+    """Decode at the smallest DCT scale not below DCT_MARGIN times `size`, or in full where there is none."""
     least = [
         min(full, round(DCT_MARGIN * side)) for full, side in zip((header.width, header.height), size, strict=True)
     ]
@@ -106,7 +106,7 @@ def _decode_jpeg(data: bytes, header: Header, size: tuple[int, int]) -> Image.Im
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """Any mode to RGB, with white where there is nothing."""
+    """Turn any mode into RGB, with white where there is nothing."""
     if image.mode.startswith("I;16") or image.mode == "I":  # 16-bit grey: convert() would clip it to 255
         image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
     if image.has_transparency_data:
@@ -118,7 +118,7 @@ def _opaque(image: Image.Image) -> Image.Image:
 def _orientation(data: bytes, format: str) -> int:
     try:
         return int(Image.open(BytesIO(data), formats=[format]).getexif().get(ORIENTATION, 1))
-    except Exception:  # damaged metadata is no reason to lose the picture
+    except Exception:  # damaged metadata is no reason to lose the image
         return 1
 
 

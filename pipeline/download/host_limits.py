@@ -18,8 +18,8 @@ class _Host:
         self.free_at = 0.0  # loop time from which it may be asked again
 
 
-class Pace:
-    """`async with pace.turn(host): ...` around every request."""
+class HostLimits:
+    """`async with host_limits.turn(host): ...` around every request."""
 
     def __init__(self, config: DownloadConfig) -> None:
         self._all = asyncio.Semaphore(config.connections)
@@ -28,7 +28,7 @@ class Pace:
 
     @asynccontextmanager
     async def turn(self, host: str) -> AsyncIterator[None]:
-        """Waits for the host first, so that a crowd before one slow host takes no connection from the others."""
+        """Wait for the host first, so that a crowd before one slow host takes no connection from the others."""
         state = self._host(host)
         async with state.slots:
             await self._wait(state)
@@ -36,7 +36,7 @@ class Pace:
                 yield
 
     def pause(self, host: str, *, for_s: float) -> None:
-        """Nobody asks this host for so long: it said Retry-After."""
+        """Let nobody ask this host for so long: it said Retry-After."""
         state = self._host(host)
         state.free_at = max(state.free_at, _now() + for_s)
 
@@ -52,7 +52,7 @@ class Pace:
 
 
 def retry_after_s(value: str | None) -> float | None:
-    """Seconds until a Retry-After header lets us come again, from a number or a date; None where it says nothing."""
+    """Return the seconds that a Retry-After header asks for, by number or date; None where it says nothing."""
     if value is None:
         return None
     value = value.strip()

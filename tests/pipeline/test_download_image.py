@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 from pipeline.download.config import DownloadConfig, Limits
-from pipeline.download.picture import fit, store
+from pipeline.download.image import fit, store
 from pipeline.download.reasons import Refused
 
 from .download_server import drawing, encoded

@@ -1,0 +1,154 @@
+"""The one runner of all steps: shares of shards on a pool of processes, retries, and a line in the ledger.
+
+Ranks share nothing: rank r takes shards[r::world_size].
+"""
+
+import errno
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+from configs import UserError, fingerprint
+from configs.steps import STEPS, made_by
+from storage.ledger import note
+from storage.plan import shards_of
+from storage.processes import process_pool
+from storage.run import write_config
+from storage.shard import Shard
+
+from .config import PipelineConfig
+from .progress import Progress, most
+from .step import ShardStep, TableStep, step_class
+
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+Result = Counter[str] | BaseException
+
+
+class Outcome(NamedTuple):
+    """What one call of a step came to."""
+
+    done: int  # shards made now
+    skipped: int  # shards that were there already
+    failed: dict[int, str]  # shard number -> cause
+    counts: Counter[str]
+    seconds: float
+
+
+def build(name: str, config: PipelineConfig) -> Any:
+    """Return the step of this name, a ShardStep or a TableStep, made from its own parts of the config."""
+    kind, parts = step_class(STEPS[name]), dict(config)
+    return kind(**{field.name: parts[field.name] for field in fields(kind)})
+
+
+def run_step(
+    name: str, config: PipelineConfig, *, rank: int = 0, world_size: int = 1, workers: int | None = None
+) -> Outcome:
+    """Run one step of a run, after writing down the resolved config, and note in the ledger what it came to."""
+    if not 0 <= rank < world_size:
+        raise UserError(f"rank {rank} of {world_size}: a rank is at least 0 and below the world size")
+    if rank == 0:
+        write_config(config.run, config, fingerprint=fingerprint(config))
+    step = build(name, config)
+    if isinstance(step, TableStep):
+        outcome = run_table(step)
+    else:
+        shards = shards_of(config.run)
+        outcome = run_shards(step, shards, rank=rank, world_size=world_size, workers=workers or config.workers)
+    note(
+        config.run,
+        event="step",
+        step=name,
+        rank=rank,
+        made=outcome.done,
+        skipped=outcome.skipped,
+        failed=len(outcome.failed),
+        seconds=round(outcome.seconds, 3),
+        counts=dict(outcome.counts),
+    )
+    return outcome
+
+
+def run_table(step: TableStep) -> Outcome:
+    """Make the output of a table step unless it is there and fresh."""
+    began = time.monotonic()
+    if step.path.exists() and step.state() == "done":
+        return Outcome(0, 1, {}, Counter(), time.monotonic() - began)
+    counts = step()
+    return Outcome(1, 0, {}, counts, time.monotonic() - began)
+
+
+def run_shards(
+    step: ShardStep, shards: Sequence[Shard], *, rank: int = 0, world_size: int = 1, workers: int = 1
+) -> Outcome:
+    """Make what is missing or stale of this rank's share, on a pool of `workers` processes of one thread each.
+
+    The processes have one thread whatever their number, so that no figure depends on how many there are.
+    """
+    began = time.monotonic()
+    mine = shards[rank::world_size]
+    states = {shard: step.state(shard) for shard in mine}
+    todo = [shard for shard, state in states.items() if state in ("missing", "stale")]
+    failed = {shard.number: _absent(step, shard) for shard, state in states.items() if state == "waiting"}
+    skipped = len(mine) - len(todo) - len(failed)
+    counts: Counter[str] = Counter()
+    with Progress(step.entry.name, total=len(mine), unit="shards") as progress:
+        progress.advance(skipped)
+        for shard, result in _attempt_all(step, todo, workers):
+            if isinstance(result, Counter):
+                counts += result
+            else:
+                failed[shard.number] = f"{type(result).__name__}: {result}"
+            progress.advance(1, most(counts))
+    return Outcome(len(mine) - skipped - len(failed), skipped, failed, counts, time.monotonic() - began)
+
+
+def _absent(step: ShardStep, shard: Shard) -> str:
+    suffix = next(suffix for suffix in step.entry.reads if not shard.path(suffix).exists())
+    return f'{shard.path(suffix)} is not there; run "corgi {made_by(suffix)}" first'
+
+
+def _is_hopeless(error: BaseException) -> bool:
+    """Tell whether every shard fails alike, by a mistake in the config or a full disk: no second try, no next shard."""
+    return isinstance(error, UserError) or (isinstance(error, OSError) and error.errno in DISK_ERRORS)
+
+
+def _attempt_all(step: ShardStep, shards: Sequence[Shard], workers: int) -> Iterator[tuple[Shard, Result]]:
+    """Yield every shard once, with its counts or, after a second try, with its error.
+
+    No more shards are under way than there are workers: when one dies, only those can be to blame, and each of them
+    is tried again alone, so that a shard that kills its process takes no other with it.
+    """
+    todo, again = list(reversed(shards)), list[Shard]()
+    while todo:
+        pool = _pool(min(workers, len(todo)))
+        pending: dict[Future[Counter[str]], Shard] = {}
+        is_broken = False
+        while (todo or pending) and not (is_broken and not pending):
+            while todo and len(pending) < workers and not is_broken:
+                shard = todo.pop()
+                pending[pool.submit(step, shard)] = shard
+            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                shard, error = pending.pop(future), future.exception()
+                is_broken = is_broken or isinstance(error, BrokenProcessPool)
+                if error is None:
+                    yield shard, future.result()
+                elif _is_hopeless(error):
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise error
+                else:
+                    again.append(shard)
+        pool.shutdown(wait=not is_broken, cancel_futures=True)
+    for shard in again:
+        with _pool(1) as pool:
+            future = pool.submit(step, shard)
+            yield shard, future.exception() or future.result()
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
+    return process_pool(workers)
