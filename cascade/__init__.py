@@ -1,8 +1,13 @@
-"""What the models are: text encoder, U-Nets, diffusion, samplers, and reading their weights back.
+"""The models: text encoder, U-Nets, diffusion, samplers, and what a trained cascade draws.
 
-diffusion   log-SNR schedules, heads, weightings, loss        conditioning, layers, adm, efficient   the nets
-stage       StageConfig and build()                           text        T5, MiniLM: captions to per-token states
-resize      the one resize kernel of data and sampler         sampler     ddpm, ddim, dpmpp_2m, heun; guidance
-weights     a committed checkpoint's config and tensors       sample      the cascade: captions to pictures
-explain     parameter counts and derived figures of a stage
+stage            a stage as data: StageConfig and build()       weights       a trained stage, read back
+adm, efficient   the nets of base and SR stages                 layers        the blocks and the call they share
+conditioning     noise level and text, ready for every block    dropout       masks that belong to a sample
+text_encoder     T5, MiniLM: captions to embeds                 resize        one kernel for data and sampler
+diffusion        log-SNR, what nets predict, losses             samplers      ddpm, ddim, dpmpp_2m, heun; guidance
+generate         captions to images, stage by stage             explain       what a stage's config amounts to
+
+A stage's net and numbers are a function of its config, its weights and the seeds it is given, and what they mean is
+stored with them: no result hangs on a default. Nothing here trains, reads a data set, writes a file or looks at more
+than one run: that belongs above. Imports storage (checkpoints, digests) and configs.
 """

@@ -18,16 +18,7 @@ from torch.nn import functional as F
 from configs import Config
 
 from .conditioning import Condition, Conditioning, NullText
-from .layers import (
-    Attention,
-    QkNorm,
-    Resample,
-    ResBlock,
-    UNet,
-    norm_layer,
-    number_res_blocks,
-    zero_init,
-)
+from .layers import Attention, QkNorm, Resample, ResBlock, UNet, norm_layer, number_res_blocks, zero_init
 
 
 class AdmConfig(Config):
@@ -39,20 +30,21 @@ class AdmConfig(Config):
     res_blocks: int = Field(default=3, gt=0)  # per level; one more on the way up
     attention_px: tuple[int, ...] = (32, 16, 8)  # feature map sizes that get attention
     head_channels: int = Field(default=64, gt=0)
-    text_dim: int = Field(default=512, gt=0)  # text states are projected to this width
+    text_dim: int = Field(default=512, gt=0)  # text embeds are projected to this width
     qk_norm: QkNorm = "none"
     null_text: NullText = "zeros"
     patch: int = Field(default=1, gt=0)  # pixels folded into channels at both ends
-    dropout: float = Field(default=0.0, ge=0, lt=1)  # in the res blocks, as in ADM; for pictures that are few
+    dropout: float = Field(default=0.0, ge=0, lt=1)  # in the res blocks, as in ADM; for few images
 
     @property
     def stride(self) -> int:
-        """Picture sizes must be multiples of this."""
+        """Return what image sizes must be multiples of."""
         return self.patch * 2 ** (len(self.multipliers) - 1)
 
     @property
     def uses_self_attention(self) -> bool:
-        return True  # the middle block has it whatever attention_px says
+        """Return True: the middle block has it whatever attention_px says."""
+        return True
 
     @model_validator(mode="after")
     def _check(self) -> "AdmConfig":
@@ -100,7 +92,7 @@ def _attention(config: AdmConfig, channels: int) -> Attention:
 
 
 class AdmUNet(UNet):
-    """See the picture at the top of the file. `low_res`: the net also takes a low-res picture and its noise level."""
+    """The net drawn at the top of the file. `low_res`: it also takes a low-res image and its noise level."""
 
     def __init__(self, config: AdmConfig, *, image_px: int, text_width: int, low_res: bool = False) -> None:
         super().__init__()
@@ -135,28 +127,28 @@ class AdmUNet(UNet):
 
 
 def _way_down(config: AdmConfig, px: int) -> tuple[nn.ModuleList, list[int]]:
-    """The blocks from `px` down, and the channels of all skips, the input conv's first."""
-    now, skips, blocks = config.channels, [config.channels], nn.ModuleList()
+    """Return the blocks from `px` down, and the channels of all skips, the input conv's first."""
+    channels, skips, blocks = config.channels, [config.channels], nn.ModuleList()
     for level, multiplier in enumerate(config.multipliers):
         if level:
-            blocks.append(Block(config, now, now, resample="down"))
-            skips.append(now)
+            blocks.append(Block(config, channels, channels, resample="down"))
+            skips.append(channels)
         for _ in range(config.res_blocks):
             attention = px >> level in config.attention_px
-            blocks.append(Block(config, now, config.channels * multiplier, attention=attention))
-            now = config.channels * multiplier
-            skips.append(now)
+            blocks.append(Block(config, channels, config.channels * multiplier, attention=attention))
+            channels = config.channels * multiplier
+            skips.append(channels)
     return blocks, skips
 
 
 def _way_up(config: AdmConfig, px: int, skips: list[int]) -> nn.ModuleList:
-    """The blocks back up to `px`; each level takes one skip more than its own res blocks left: its input's."""
-    now, blocks = config.channels * config.multipliers[-1], nn.ModuleList()
+    """Return the blocks back up to `px`; each level takes one skip more than its own res blocks left: its input's."""
+    channels, blocks = config.channels * config.multipliers[-1], nn.ModuleList()
     for level, multiplier in reversed(list(enumerate(config.multipliers))):
         c_out, attention = config.channels * multiplier, px >> level in config.attention_px
         for _ in range(config.res_blocks + 1):
-            blocks.append(Block(config, now, c_out, skip=skips.pop(), attention=attention))
-            now = c_out
+            blocks.append(Block(config, channels, c_out, skip=skips.pop(), attention=attention))
+            channels = c_out
         if level:
-            blocks.append(Block(config, now, now, resample="up"))
+            blocks.append(Block(config, channels, channels, resample="up"))
     return blocks

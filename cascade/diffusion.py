@@ -5,7 +5,7 @@ One quantity runs through everything: lambda = log(alpha^2 / sigma^2), here `log
     z = alpha x + sigma eps        alpha^2 = sigmoid(lambda)    sigma^2 = sigmoid(-lambda)
     v = alpha eps - sigma x        (Salimans and Ho 2022)
 
-x is a picture in [-1, 1], (batch, 3, height, width). Time t runs from 0 (clean) to 1 (noise) and is only a way to draw
+x is an image in [-1, 1], (batch, 3, height, width). Time t runs from 0 (clean) to 1 (noise) and is only a way to draw
 log-SNR: `log_snr_at(config, t)`. Everything here is fp32 or better.
 """
 
@@ -23,6 +23,9 @@ from configs import Config
 
 Prediction = Literal["eps", "x", "v"]
 Weighting = Literal["eps", "x", "v", "min_snr", "sigmoid"]
+Schedule = Literal["cosine", "shifted_cosine", "linear"]
+AugSchedule = Literal["cosine", "linear"]
+AUG_LOG_SNR_CLIP = (-20.0, 20.0)
 
 
 class DiffusionConfig(Config):
@@ -31,8 +34,8 @@ class DiffusionConfig(Config):
     `paper` presets: cosine (linear for SR1024), eps, weighting eps.
     """
 
-    schedule: Literal["cosine", "shifted_cosine", "linear"] = "cosine"
-    shift: float = 0.0  # added to the log-SNR of shifted_cosine; 2 log(64 / image_px) for full pictures above 64 px
+    schedule: Schedule = "cosine"
+    shift: float = 0.0  # added to the log-SNR of shifted_cosine; 2 log(64 / image_px) for full images above 64 px
     prediction: Prediction = "v"
     weighting: Weighting = "sigmoid"
     min_snr: float = Field(default=5.0, gt=0)  # gamma of weighting min_snr (2303.09556)
@@ -49,24 +52,27 @@ class DiffusionConfig(Config):
 
 
 def log_snr_at(config: DiffusionConfig, t: Tensor) -> Tensor:
-    """log-SNR at time t in [0, 1], same shape and dtype, falling in t and clipped to `log_snr_clip`."""
+    """Return log-SNR at time t in [0, 1], same shape and dtype, falling in t and clipped to `log_snr_clip`."""
+    return _log_snr(t, config.schedule, shift=config.shift, clip=config.log_snr_clip)
+
+
+def _log_snr(t: Tensor, schedule: Schedule, *, shift: float, clip: tuple[float, float]) -> Tensor:
     exact = t.double()
-    if config.schedule == "linear":
-        result = _linear_log_snr(exact)
-    else:
-        result = config.shift - 2 * torch.log(torch.tan(exact * (math.pi / 2)))
-    return result.clamp(*config.log_snr_clip).to(t.dtype)
+    log_snr = (
+        _linear_log_snr(exact) if schedule == "linear" else shift - 2 * torch.log(torch.tan(exact * (math.pi / 2)))
+    )
+    return log_snr.clamp(*clip).to(t.dtype)
 
 
 @functools.cache
 def _linear_table() -> np.ndarray:
-    """log-SNR of the 1000 steps of DDPM's linear beta 1e-4..0.02, from 9.2 down to -10.1."""
+    """Return log-SNR of the 1000 steps of DDPM's linear beta 1e-4..0.02, from 9.2 down to -10.1."""
     log_alpha2 = np.cumsum(np.log1p(-np.linspace(1e-4, 0.02, 1000)))
     return log_alpha2 - np.log(-np.expm1(log_alpha2))
 
 
 def _linear_log_snr(t: Tensor) -> Tensor:
-    """The table read continuously: t = 0 is its first step, t = 1 its last."""
+    """Read the table continuously: t = 0 is its first step, t = 1 its last."""
     table = torch.from_numpy(_linear_table()).to(t.device)
     place = t.clamp(0, 1) * (len(table) - 1)
     below = place.floor().long().clamp(max=len(table) - 2)
@@ -74,7 +80,7 @@ def _linear_log_snr(t: Tensor) -> Tensor:
 
 
 def _speed(config: DiffusionConfig, log_snr: Tensor) -> Tensor:
-    """-d(log-SNR)/dt / 2 pi at a log-SNR: one over the density that uniform t gives it. (batch,) float64."""
+    """Return -d(log-SNR)/dt / 2 pi at a log-SNR: one over the density that uniform t gives it. (batch,) float64."""
     exact = log_snr.double()
     if config.schedule != "linear":
         return torch.cosh((exact - config.shift) / 2)  # from sin(pi t) = sech(lambda / 2)
@@ -84,7 +90,7 @@ def _speed(config: DiffusionConfig, log_snr: Tensor) -> Tensor:
 
 
 def stratified_times(uniform: Tensor, *, place: Tensor, count: int) -> Tensor:
-    """One time in each of `count` equal parts of [0, 1]: t = (place + uniform) / count.
+    """Return one time in each of `count` equal parts of [0, 1]: t = (place + uniform) / count.
 
     uniform: (batch,) in [0, 1), drawn by the caller, so the same numbers always give the same times.
     place: (batch,) the sample's place in the global batch, 0..count-1, whoever computes it.
@@ -93,46 +99,40 @@ def stratified_times(uniform: Tensor, *, place: Tensor, count: int) -> Tensor:
 
 
 def alpha(log_snr: Tensor) -> Tensor:
+    """Return the share of the image in z."""
     return torch.sigmoid(log_snr).sqrt()
 
 
 def sigma(log_snr: Tensor) -> Tensor:
+    """Return the share of the noise in z."""
     return torch.sigmoid(-log_snr).sqrt()
 
 
-def as_picture(value: Tensor) -> Tensor:
-    """(batch,) -> (batch, 1, 1, 1), to stand beside pictures."""
+def per_image(value: Tensor) -> Tensor:
+    """Turn (batch,) into (batch, 1, 1, 1), to stand beside images."""
     return value[:, None, None, None]
 
 
 def add_noise(x: Tensor, *, noise: Tensor, log_snr: Tensor) -> Tensor:
-    """z = alpha x + sigma noise. x, noise: (batch, 3, h, w); log_snr: (batch,)."""
-    return as_picture(alpha(log_snr)) * x + as_picture(sigma(log_snr)) * noise
+    """Return z = alpha x + sigma noise. x, noise: (batch, 3, h, w); log_snr: (batch,)."""
+    return per_image(alpha(log_snr)) * x + per_image(sigma(log_snr)) * noise
 
 
 def training_target(prediction: Prediction, *, x: Tensor, noise: Tensor, log_snr: Tensor) -> Tensor:
-    """What the head should say: a function of data and noise only."""
+    """Return what the head should predict: a function of data and noise only."""
     if prediction == "x":
         return x
     if prediction == "eps":
         return noise
-    return as_picture(alpha(log_snr)) * noise - as_picture(sigma(log_snr)) * x
+    return per_image(alpha(log_snr)) * noise - per_image(sigma(log_snr)) * x
 
 
 def to_x(prediction: Prediction, output: Tensor, *, z: Tensor, log_snr: Tensor) -> Tensor:
-    """The clean picture that a head's output stands for."""
+    """Return the clean image that a head's output stands for."""
     if prediction == "x":
         return output
-    a, s = as_picture(alpha(log_snr)), as_picture(sigma(log_snr))
+    a, s = per_image(alpha(log_snr)), per_image(sigma(log_snr))
     return (z - s * output) / a if prediction == "eps" else a * z - s * output
-
-
-def to_eps(prediction: Prediction, output: Tensor, *, z: Tensor, log_snr: Tensor) -> Tensor:
-    """The noise that a head's output stands for."""
-    if prediction == "eps":
-        return output
-    a, s = as_picture(alpha(log_snr)), as_picture(sigma(log_snr))
-    return (z - a * output) / s if prediction == "x" else s * z + a * output
 
 
 # The log of the weight on squared error in x, by name. eps error is e^lambda, v error 1 + e^lambda times x error.
@@ -149,7 +149,7 @@ _LOG_WEIGHT: dict[Weighting, Callable[[DiffusionConfig, Tensor], Tensor]] = {
 
 
 def loss_weight(config: DiffusionConfig, log_snr: Tensor) -> Tensor:
-    """Factor on the mean squared error in the head's own space, (batch,) fp32.
+    """Return the factor on the mean squared error in the head's own space, (batch,) fp32.
 
     A weighting means the same for every head: it is named in x space and carried over here, in logarithms, so that
     nothing overflows at the ends.
@@ -164,7 +164,7 @@ def loss_weight(config: DiffusionConfig, log_snr: Tensor) -> Tensor:
 
 
 def loss_per_sample(config: DiffusionConfig, output: Tensor, *, x: Tensor, noise: Tensor, log_snr: Tensor) -> Tensor:
-    """Weighted mean squared error of each sample, (batch,) fp32. output: what the net's head said."""
+    """Return the weighted mean squared error of each sample, (batch,) fp32. output: of the net's head."""
     target = training_target(config.prediction, x=x.float(), noise=noise.float(), log_snr=log_snr.float())
     error = (output.float() - target).square().flatten(1).mean(1)
     return loss_weight(config, log_snr) * error
@@ -173,12 +173,15 @@ def loss_per_sample(config: DiffusionConfig, output: Tensor, *, x: Tensor, noise
 # --- noise conditioning augmentation of the low-res input (Imagen, sec. 2.4) ---
 
 
-def aug_log_snr(level: Tensor) -> Tensor:
-    """The log-SNR by which the net is told an augmentation level in [0, 1]; 0 is clean (20), 1 is noise (-20)."""
-    return log_snr_at(DiffusionConfig(), level)
+def aug_log_snr(level: Tensor, *, schedule: AugSchedule) -> Tensor:
+    """Return the log-SNR that stands for an augmentation level in [0, 1]: of cosine, 20 (clean) to -20 (noise).
+
+    schedule: the stage's `aug_schedule`.
+    """
+    return _log_snr(level, schedule, shift=0.0, clip=AUG_LOG_SNR_CLIP)
 
 
-def augment(low_res: Tensor, *, noise: Tensor, level: Tensor) -> Tensor:
-    """Low-res pictures with Gaussian noise at a level of their own, (batch,); level 0 changes no bit."""
-    noisy = add_noise(low_res, noise=noise, log_snr=aug_log_snr(level))
-    return torch.where(as_picture(level == 0), low_res, noisy)
+def augment(low_res: Tensor, *, noise: Tensor, level: Tensor, schedule: AugSchedule) -> Tensor:
+    """Return low-res images with Gaussian noise at a level of their own, (batch,); level 0 changes no bit."""
+    noisy = add_noise(low_res, noise=noise, log_snr=aug_log_snr(level, schedule=schedule))
+    return torch.where(per_image(level == 0), low_res, noisy)

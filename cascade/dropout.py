@@ -12,9 +12,9 @@ MIX_1, MIX_2 = -2048144789, -1028477387  # the finalizer of MurmurHash3 (Appleby
 
 
 def dropout(h: Tensor, share: float, *, seeds: Tensor, number: int) -> Tensor:
-    """h: (b, c, h, w); share in [0, 1) of each sample's activations become 0, the rest grow by 1 / (1 - share).
+    """Set `share` in [0, 1) of each sample's activations to 0; the rest grow by 1 / (1 - share).
 
-    seeds: (b,) int32, one a sample; number: of the block.
+    h: (b, c, h, w); seeds: (b,) int32, one a sample; number: of the block.
     """
     bits = mixed(seeds, number=number, count=h[0].numel()).view(h.shape)
     limit = round(share * 2**32) - 2**31  # bits are even over all of int32
@@ -22,13 +22,13 @@ def dropout(h: Tensor, share: float, *, seeds: Tensor, number: int) -> Tensor:
 
 
 def mixed(seeds: Tensor, *, number: int, count: int) -> Tensor:
-    """(b, count) int32, even over its whole range. Products wrap around, on any device."""
+    """Return (b, count) int32, even over its whole range. Products wrap around, on any device."""
     places = torch.arange(count, dtype=torch.int32, device=seeds.device) * GOLDEN
     return _mix(places + _mix(seeds + (number + 1) * 0x3C6EF35)[:, None])
 
 
 def _mix(bits: Tensor) -> Tensor:
-    """Each bit of the result depends on all of the input. Masks undo that a shift of int32 copies the sign."""
+    """Make each bit depend on all of the input. Masks undo that a shift of int32 copies the sign."""
     bits = (bits ^ (bits >> 16 & 0xFFFF)) * MIX_1
     bits = (bits ^ (bits >> 13 & 0x7FFFF)) * MIX_2
     return bits ^ (bits >> 16 & 0xFFFF)

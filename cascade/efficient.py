@@ -4,10 +4,10 @@
                   |               |               |               |   (deepest: attention)
     out <-conv-- 128 <-UBlock-- 256 <-UBlock-- 512 <-UBlock-- 1024 <-UBlock-----'
 
-A DBlock halves the picture before its res blocks, a UBlock doubles it after them, so that the many res blocks of the
-deep levels work on few pixels. What a DBlock was given is added, scaled by 1/sqrt(2), to what the UBlock of its level
+A DBlock halves its input before the res blocks, a UBlock doubles it after them, so that the many res blocks of the deep
+levels work on few pixels. What a DBlock was given is added, scaled by 1/sqrt(2), to what the UBlock of its level
 puts out: both have the same size and width. Without self-attention the net is fully convolutional: it trains on crops
-and runs on whole pictures.
+and runs on whole images.
 """
 
 import math
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from configs import Config
 
 from .conditioning import Condition, Conditioning, NullText
-from .layers import Attention, Norm, QkNorm, ResBlock, UNet, norm_layer, zero_init
+from .layers import Attention, Norm, QkNorm, ResBlock, UNet, norm_layer, number_res_blocks, zero_init
 
 LevelAttention = Literal["none", "text", "self_text"]
 
@@ -44,17 +44,19 @@ class EfficientConfig(Config):
     hidden: int = Field(default=2, gt=0)  # width of attention in units of the level's channels
     text_dim: int = Field(default=1024, gt=0)
     qk_norm: QkNorm = "none"
-    norm: Norm = "group"  # position: strictly local, so that a crop is treated as it is within the whole picture
+    norm: Norm = "group"  # position: strictly local, so that a crop is treated as it is within the whole image
     null_text: NullText = "zeros"
     patch: int = Field(default=1, gt=0)  # pixels folded into channels at both ends: 4 runs 256 px on a 64 x 64 grid
+    dropout: float = Field(default=0.0, ge=0, lt=1)  # in the res blocks; the paper has none
 
     @property
     def stride(self) -> int:
-        """Picture and crop sizes must be multiples of this."""
+        """Return what image and crop sizes must be multiples of."""
         return self.patch * math.prod(self.strides)
 
     @property
     def uses_self_attention(self) -> bool:
+        """Return whether pixels attend to pixels, so that a crop is not treated as the whole image is."""
         return "self_text" in self.attention
 
     @model_validator(mode="after")
@@ -76,7 +78,9 @@ class Stack(nn.Module):
         channels, count = config.channels[level], config.res_blocks[level]
         over = config.attention[level]
         emb_dim = 4 * config.channels[0]
-        self.res = nn.ModuleList(ResBlock(channels, channels, skip="conv", norm=config.norm) for _ in range(count))
+        self.res = nn.ModuleList(
+            ResBlock(channels, channels, skip="conv", norm=config.norm, dropout=config.dropout) for _ in range(count)
+        )
         films = 1 if config.film_per == "block" else count
         self.film = nn.ModuleList(nn.Linear(emb_dim, 2 * channels) for _ in range(films))
         places = {"block": [count - 1], "resblock": list(range(count))}[config.attn_per]
@@ -95,14 +99,14 @@ class Stack(nn.Module):
     def forward(self, h: Tensor, condition: Condition) -> Tensor:
         films = [film(condition.embedding) for film in self.film]
         for place, res in enumerate(self.res):
-            h = res(h, films[min(place, len(films) - 1)])
+            h = res(h, films[min(place, len(films) - 1)], condition.dropout)
             if str(place) in self.attention:
                 h = self.attention[str(place)](h, condition)
         return h
 
 
 class DBlock(nn.Module):
-    """Strided conv first, then the res blocks."""
+    """A strided conv, then the res blocks."""
 
     def __init__(self, config: EfficientConfig, level: int) -> None:
         super().__init__()
@@ -115,7 +119,7 @@ class DBlock(nn.Module):
 
 
 class UBlock(nn.Module):
-    """The res blocks first, upsampling (nearest, then a conv, which leaves no checkerboard) last."""
+    """The res blocks, then upsampling (nearest, then a conv, which leaves no checkerboard)."""
 
     def __init__(self, config: EfficientConfig, level: int) -> None:
         super().__init__()
@@ -131,7 +135,7 @@ class UBlock(nn.Module):
 
 
 class EfficientUNet(UNet):
-    """See the picture at the top of the file. `low_res`: the net also takes a low-res picture and its noise level."""
+    """The net drawn at the top of the file. `low_res`: it also takes a low-res image and its noise level."""
 
     def __init__(self, config: EfficientConfig, *, text_width: int, low_res: bool = True) -> None:
         super().__init__()
@@ -147,6 +151,7 @@ class EfficientUNet(UNet):
         self.up = nn.ModuleList(UBlock(config, level) for level in reversed(levels))
         self.norm_out = norm_layer(width, config.norm)
         self.conv_out = zero_init(nn.Conv2d(width, pixels, 3, padding=1))
+        number_res_blocks(self)
 
     def body(self, h: Tensor, condition: Condition) -> Tensor:
         h = self.conv_in(h)

@@ -11,7 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from .adm import AdmConfig
-from .conditioning import null_text
+from .conditioning import null_text_embeds
 from .diffusion import log_snr_at
 from .layers import UNet
 from .stage import StageConfig, build
@@ -27,7 +27,7 @@ class Explanation(NamedTuple):
 
 
 def explain(stage: StageConfig) -> Explanation:
-    """Everything that follows from a stage's config. A pure function of it."""
+    """Return everything that follows from a stage's config. A pure function of it."""
     with torch.device("meta"):
         net = build(stage)
     parts = parameters_by_part(net)
@@ -51,7 +51,7 @@ def explain(stage: StageConfig) -> Explanation:
 
 
 def parameters_by_part(net: UNet) -> dict[str, int]:
-    """Parameters of each part, largest first."""
+    """Return the parameters of each part, largest first."""
     counts = Counter(dict.fromkeys(("res blocks", "attention", "FiLM", "conditioning", "other convs"), 0))
     for name, parameter in net.named_parameters():
         counts[_part(name)] += parameter.numel()
@@ -69,20 +69,20 @@ def _part(name: str) -> str:
 
 
 def feature_maps_px(stage: StageConfig, px: int) -> list[int]:
-    """Side of each level's feature map for pictures of `px`, shallow to deep."""
+    """Return the side of each level's feature map for images of `px`, shallow to deep."""
     if isinstance(stage.model, AdmConfig):
         return [px // stage.model.patch >> level for level in range(len(stage.model.multipliers))]
     strides = stage.model.strides
     return [px // stage.model.patch // math.prod(strides[: level + 1]) for level in range(len(strides))]
 
 
-def forward_flops(net: UNet, stage: StageConfig, px: int, *, text_tokens: int = 64) -> int:
-    """Floating point operations of one picture's forward pass (a multiply-add counts as two), on the meta device."""
-    text = null_text(1, width=stage.text_width, tokens=text_tokens, device="meta")
+def forward_flops(net: UNet, stage: StageConfig, px: int, *, tokens: int = 64) -> int:
+    """Return the floating point operations of one image's forward pass (a multiply-add is two), on the meta device."""
+    text = null_text_embeds(1, width=stage.text_width, tokens=tokens, device="meta")
     x, level = torch.empty(1, 3, px, px, device="meta"), torch.empty(1, device="meta")
     further = {} if stage.low_res_px is None else {"low_res": x, "aug_log_snr": level}
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        net(x, level, text=text.states, text_mask=text.mask, **further)
+        net(x, level, text_embeds=text.embeds, text_mask=text.mask, **further)
     return counter.get_total_flops()
 
 

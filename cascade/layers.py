@@ -1,4 +1,4 @@
-"""Blocks that both U-Nets are made of: res block, attention over picture and text, and the call they share.
+"""Blocks that both U-Nets are made of: res block, attention over image and text, and the call they share.
 
 Dimensions in comments: b batch, c channels, h w feature map, t text tokens.
 Nothing here draws random numbers, not even dropout: a net's output depends on its weights and inputs only.
@@ -32,9 +32,9 @@ class HeadNorm(nn.RMSNorm):
 
 
 class PositionNorm(nn.LayerNorm):
-    """Normalises the channels of each position for itself: (b, c, h, w) -> same.
+    """LayerNorm over the channels of each position: (b, c, h, w) -> same.
 
-    GroupNorm's statistics span the picture; without them a net sees a crop exactly as it sees the whole picture.
+    GroupNorm's statistics span the image; without them a net sees a crop exactly as it sees the whole image.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,12 +42,12 @@ class PositionNorm(nn.LayerNorm):
 
 
 def norm_layer(channels: int, norm: Norm = "group") -> nn.GroupNorm | PositionNorm:
-    """GroupNorm has 32 groups, fewer where 32 does not divide; its statistics are fp32 for bf16 input too."""
+    """Return PositionNorm, or GroupNorm of 32 groups (fewer where 32 does not divide) with statistics in fp32."""
     return PositionNorm(channels) if norm == "position" else nn.GroupNorm(math.gcd(32, channels), channels)
 
 
 def zero_init(module: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
-    """The last layer of a branch starts at zero, so every block starts as the identity."""
+    """Set the last layer of a branch to zero, so that every block starts as the identity."""
     nn.init.zeros_(module.weight)
     if module.bias is not None:
         nn.init.zeros_(module.bias)
@@ -92,19 +92,20 @@ class ResBlock(nn.Module):
 
 
 def number_res_blocks(net: nn.Module) -> None:
-    """Numbers them in the order of the net."""
+    """Give the res blocks their numbers, in the order of the net."""
     for number, block in enumerate(module for module in net.modules() if isinstance(module, ResBlock)):
         block.number = number
 
 
 def resample(x: Tensor, how: Resample) -> Tensor:
+    """Return (b, c, h, w) at half the size, twice the size, or as it is."""
     if how == "down":
         return F.avg_pool2d(x, 2)
     return F.interpolate(x, scale_factor=2.0, mode="nearest") if how == "up" else x
 
 
 class Attention(nn.Module):
-    """Pixels attend to text, or to all pixels and the text in one softmax (text concatenated to K and V).
+    """Attention of pixels to text, or to all pixels and the text in one softmax (text concatenated to K and V).
 
     x: (b, c, h, w) -> same; the last projection is zero at start.
     """
@@ -132,22 +133,22 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, condition: Condition) -> Tensor:
         b, c, h, w = x.shape
         pixels = self.pixels(self.norm(x).permute(0, 2, 3, 1).reshape(b, h * w, c))
-        key, value = self.text(condition.tokens).chunk(2, -1)
-        mask = condition.mask
+        key, value = self.text(condition.text_embeds).chunk(2, -1)
+        mask = condition.text_mask
         if self.over == "self_text":
             pixels, key_pixels, value_pixels = pixels.chunk(3, -1)
             key, value = torch.cat([key, key_pixels], 1), torch.cat([value, value_pixels], 1)
             mask = F.pad(mask, (0, h * w), value=True)
         query, key, value = (split_heads(part, self.heads) for part in (pixels, key, value))
         query, key = self.norm_q(query), self.norm_k(key)
-        seen = attend(query, key, value, mask[:, None, None])
-        return x + self.out(merge_heads(seen)).reshape(b, h, w, c).permute(0, 3, 1, 2)
+        attended = attend(query, key, value, mask[:, None, None])
+        return x + self.out(merge_heads(attended)).reshape(b, h, w, c).permute(0, 3, 1, 2)
 
 
 class UNet(nn.Module, ABC):
     """What both nets share: the patch at the edges, the call, and recomputing blocks in the backward pass.
 
-    `recompute` may be set to "block" by a trainer that is short of memory.
+    `recompute` may be set to "block" where memory is short.
     """
 
     recompute: Literal["none", "block"] = "none"
@@ -156,32 +157,33 @@ class UNet(nn.Module, ABC):
     conv_in: nn.Conv2d
 
     def run(self, block: nn.Module, *args: Tensor | Condition) -> Tensor:
+        """Return what a block makes of its arguments; it is computed again in the backward pass if so chosen."""
         if self.recompute == "block" and torch.is_grad_enabled():
             return checkpoint(block, *args, use_reentrant=False)
         return block(*args)
 
     @abstractmethod
     def body(self, h: Tensor, condition: Condition) -> Tensor:
-        """(b, c_in p^2, H/p, W/p) -> (b, 3 p^2, H/p, W/p)."""
+        """Turn (b, c_in p^2, H/p, W/p) into (b, 3 p^2, H/p, W/p)."""
 
     def forward(
         self,
         x: Tensor,
         log_snr: Tensor,
         *,
-        text: Tensor,
+        text_embeds: Tensor,
         text_mask: Tensor,
         low_res: Tensor | None = None,
         aug_log_snr: Tensor | None = None,
         dropout: Tensor | None = None,
     ) -> Tensor:
-        """The head's output, (b, 3, H, W) fp32.
+        """Return the head's output, (b, 3, H, W) fp32.
 
-        x: (b, 3, H, W) noisy pictures; log_snr: (b,); text: (b, t, text_width); text_mask: (b, t) bool, at least one
-        true a row. low_res: (b, 3, H, W), resized and augmented by the caller; aug_log_snr: (b,) its level. dropout:
-        (b,) int32, a seed for each sample in training; without it nothing is dropped.
+        x: (b, 3, H, W) noisy images; log_snr: (b,); text_embeds: (b, t, text_width); text_mask: (b, t) bool, at least
+        one true a row. low_res: (b, 3, H, W), resized and augmented by the caller; aug_log_snr: (b,) its level.
+        dropout: (b,) int32, a seed for each sample in training; without it nothing is dropped.
         """
-        condition = self.conditioning(log_snr, text, text_mask, aug_log_snr)._replace(dropout=dropout)
+        condition = self.conditioning(log_snr, text_embeds, text_mask, aug_log_snr)._replace(dropout=dropout)
         h = x if low_res is None else torch.cat([x, low_res], 1)
         h = h.to(self.conv_in.weight.dtype)
         h = F.pixel_unshuffle(h, self.patch) if self.patch > 1 else h

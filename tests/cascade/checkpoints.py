@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from cascade.layers import UNet
 from cascade.stage import StageConfig
-from cascade.text import TextConfig
+from cascade.text_encoder import TextConfig
 
 
 def save(
@@ -22,8 +22,8 @@ def save(
         for track, net in tracks.items():
             weights = {name: tensor.detach().contiguous() for name, tensor in net.named_parameters()}
             save_file(dict(list(weights.items())[rank::ranks]), home / f"{track}.safetensors")
-        said = {path.name: digest(path) for path in sorted(home.glob("*.safetensors"))}
-        (home / "manifest.json").write_text(json.dumps({"files": said}))
+        marks = {path.name: digest(path) for path in sorted(home.glob("*.safetensors"))}
+        (home / "manifest.json").write_text(json.dumps({"files": marks}))
     about = {"stage": stage.model_dump(mode="json"), "text": (text or TextConfig()).model_dump(mode="json")}
     (folder / "stage.json").write_text(json.dumps(about))
     commit(folder, step)

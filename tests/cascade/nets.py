@@ -4,12 +4,12 @@ import torch
 from torch import nn
 
 from cascade.adm import AdmConfig
-from cascade.conditioning import Text
+from cascade.conditioning import TextEmbeds
 from cascade.efficient import EfficientConfig
 from cascade.layers import UNet
 from cascade.stage import StageConfig, build
 
-WIDTH = 12  # of the text states
+WIDTH = 12  # of the text embeds
 
 BASE = StageConfig(
     name="base16",
@@ -40,7 +40,7 @@ SR = StageConfig(
 
 
 def awake(stage: StageConfig, seed: int = 0) -> UNet:
-    """A net whose zero-initialised layers are random too, so that it says something."""
+    """A net whose zero-initialised layers are random too, so that its output is not zero."""
     torch.manual_seed(seed)
     net = build(stage)
     for module in net.modules():
@@ -53,16 +53,16 @@ def inputs(stage: StageConfig, batch: int, px: int | None = None, seed: int = 0)
     """Arguments of one call."""
     draw = torch.Generator().manual_seed(seed)
     px = px or stage.train_px
-    made = {
+    arguments = {
         "x": torch.randn(batch, 3, px, px, generator=draw),
         "log_snr": torch.linspace(-6, 6, batch),
-        "text": torch.randn(batch, 5, WIDTH, generator=draw),
+        "text_embeds": torch.randn(batch, 5, WIDTH, generator=draw),
         "text_mask": torch.arange(5) < torch.tensor([[1 + row % 5] for row in range(batch)]),
     }
     if stage.low_res_px is not None:
-        made |= {"low_res": torch.randn(batch, 3, px, px, generator=draw), "aug_log_snr": torch.zeros(batch)}
-    return made
+        arguments |= {"low_res": torch.randn(batch, 3, px, px, generator=draw), "aug_log_snr": torch.zeros(batch)}
+    return arguments
 
 
-def with_text(made: dict[str, torch.Tensor], text: Text) -> dict[str, torch.Tensor]:
-    return made | {"text": text.states, "text_mask": text.mask}
+def with_text(arguments: dict[str, torch.Tensor], text: TextEmbeds) -> dict[str, torch.Tensor]:
+    return arguments | {"text_embeds": text.embeds, "text_mask": text.mask}

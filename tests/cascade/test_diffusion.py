@@ -1,5 +1,6 @@
 """The arithmetic of diffusion: heads agree, a weighting is the same for all of them, schedules end right."""
 
+import json
 import math
 from typing import Any
 
@@ -17,14 +18,18 @@ from cascade.diffusion import (
     loss_weight,
     sigma,
     stratified_times,
-    to_eps,
     to_x,
     training_target,
 )
+from cascade.stage import StageConfig
+from configs import resolve
+
+from .nets import SR
 
 HEADS: list[Any] = ["eps", "x", "v"]
 WEIGHTINGS: list[Any] = ["eps", "x", "v", "min_snr", "sigmoid"]
 SCHEDULES: list[Any] = ["cosine", "linear"]
+AUG_SCHEDULES: list[Any] = ["cosine", "linear"]
 
 
 def noised(log_snr, dtype=torch.float32):
@@ -44,12 +49,11 @@ def noised(log_snr, dtype=torch.float32):
         ("eps", 15, torch.float64, 1e-9),
     ],
 )
-def test_every_head_gives_back_x_and_eps(head, widest, dtype, tolerance):
+def test_every_head_gives_back_x(head, widest, dtype, tolerance):
     log_snr = torch.linspace(-widest, widest, 61, dtype=dtype)
     x, noise, z = noised(log_snr, dtype)
-    said = training_target(head, x=x, noise=noise, log_snr=log_snr)
-    assert (to_x(head, said, z=z, log_snr=log_snr) - x).abs().max() < tolerance
-    assert (to_eps(head, said, z=z, log_snr=log_snr) - noise).abs().max() < tolerance
+    output = training_target(head, x=x, noise=noise, log_snr=log_snr)
+    assert (to_x(head, output, z=z, log_snr=log_snr) - x).abs().max() < tolerance
 
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
@@ -143,12 +147,37 @@ def test_the_target_is_a_function_of_data_and_noise_only():
     torch.testing.assert_close(first, x.square().flatten(1).mean(1))
 
 
-def test_augmentation_level_zero_is_the_clean_picture_and_levels_are_each_picture_s_own():
+def test_augmentation_level_zero_is_the_clean_image_and_levels_are_each_image_s_own():
     low_res = torch.rand(3, 3, 8, 8) * 2 - 1
     noise = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     level = torch.tensor([0.0, 0.3, 1.0])
-    noisy = augment(low_res, noise=noise, level=level)
+    noisy = augment(low_res, noise=noise, level=level, schedule="cosine")
     assert torch.equal(noisy[0], low_res[0])
     torch.testing.assert_close(noisy[2], noise[2], atol=1e-3, rtol=0)
     assert 0.1 < (noisy[1] - low_res[1]).std() < 0.7
-    assert aug_log_snr(level).diff().lt(0).all()
+    for schedule in AUG_SCHEDULES:
+        assert aug_log_snr(level, schedule=schedule).diff().lt(0).all()
+    assert aug_log_snr(level, schedule="cosine")[[0, 2]].tolist() == [20, -20]
+
+
+def test_what_an_augmentation_level_means_is_stored_and_follows_no_default(monkeypatch):
+    """A trained net was told levels by the schedule in its stage.json; new defaults of a config class come later."""
+    stored = json.loads(json.dumps(SR.model_dump(mode="json")))
+    assert stored["aug_schedule"] == "cosine"
+    of_before = {name: value for name, value in stored.items() if name != "aug_schedule"}
+    assert resolve(StageConfig, of_before) == SR  # nets that were stored before the field was
+    level = torch.linspace(0, 1, 11)
+    before = aug_log_snr(level, schedule=resolve(StageConfig, stored).aug_schedule)
+    for name, value in {"schedule": "linear", "shift": -3.0, "log_snr_clip": (-4.0, 4.0)}.items():
+        monkeypatch.setattr(DiffusionConfig.model_fields[name], "default", value)
+    monkeypatch.setattr(StageConfig.model_fields["aug_schedule"], "default", "linear")
+    for model in (DiffusionConfig, StageConfig):
+        model.model_rebuild(force=True)
+    try:
+        assert log_snr_at(DiffusionConfig(shift=0), torch.zeros(1)).item() == 4  # the new defaults are in force
+        again = resolve(StageConfig, stored)
+        assert again == SR and torch.equal(aug_log_snr(level, schedule=again.aug_schedule), before)
+    finally:
+        monkeypatch.undo()
+        for model in (DiffusionConfig, StageConfig):
+            model.model_rebuild(force=True)

@@ -1,15 +1,16 @@
 """Masks belong to a sample and a block, and are as even as those of a generator."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
 
-from cascade.conditioning import null_text
 from cascade.dropout import dropout, mixed
 from cascade.layers import ResBlock
-from cascade.stage import build
+from cascade.stage import StageConfig, build
 
-from .nets import BASE, WIDTH, awake
+from .nets import BASE, SR, awake, inputs
 
 SEEDS = torch.tensor([0, 1, 7, 2**31 - 1], dtype=torch.int32)
 
@@ -42,7 +43,7 @@ def test_samples_blocks_and_places_are_not_alike():
 
 
 def test_products_wrap_around_as_32_bit_numbers_do():
-    found = mixed(SEEDS, number=5, count=1000).numpy().view(np.uint32)
+    bits_of_torch = mixed(SEEDS, number=5, count=1000).numpy().view(np.uint32)
 
     def mix(bits: np.ndarray) -> np.ndarray:
         for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
@@ -51,22 +52,46 @@ def test_products_wrap_around_as_32_bit_numbers_do():
 
     seeds = mix(SEEDS.numpy().view(np.uint32) + np.uint32(6 * 0x3C6EF35))
     places = np.arange(1000, dtype=np.uint32) * np.uint32(0x9E3779B9)
-    assert (found == mix(places + seeds[:, None])).all()
+    assert (bits_of_torch == mix(places + seeds[:, None])).all()
 
 
-def test_a_net_drops_only_where_it_is_given_seeds():
-    model = BASE.model.model_copy(update={"dropout": 0.3})
-    stage = BASE.model_copy(update={"model": model})
-    net, plain = awake(stage), awake(BASE)
+@pytest.mark.parametrize("plain", [BASE, SR], ids=["adm", "efficient"])
+def test_a_net_drops_only_where_it_is_given_seeds(plain: StageConfig):
+    stage = plain.model_copy(update={"model": plain.model.model_copy(update={"dropout": 0.3})})
+    net, plain_net = awake(stage), awake(plain)
     numbers = [block.number for block in build(stage).modules() if isinstance(block, ResBlock)]
     assert numbers == list(range(len(numbers))) and len(numbers) > 3
-    x, log_snr, text = torch.randn(4, 3, 16, 16), torch.zeros(4), null_text(4, width=WIDTH)
+    arguments = inputs(stage, 4)
 
-    def said(of: torch.nn.Module, seeds: torch.Tensor | None) -> torch.Tensor:
+    def output(of: torch.nn.Module, seeds: torch.Tensor | None) -> torch.Tensor:
         with torch.no_grad():
-            return of(x, log_snr, text=text.states, text_mask=text.mask, dropout=seeds)
+            return of(**arguments, dropout=seeds)
 
-    assert torch.equal(said(net, None), said(plain, None))
-    assert torch.equal(said(plain, SEEDS), said(plain, None))
-    assert torch.equal(said(net, SEEDS), said(net, SEEDS))
-    assert not torch.allclose(said(net, SEEDS), said(net, SEEDS.flip(0)))
+    assert [name for name, _ in net.named_parameters()] == [name for name, _ in plain_net.named_parameters()]
+    assert torch.equal(output(net, None), output(plain_net, None))
+    assert torch.equal(output(plain_net, SEEDS), output(plain_net, None))
+    assert torch.equal(output(net, SEEDS), output(net, SEEDS))
+    assert not torch.allclose(output(net, SEEDS), output(net, None), atol=1e-4)
+    assert not torch.allclose(output(net, SEEDS), output(net, SEEDS.flip(0)))
+
+
+@pytest.mark.parametrize("plain", [BASE, SR], ids=["adm", "efficient"])
+def test_every_res_block_drops_and_a_block_that_is_recomputed_drops_the_same(plain: StageConfig):
+    stage = plain.model_copy(update={"model": plain.model.model_copy(update={"dropout": 0.3})})
+    net, arguments = awake(stage), inputs(stage, 4)
+    blocks = [block for block in net.modules() if isinstance(block, ResBlock)]
+    assert all(block.dropout == 0.3 for block in blocks)
+
+    def outcome(recompute: Literal["none", "block"]) -> list[torch.Tensor]:
+        net.zero_grad()
+        net.recompute = recompute
+        output = net(**arguments, dropout=SEEDS)
+        output.square().mean().backward()
+        return [output, *(weight.grad.clone() for weight in net.parameters() if weight.grad is not None)]
+
+    kept, again = outcome("none"), outcome("block")
+    assert len(kept) == len(again) and all(torch.equal(*pair) for pair in zip(kept, again, strict=True))
+    for block in blocks:  # without its own dropout the net says something else: none is passed over
+        block.dropout = 0.0
+        assert not torch.equal(net(**arguments, dropout=SEEDS), kept[0])
+        block.dropout = 0.3

@@ -44,9 +44,9 @@ def test_sr1024_is_the_listing_s_441m_and_its_text_attention():
     assert parts["res blocks"] == pytest.approx(410e6, rel=0.001)
     # One text cross-attention in the deepest DBlock and one in its UBlock, each: queries and output 1024 <-> 2048,
     # keys and values from 1024 text channels to 2 x 2048. 16.8 M in all, so 451 M.
-    told, parts = counted(EfficientConfig(attention=("none", "none", "none", "text"), attn_per="block"), **sizes)
+    with_text, parts = counted(EfficientConfig(attention=("none", "none", "none", "text"), attn_per="block"), **sizes)
     assert parts["attention"] == pytest.approx(2 * 4 * 1024 * 2048, rel=0.002)
-    assert told == bare + parts["attention"]
+    assert with_text == bare + parts["attention"]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_explain_says_what_follows_from_a_config():
     figures, text = explain(stage)
     assert figures["feature_maps_px"] == [512, 256, 128, 64]
     assert figures["feature_maps_training_px"] == [128, 64, 32, 16]
-    # Convolutions grow with the area; what is told once per picture does not.
+    # Convolutions grow with the area; what is computed once per image does not.
     assert 15.5 < figures["forward_gflop_sampling"] / figures["forward_gflop_training"] <= 16
     assert figures["log_snr"] == (pytest.approx(-10.1, abs=0.1), pytest.approx(9.2, abs=0.1))
     assert "450.8 M" in text and "512, 256, 128, 64 px (128, 64, 32, 16 px in training)" in text

@@ -6,7 +6,7 @@ import logging
 import pytest
 import torch
 
-from cascade.text import TextConfig
+from cascade.text_encoder import TextConfig
 from cascade.weights import load_stage
 from configs import UserError
 
@@ -18,8 +18,8 @@ def weights(net):
     return dict(net.named_parameters())
 
 
-def equal(one, other):
-    return all(torch.equal(weights(one)[name], tensor) for name, tensor in weights(other).items())
+def equal(net, other):
+    return all(torch.equal(weights(net)[name], tensor) for name, tensor in weights(other).items())
 
 
 def test_a_stage_comes_back_from_the_shares_of_all_ranks(tmp_path):

@@ -1,4 +1,4 @@
-"""Samplers: pure functions that walk a grid of rising log-SNR, from z ~ N(0, 1) to a picture.
+"""Samplers: pure functions that walk a grid of rising log-SNR, from z ~ N(0, 1) to an image.
 
     z --denoise--> x-hat --guidance--> --threshold--> x-hat --one step of the method--> z, a little cleaner
 
@@ -30,7 +30,7 @@ CLEAN = 20.0  # a log-SNR that is as good as no noise: sigma 4.5e-5
 
 
 class SamplerConfig(Config):
-    """How pictures are drawn; nothing here needs training anew."""
+    """How images are drawn; nothing here needs training anew."""
 
     method: Method = "ddpm"
     steps: int = Field(default=128, gt=0)
@@ -40,7 +40,7 @@ class SamplerConfig(Config):
     guidance_interval: tuple[float, float] = (-20.0, 20.0)  # log-SNR range in which guidance acts
     threshold: Literal["none", "static", "dynamic"] = "dynamic"
     percentile: float = Field(default=99.5, gt=0, le=100)  # of abs(x-hat), for the dynamic threshold
-    aug_level: float = Field(default=0.0, ge=0, le=1)  # SR stages: noise on the low-res input, and told to the net
+    aug_level: float = Field(default=0.0, ge=0, le=1)  # SR stages: noise on the low-res input, which the net is told
 
     @model_validator(mode="after")
     def _check(self) -> "SamplerConfig":
@@ -50,28 +50,28 @@ class SamplerConfig(Config):
 
 
 def grid(config: SamplerConfig, diffusion: DiffusionConfig) -> Tensor:
-    """(steps + 1,) float64 rising log-SNR within what the schedule was trained on, CLEAN at the end.
+    """Return (steps + 1,) float64 rising log-SNR within what the schedule was trained on, CLEAN at the end.
 
     Fewer where the schedule is cut off (log_snr_clip) and levels fall together.
     """
     t = torch.linspace(1, 0, config.steps + 1, dtype=torch.float64)
     if config.grid == "schedule":
-        walked = log_snr_at(diffusion, t)[:-1]
+        levels = log_snr_at(diffusion, t)[:-1]
     else:
         low, high = log_snr_at(diffusion, t[[0, -1]]).tolist()
-        walked = -2 * _edm_sigmas(config.steps, low=math.exp(-high / 2), high=math.exp(-low / 2)).log()
-    walked = torch.unique_consecutive(walked)
-    return torch.cat([walked, torch.tensor([CLEAN], dtype=torch.float64)])
+        levels = -2 * _edm_sigmas(config.steps, low=math.exp(-high / 2), high=math.exp(-low / 2)).log()
+    levels = torch.unique_consecutive(levels)
+    return torch.cat([levels, torch.tensor([CLEAN], dtype=torch.float64)])
 
 
 def _edm_sigmas(count: int, *, low: float, high: float, rho: float = 7.0) -> Tensor:
-    """EDM, eq. 5 (2206.00364): .002..80, cut to the trained range; sigma here is noise over signal."""
+    """Return EDM's levels, eq. 5 (2206.00364): .002..80, cut to the trained range; sigma here is noise over signal."""
     low, high = max(low, 0.002) ** (1 / rho), min(high, 80.0) ** (1 / rho)
     return torch.linspace(high, low, count, dtype=torch.float64) ** rho
 
 
-def walk(config: SamplerConfig, denoise: Denoise, *, grid: Tensor, z: Tensor, noise: Noise) -> Tensor:
-    """From noise z at grid[0] to pictures, (batch, 3, h, w). `noise`: fresh N(0, 1) like z, for ddpm."""
+def sample(config: SamplerConfig, denoise: Denoise, *, grid: Tensor, z: Tensor, noise: Noise) -> Tensor:
+    """Return images, (batch, 3, h, w), from noise z at grid[0]. `noise`: fresh N(0, 1) like z, for ddpm."""
     if config.method == "ddpm":
         return ddpm(denoise, grid=grid, z=z, noise=noise, gamma=config.gamma)
     methods = {"ddim": ddim, "dpmpp_2m": dpmpp_2m, "heun": heun}
@@ -79,7 +79,7 @@ def walk(config: SamplerConfig, denoise: Denoise, *, grid: Tensor, z: Tensor, no
 
 
 def ddpm(denoise: Denoise, *, grid: Tensor, z: Tensor, noise: Noise, gamma: float) -> Tensor:
-    """Ancestral sampling with the variance of Imagen's eq. 6; the last step adds no noise."""
+    """Sample ancestrally with the variance of Imagen's eq. 6; the last step adds no noise."""
     for place, (now, then) in enumerate(_steps(grid)):
         x = denoise(z, now)
         kept = torch.exp(now - then)
@@ -92,14 +92,14 @@ def ddpm(denoise: Denoise, *, grid: Tensor, z: Tensor, noise: Noise, gamma: floa
 
 
 def ddim(denoise: Denoise, *, grid: Tensor, z: Tensor) -> Tensor:
-    """Deterministic, first order (Song et al. 2021, eta 0)."""
+    """Sample deterministically, to first order (Song et al. 2021, eta 0)."""
     for now, then in _steps(grid):
         z = _line(z, denoise(z, now), now, then)
     return z
 
 
 def dpmpp_2m(denoise: Denoise, *, grid: Tensor, z: Tensor) -> Tensor:
-    """DPM-Solver++ 2M (2211.01095, alg. 2): second order from one call a step, using the step before."""
+    """Sample by DPM-Solver++ 2M (2211.01095, alg. 2): second order from one call a step, using the step before."""
     previous: Tensor | None = None
     stride_before = 0.0
     for now, then in _steps(grid):
@@ -112,7 +112,7 @@ def dpmpp_2m(denoise: Denoise, *, grid: Tensor, z: Tensor) -> Tensor:
 
 
 def heun(denoise: Denoise, *, grid: Tensor, z: Tensor) -> Tensor:
-    """EDM's second-order sampler (2206.00364, alg. 1) on y = z / alpha; two calls a step, one at the last."""
+    """Sample by EDM's second-order method (2206.00364, alg. 1) on y = z / alpha; two calls a step, one at the last."""
     for place, (now, then) in enumerate(_steps(grid)):
         x = denoise(z, now)
         guess = _line(z, x, now, then)
@@ -135,18 +135,18 @@ def _line(z: Tensor, x: Tensor, now: Tensor, then: Tensor) -> Tensor:
 
 
 def guide(conditional: Tensor, unconditional: Tensor, weight: float) -> Tensor:
-    """Classifier-free guidance in x-hat: the same picture as guidance in eps or v."""
+    """Return the x-hat of classifier-free guidance: the same image as by guidance in eps or v."""
     return unconditional + weight * (conditional - unconditional)
 
 
 def guides(config: SamplerConfig, log_snr: Tensor) -> bool:
-    """Whether guidance acts at this noise level, so that the unconditional picture is needed."""
+    """Return whether guidance acts at this noise level, so that the unconditional x-hat is needed."""
     low, high = config.guidance_interval
     return config.guidance != 1 and low <= float(log_snr) <= high
 
 
 def threshold(config: SamplerConfig, x: Tensor) -> Tensor:
-    """x-hat brought back to [-1, 1], each picture for itself (Imagen, sec. 2.3)."""
+    """Return x-hat brought back to [-1, 1], each image for itself (Imagen, sec. 2.3)."""
     if config.threshold == "none":
         return x
     if config.threshold == "static":
@@ -157,19 +157,19 @@ def threshold(config: SamplerConfig, x: Tensor) -> Tensor:
     return x.clamp(-bound, bound) / bound
 
 
-class PictureNoise:
-    """N(0, 1) from one generator per picture, so that a picture does not depend on the batch it is drawn in."""
+class SeededNoise:
+    """N(0, 1) from one generator per image, so that an image does not depend on the batch it is drawn in."""
 
     def __init__(self, seeds: Sequence[int], *, shape: Sequence[int], device: torch.device | str = "cpu") -> None:
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self.shape, self.device = tuple(shape), device
 
     def __call__(self) -> Tensor:
-        """(len(seeds), *shape) fp32; each call goes on where the last one stopped."""
+        """Return (len(seeds), *shape) fp32; each call goes on where the last one stopped."""
         drawn = [torch.randn(self.shape, generator=generator) for generator in self.generators]
         return torch.stack(drawn).to(self.device)
 
 
 def stage_seed(seed: int, purpose: str) -> int:
-    """A seed of its own for each picture and purpose ("sr256", "sr256 aug"), unlike for neighbouring numbers."""
+    """Return a seed of its own for each image and purpose ("sr256", "sr256 aug"), unlike for neighbouring numbers."""
     return int.from_bytes(hashlib.sha256(f"{seed} {purpose}".encode()).digest()[:7], "big")

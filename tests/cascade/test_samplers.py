@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from cascade.diffusion import DiffusionConfig, alpha, sigma, to_x
-from cascade.sampler import PictureNoise, SamplerConfig, grid, guide, guides, stage_seed, threshold, walk
+from cascade.samplers import SamplerConfig, SeededNoise, grid, guide, guides, sample, stage_seed, threshold
 
 DIFFUSION = DiffusionConfig()
 
 
 def spread_error(method, steps, *, spread=0.5, grid_name="schedule", gamma=0.0):
-    """Every "picture" of the batch carries one unit of one noise draw; the squares of what comes out add up."""
+    """Every "image" of the batch carries one unit of one noise draw; the squares of what comes out add up."""
     config = SamplerConfig(method=method, steps=steps, grid=grid_name, gamma=gamma)
     draws = steps if method == "ddpm" else 1
     impulses = iter(torch.eye(draws, dtype=torch.float64)[:, :, None, None, None])
@@ -23,8 +23,8 @@ def spread_error(method, steps, *, spread=0.5, grid_name="schedule", gamma=0.0):
         a, s = alpha(log_snr), sigma(log_snr)
         return a * spread**2 / (a**2 * spread**2 + s**2) * z
 
-    made = walk(config, denoise, grid=grid(config, DIFFUSION), z=next(impulses), noise=lambda: next(impulses))
-    return (made.square().sum().sqrt().item() / spread - 1) * 100
+    drawn = sample(config, denoise, grid=grid(config, DIFFUSION), z=next(impulses), noise=lambda: next(impulses))
+    return (drawn.square().sum().sqrt().item() / spread - 1) * 100
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ def test_grids_rise_and_stay_where_the_schedule_was_trained():
     names: list[Any] = ["schedule", "edm"]
     for name in names:
         for schedule, low, high in schedules:
-            walked = grid(SamplerConfig(grid=name, steps=50), DiffusionConfig(schedule=schedule))
-            assert len(walked) == 51 and (walked.diff() > 0).all()
-            assert low <= walked[0] and walked[-2] <= high and walked[-1] == 20
+            levels = grid(SamplerConfig(grid=name, steps=50), DiffusionConfig(schedule=schedule))
+            assert len(levels) == 51 and (levels.diff() > 0).all()
+            assert low <= levels[0] and levels[-2] <= high and levels[-1] == 20
 
 
 def test_a_grid_cut_off_at_both_ends_has_no_step_that_stands_still():
@@ -86,19 +86,19 @@ def test_a_grid_cut_off_at_both_ends_has_no_step_that_stands_still():
     levels = grid(SamplerConfig(method="dpmpp_2m", steps=128), narrow)
     assert len(levels) < 129 and (levels.diff() > 0).all()
     z = torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(1)).double()
-    drawn = walk(SamplerConfig(method="dpmpp_2m"), lambda z, _: 0.5 * z, grid=levels, z=z, noise=lambda: z)
+    drawn = sample(SamplerConfig(method="dpmpp_2m"), lambda z, _: 0.5 * z, grid=levels, z=z, noise=lambda: z)
     assert drawn.isfinite().all()
 
 
-def test_guidance_is_the_same_picture_in_eps_x_and_v():
+def test_guidance_is_the_same_image_in_eps_x_and_v():
     draw = torch.Generator().manual_seed(0)
     log_snr = torch.linspace(-4, 4, 5, dtype=torch.float64)
     z, conditional, unconditional = torch.randn(3, 5, 3, 4, 4, generator=draw, dtype=torch.float64)
     a, s = alpha(log_snr)[:, None, None, None], sigma(log_snr)[:, None, None, None]
     in_x = guide(conditional, unconditional, 3.0)
     heads: dict[Any, Any] = {"eps": lambda x: (z - a * x) / s, "v": lambda x: a * (z - a * x) / s - s * x}
-    for head, said in heads.items():
-        guided = guide(said(conditional), said(unconditional), 3.0)
+    for head, output in heads.items():
+        guided = guide(output(conditional), output(unconditional), 3.0)
         torch.testing.assert_close(to_x(head, guided, z=z, log_snr=log_snr), in_x)
     assert torch.equal(guide(conditional, unconditional, 0.0), unconditional)
     torch.testing.assert_close(guide(conditional, unconditional, 1.0), conditional)
@@ -110,7 +110,7 @@ def test_guidance_acts_in_its_interval_only():
     assert not guides(SamplerConfig(guidance=1), torch.tensor(0.0))
 
 
-def test_dynamic_threshold_is_each_picture_s_own():
+def test_dynamic_threshold_is_each_image_s_own():
     config = SamplerConfig(threshold="dynamic", percentile=99.5)
     draw = torch.Generator().manual_seed(0)
     calm = torch.rand(1, 3, 32, 32, generator=draw) * 2 - 1
@@ -124,21 +124,21 @@ def test_dynamic_threshold_is_each_picture_s_own():
     assert torch.equal(threshold(SamplerConfig(threshold="none"), wild), wild)
 
 
-def test_a_picture_s_noise_is_its_seed_s_and_not_its_batch_s():
-    alone, together = PictureNoise([7], shape=(3, 4, 4)), PictureNoise([5, 7, 0], shape=(3, 4, 4))
+def test_an_image_s_noise_is_its_seed_s_and_not_its_batch_s():
+    alone, together = SeededNoise([7], shape=(3, 4, 4)), SeededNoise([5, 7, 0], shape=(3, 4, 4))
     for _ in range(2):
         assert torch.equal(alone()[0], together()[1])
-    assert not torch.equal(PictureNoise([0], shape=(4,))(), PictureNoise([1], shape=(4,))())
+    assert not torch.equal(SeededNoise([0], shape=(4,))(), SeededNoise([1], shape=(4,))())
     assert len({stage_seed(seed, stage) for seed in range(3) for stage in ("base", "sr256", "sr256 aug")}) == 9
 
 
 @pytest.mark.parametrize("method", ["ddpm", "ddim", "dpmpp_2m", "heun"])
 @pytest.mark.parametrize("limit", ["none", "static", "dynamic"])
-def test_every_method_runs_with_every_threshold_and_finds_the_only_picture(method, limit):
+def test_every_method_runs_with_every_threshold_and_finds_the_only_image(method, limit):
     config = SamplerConfig(method=method, steps=20, grid="edm" if method == "heun" else "schedule", threshold=limit)
     only = torch.linspace(-0.9, 0.9, 48).reshape(1, 3, 4, 4)
-    noise = PictureNoise([1], shape=(3, 4, 4))
-    walked = grid(config, DIFFUSION)
-    made = walk(config, lambda z, log_snr: threshold(config, only), grid=walked, z=noise(), noise=noise)
-    torch.testing.assert_close(made, only, atol=1e-3, rtol=0)
-    assert math.isfinite(made.sum().item())
+    noise = SeededNoise([1], shape=(3, 4, 4))
+    levels = grid(config, DIFFUSION)
+    drawn = sample(config, lambda z, log_snr: threshold(config, only), grid=levels, z=noise(), noise=noise)
+    torch.testing.assert_close(drawn, only, atol=1e-3, rtol=0)
+    assert math.isfinite(drawn.sum().item())
