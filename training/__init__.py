@@ -1,11 +1,18 @@
 """One stage, many processes: from an index of shards to a trained net.
 
-config      TrainConfig, the batch arithmetic, the learning rate     order      which sample comes at which position
-loader      positions to batches (samples, text, cache, ahead)       keyed      randomness that belongs to a sample
-engine      accelerate and DeepSpeed from one config                 ema        moving averages, shared over the ranks
-trainer     the loop                                                 validate   loss by noise level, caption gap
-checkpoint  saved by name, committed, checked                        ledger     what happened; track mirrors it
-launch      one process or many, stop and continue                   status, why, explain   for people
+config           TrainConfig, the batch arithmetic, the learning rate
+launcher         `corgi train`: one process or many, exit codes         run_folder       what was asked for stands first
+trainer          the loop                                               preemption       asked to save and leave
+engine           accelerate and DeepSpeed from one config               distributed      ranks, and what they tell
+loss             a batch to the loss of each sample                     ema              moving averages, shared out
+checkpoint       what is saved of a training, and loaded                optimizer_state  Adam by name, under any ZeRO
+validation       loss by noise level, caption gap                       metrics          ledger, terminal; wandb_logger
+status, why      what people ask of trainings
+
+data/            positions to batches: order of samples, images, text, random numbers
+
+A stage is data: no net, schedule or sampler is defined here, but in cascade; no file format, but in storage; nothing is
+judged here but by its loss: figures are evaluation's. Imports evaluation, pipeline, cascade, storage, configs.
 """
 
 import os

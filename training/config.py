@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from cascade.stage import StageConfig
-from cascade.text import TextConfig
+from cascade.text_encoder import TextConfig
 from configs import Config, UserError
 
 
@@ -24,19 +24,19 @@ class DataConfig(Config):
     window_shards: int = Field(default=16, ge=1)  # samples are shuffled over so many shards at a time
     workers: int = Field(default=1, ge=0)  # threads that make batches ready; 0: made when asked for
     ahead: int = Field(default=2, ge=1)  # micro-batches that each worker keeps ready
-    cache_mib: int = Field(default=512, ge=0)  # of decoded pictures kept in memory, per process
-    bad_pictures: int = Field(default=100, ge=0)  # that may be missing or broken before training stops, per process
+    cache_mib: int = Field(default=512, ge=0)  # of decoded images kept in memory, and of live text embeds, per process
+    bad_images: int = Field(default=100, ge=0)  # that may be missing or broken before training stops, per process
 
 
 class TextDataConfig(Config):
-    """Where the text states come from, and how often the text is dropped so that guidance can be learned."""
+    """Where the text embeds come from, and how often the text is dropped so that guidance can be learned."""
 
     mode: Literal["stored", "live"] = "stored"  # live encodes in the loader: same numbers, no files
     encoder: TextConfig = TextConfig()
     drop: float = Field(default=0.1, ge=0, le=1)  # share of samples that see the null text
     max_tokens: int = Field(default=256, ge=1)  # longer texts are cut here
-    noise: float = Field(default=0.0, ge=0)  # most that training adds to states, in units of a text's own spread
-    pairing: Literal["own", "shuffled"] = "own"  # shuffled: a control run, each picture with the text of another
+    noise: float = Field(default=0.0, ge=0)  # most that training adds to embeds, in units of a text's own spread
+    pairing: Literal["own", "shuffled"] = "own"  # shuffled: a control run, each image with the text of another
 
 
 class OptimConfig(Config):
@@ -118,15 +118,15 @@ class TrainConfig(Config):
 # What may differ when a run goes on: it changes where and how fast, never what is learned. Under cosine, whose end is
 # at `steps`, `essence` has the end.
 FREE = ("steps", "run", "processes", "micro_batch", "zero", "checkpoint", "wandb", "log_every_steps")
-FREE_DATA = ("index", "workers", "ahead", "cache_mib", "bad_pictures")
+FREE_DATA = ("index", "workers", "ahead", "cache_mib", "bad_images")
 
 
 def essence(config: TrainConfig) -> dict[str, object]:
-    """The part of the config that decides what is learned, dotted keys to values."""
+    """Return the part of the config that decides what is learned, dotted keys to values."""
     values = config.model_dump(mode="json", exclude={*FREE})
     if config.optim.schedule == "cosine" and config.optim.cosine_steps is None:
         values["optim"]["cosine_steps"] = config.steps
-    values["stage"].pop("sampler")  # how pictures are drawn needs no other training
+    values["stage"].pop("sampler")  # how images are drawn needs no other training
     values["data"] = {key: value for key, value in values["data"].items() if key not in FREE_DATA}
     return _dotted(values)
 
@@ -139,7 +139,7 @@ def _dotted(values: dict[str, object], prefix: str = "") -> dict[str, object]:
 
 
 def accumulation(config: TrainConfig, world_size: int) -> int:
-    """Forward passes of each process for one step. Raises UserError with the numbers where they do not work out."""
+    """Return the forward passes of each process for one step. Raises UserError where the numbers do not work out."""
     each = config.micro_batch * world_size
     if config.batch % each:
         raise UserError(
@@ -150,12 +150,12 @@ def accumulation(config: TrainConfig, world_size: int) -> int:
 
 
 def effective_zero(config: TrainConfig, world_size: int) -> int:
-    """One process has nothing to share out, and zero 0 is then the cheapest of equals."""
+    """Return what `zero` comes to: one process has nothing to share out, and 0 is then the cheapest of equals."""
     return config.zero if world_size > 1 else 0
 
 
 def shown(config: TrainConfig, *, world_size: int, samples: int | None) -> list[str]:
-    """The derived numbers, a line each. samples: in one epoch, None where that is not known yet."""
+    """Return the derived numbers, a line each. samples: in one epoch, None where that is not known yet."""
     seen = config.steps * config.batch
     epochs = f": {seen / samples:.2f} epochs of {samples:,}" if samples else ""
     zero = effective_zero(config, world_size)
@@ -169,8 +169,10 @@ def shown(config: TrainConfig, *, world_size: int, samples: int | None) -> list[
 
 
 def learning_rate(config: OptimConfig, *, step: int, steps: int) -> float:
-    """Of the step that follows `step` done steps: linear warm-up, then the schedule. A pure function, so any
-    resume has it right."""
+    """Return the rate of the step that follows `step` done steps: linear warm-up, then the schedule.
+
+    A pure function, so any resume has it right.
+    """
     warm = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
     if config.schedule == "constant":
         return config.lr * warm

@@ -14,12 +14,12 @@ from .config import EmaConfig
 
 
 def decay_at(config: EmaConfig, *, updates: int) -> float:
-    """Decay of the update that follows `updates` done ones: small at first, so that the start is soon forgotten."""
+    """Return the decay of the update that follows `updates` done ones: small at first, to forget the start soon."""
     return min(config.decay, (1 + updates) / (10 + updates)) if config.warmup == "power" else config.decay
 
 
 class Ema:
-    """The tracks over one rank's share of the weights, which start as the weights are now."""
+    """All tracks over one rank's share of the weights, which start as the weights are now."""
 
     def __init__(self, tracks: Mapping[str, EmaConfig], weights: Mapping[str, Tensor]) -> None:
         self.tracks = dict(tracks)
@@ -30,7 +30,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self, *, updates: int) -> None:
-        """Takes the weights in, after an optimizer step that changed them. updates: how many came before."""
+        """Take the weights in, after an optimizer step that changed them. updates: how many came before."""
         if not self._weights:  # more ranks than names
             return
         live = [weight.detach() for weight in self._weights.values()]

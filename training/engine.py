@@ -1,6 +1,6 @@
 """accelerate and DeepSpeed, made from one config.
 
-    net --Objective--> accelerate + DeepSpeed plugin --> Engine: loss, backward, step
+    net --DiffusionLoss--> accelerate + DeepSpeed plugin --> Engine: loss, backward, step
 
 DeepSpeed's JSON is generated here and nowhere else. Weights are fp32 and bf16 is an autocast over them, so masters
 and weights are the same numbers. Learning rates are set from outside at every step; DeepSpeed has no scheduler.
@@ -16,17 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from .config import OptimConfig, TrainConfig, accumulation, effective_zero
-from .loader import Batch
-from .objective import Objective
-from .ranks import Ranks
-from .shares import shares
+from .data.loader import Batch
+from .distributed import Ranks, partition
+from .loss import DiffusionLoss
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 BUCKET = 50_000_000  # elements that are sent at once
 
 
 @dataclass(frozen=True)
-class Taken:
+class StepResult:
     """What came of one optimizer step."""
 
     grad_norm: float  # global, before it was clipped
@@ -34,7 +33,7 @@ class Taken:
 
 
 def deepspeed_config(config: TrainConfig, *, world_size: int, elements: int) -> dict[str, Any]:
-    """DeepSpeed's JSON. elements: parameters of the net, so that buffers are not larger than it."""
+    """Return DeepSpeed's JSON. elements: parameters of the net, so that buffers are not larger than it."""
     zero = effective_zero(config, world_size)
     bucket = max(2, min(BUCKET, elements) // 2 * 2)  # the all-gather wants an even number
     return {
@@ -46,12 +45,12 @@ def deepspeed_config(config: TrainConfig, *, world_size: int, elements: int) -> 
             "stage": zero,
             "reduce_bucket_size": bucket,
             "allgather_bucket_size": bucket,
-            "overlap_comm": False,
-            "contiguous_gradients": zero == 2,
+            "overlap_comm": False,  # with both off, ZeRO-1 needs no hooks: it reduces once, at the end of a step
+            "contiguous_gradients": zero == 2,  # ZeRO-2 reduces as it goes, from one buffer
         },
         "zero_allow_untested_optimizer": True,  # torch's own AdamW: DeepSpeed's would be compiled for minutes
-        "zero_force_ds_cpu_optimizer": False,
-        "steps_per_print": 2**62,
+        "zero_force_ds_cpu_optimizer": False,  # the same for optimizers on a CPU
+        "steps_per_print": 2**62,  # never: the ledger tells of steps
     }
 
 
@@ -61,23 +60,22 @@ class Engine:
     def __init__(self, config: TrainConfig, net: nn.Module, *, ranks: Ranks) -> None:
         self.config, self.ranks = config, ranks
         self.zero = effective_zero(config, ranks.world_size)
-        objective = Objective(net.to(ranks.device), config.stage, precision=config.precision)
+        objective = DiffusionLoss(net.to(ranks.device), config.stage, precision=config.precision)
         adam = _adam(config.optim, net)
         self._engine = _prepared(config, objective, adam, ranks=ranks)
         self.objective = objective
         self.params: dict[str, nn.Parameter] = dict(objective.net.named_parameters())  # what trains, by its own name
-        self.share = shares({name: p.numel() for name, p in self.params.items()}, world_size=ranks.world_size)[
-            ranks.rank
-        ]
+        sizes = {name: param.numel() for name, param in self.params.items()}
+        self.share = partition(sizes, world_size=ranks.world_size)[ranks.rank]  # names this rank saves and averages
         self.adam = adam
         _make_state(self)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Mean loss of a micro-batch, with its graph."""
+        """Return the mean loss of a micro-batch, with its graph."""
         return self._engine(batch.to(self.ranks.device)).mean()
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
-        """Adds the gradient of a micro-batch's mean loss. `last` of the step: gradients are shared now.
+        """Add the gradient of a micro-batch's mean loss. `last` of the step: gradients are shared now.
 
         A loss that is not finite makes every gradient not-a-number, so that the shared norm tells all ranks.
         """
@@ -85,25 +83,25 @@ class Engine:
         self._engine.set_gradient_accumulation_boundary(last)
         self._engine.backward(loss * poison)
 
-    def step(self, *, lr: float) -> Taken:
-        """Takes the optimizer step, on all ranks or on none."""
+    def step(self, *, lr: float) -> StepResult:
+        """Take the optimizer step, on all ranks or on none."""
         for group in self.adam.param_groups:
             group["lr"] = lr
         return self._step_shared() if self.zero else self._step_plain()
 
-    def _step_plain(self) -> Taken:
+    def _step_plain(self) -> StepResult:
         norm = float(nn.utils.clip_grad_norm_(self.params.values(), self.config.optim.clip))
         if not math.isfinite(norm):
             self._engine.zero_grad()
-            return Taken(norm, applied=False)
+            return StepResult(norm, applied=False)
         self._engine.step()
-        return Taken(norm, applied=True)
+        return StepResult(norm, applied=True)
 
-    def _step_shared(self) -> Taken:
+    def _step_shared(self) -> StepResult:
         self._engine.step()
         applied = bool(self._engine.was_step_applied())
         norm = float(self._engine.get_global_grad_norm() if applied else math.nan)
-        return Taken(norm, applied=applied)
+        return StepResult(norm, applied=applied)
 
 
 def _adam(config: OptimConfig, net: nn.Module) -> torch.optim.AdamW:
@@ -113,9 +111,9 @@ def _adam(config: OptimConfig, net: nn.Module) -> torch.optim.AdamW:
     )
 
 
-def _prepared(config: TrainConfig, objective: Objective, adam: torch.optim.Optimizer, *, ranks: Ranks) -> Any:
-    """DeepSpeed's engine by way of accelerate, quiet and without a compiler."""
-    os.environ.setdefault("DS_ACCELERATOR", ranks.device.type)
+def _prepared(config: TrainConfig, objective: DiffusionLoss, adam: torch.optim.Optimizer, *, ranks: Ranks) -> Any:
+    """Return DeepSpeed's engine by way of accelerate, quiet and without a compiler."""
+    os.environ.setdefault("DS_ACCELERATOR", ranks.device.type)  # else it looks for what is installed
     logging.getLogger("accelerate").setLevel(logging.WARNING)
     import deepspeed
     from accelerate import Accelerator, DeepSpeedPlugin
@@ -124,11 +122,11 @@ def _prepared(config: TrainConfig, objective: Objective, adam: torch.optim.Optim
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)  # it also prints what the ledger says
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False  # else it is compiled at the first start, 57 s
     elements = sum(param.numel() for param in objective.parameters())
-    made = deepspeed_config(config, world_size=ranks.world_size, elements=elements)
+    knobs = deepspeed_config(config, world_size=ranks.world_size, elements=elements)
     gloo = [InitProcessGroupKwargs(backend="gloo")] if ranks.device.type == "cpu" else []
     accelerator = Accelerator(
-        deepspeed_plugin=DeepSpeedPlugin(hf_ds_config=made),
-        gradient_accumulation_steps=made["gradient_accumulation_steps"],
+        deepspeed_plugin=DeepSpeedPlugin(hf_ds_config=knobs),
+        gradient_accumulation_steps=knobs["gradient_accumulation_steps"],
         kwargs_handlers=gloo,
     )
     engine, _ = accelerator.prepare(objective, adam)
@@ -138,10 +136,10 @@ def _prepared(config: TrainConfig, objective: Objective, adam: torch.optim.Optim
 
 
 def _make_state(engine: Engine) -> None:
-    """Adam's state from the start, zero as Adam itself would make it, so that it can be read and set at any time."""
+    """Make Adam's state at the start, zero as Adam itself would, so that it can be read and set at any time."""
     for group in engine.adam.param_groups:
         for param in group["params"]:
             state = {name: torch.zeros_like(param) for name in MOMENTS}
             engine.adam.state[param] = {"step": torch.zeros((), dtype=torch.float32, device=param.device), **state}
     if engine.zero:
-        engine._engine.optimizer._lazy_init_hp_params_optimizer_state()
+        engine._engine.optimizer._lazy_init_hp_params_optimizer_state()  # else it is unknown before the first step

@@ -6,21 +6,22 @@ import shutil
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from configs import UserError
-from pipeline.files import read_json
-from training import checkpoint, ledger
-from training.shares import shares
+from storage import checkpoint as files
+from storage.atomic import read_json
+from storage.checkpoint import committed, folder_of
+from tests.factory import make_run
+from training import checkpoint
+from training.distributed import Ranks
 
 from .conftest import train_afresh
-from .making import digests, losses, make_run, values_of, write_config
+from .small_training import digests, events, losses, values_of, write_config
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A training of six steps with checkpoints at 3 and 6, made once."""
+    """Train six steps with checkpoints at 3 and 6, once."""
     folder = tmp_path_factory.mktemp("trained")
     assert train_afresh(write_config(folder / "configs", values_of(folder / "mine", make_run(folder / "data")))) == 0
     return folder
@@ -28,7 +29,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def saved(trained, tmp_path):
-    """A copy of that training, and the means to run it again."""
+    """Copy that training; return its run and the means to run it again."""
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     run = tmp_path / "mine"
     file = write_config(tmp_path / "configs", values_of(run, tmp_path / "data/index.parquet"))
@@ -44,7 +45,7 @@ def flip(path, at=None):
 
 def test_the_layout(saved):
     run, _ = saved
-    folder = checkpoint.folder_of(run, 6)
+    folder = folder_of(run, 6)
     assert sorted(path.name for path in folder.iterdir()) == ["COMMIT.json", "rank_0", "stage.json", "state.json"]
     tensors = {f"{name}.safetensors" for name in ("params", "exp_avg", "exp_avg_sq", "ema_ema")}
     assert {path.name for path in (folder / "rank_0").iterdir()} == {*tensors, "manifest.json"}
@@ -64,7 +65,7 @@ FILES += ["rank_0/ema_ema.safetensors", "rank_0/manifest.json", "stage.json", "s
 @pytest.mark.parametrize("hurt", ["flipped", "cut", "gone"])
 def test_hurt_files_are_found_and_named(saved, name, hurt):
     run, _ = saved
-    path = checkpoint.folder_of(run, 6) / name
+    path = folder_of(run, 6) / name
     if hurt == "flipped":
         flip(path, at=1 if name == "COMMIT.json" else None)
     elif hurt == "cut":
@@ -72,7 +73,7 @@ def test_hurt_files_are_found_and_named(saved, name, hurt):
     else:
         path.unlink()
     newest, passed = checkpoint.newest(run, ranks=lone())
-    assert newest == checkpoint.folder_of(run, 3)
+    assert newest == folder_of(run, 3)
     if name == "COMMIT.json":
         assert bool(passed) == (hurt != "gone")  # without a COMMIT the folder does not count at all
     else:
@@ -80,27 +81,25 @@ def test_hurt_files_are_found_and_named(saved, name, hurt):
 
 
 def lone():
-    from training.ranks import Ranks
-
     return Ranks(0, 1, torch.device("cpu"))
 
 
 def test_it_falls_back_says_so_and_ends_with_the_same_bytes(saved, capsys):
     run, again = saved
     whole, before = digests(run, 6), losses(run)
-    flip(checkpoint.folder_of(run, 6) / "rank_0/params.safetensors")
+    flip(folder_of(run, 6) / "rank_0/params.safetensors")
     assert again() == 0
-    said = capsys.readouterr().err
-    assert "passed over: " in said and "params.safetensors has other bytes" in said and "goes on from step 3" in said
+    lines = capsys.readouterr().err
+    assert "passed over: " in lines and "params.safetensors has other bytes" in lines and "goes on from step 3" in lines
     assert digests(run, 6) == whole and losses(run) == before
-    restart = [line for line in ledger.read(run) if line["event"] == "restart"]
-    assert restart[0]["step"] == 3 and "params.safetensors" in restart[0]["passed_over"][0]
+    (restart,) = events(run, "restart")
+    assert restart["step"] == 3 and "params.safetensors" in restart["passed_over"][0]
 
 
 def test_where_none_is_whole_nothing_is_started_anew(saved):
     run, again = saved
     for step in (3, 6):
-        flip(checkpoint.folder_of(run, step) / "rank_0/exp_avg.safetensors")
+        flip(folder_of(run, step) / "rank_0/exp_avg.safetensors")
     with pytest.raises(UserError, match=r"is whole: .*exp_avg.safetensors has other bytes") as error:
         again()
     assert error.value.exit_code == 1
@@ -109,14 +108,14 @@ def test_where_none_is_whole_nothing_is_started_anew(saved):
 def test_old_ones_go_once_newer_ones_are_committed(saved):
     run, again = saved
     assert again("steps=12") == 0
-    assert [folder.name for folder in checkpoint.committed(run)] == ["step_00000012", "step_00000009"]
-    assert not checkpoint.folder_of(run, 3).exists()
+    assert [folder.name for folder in committed(run)] == ["step_00000012", "step_00000009"]
+    assert not folder_of(run, 3).exists()
 
 
 def test_what_a_killed_save_left_is_written_over(saved):
     run, again = saved
     whole = digests(run, 6)
-    torn = checkpoint.folder_of(run, 6)
+    torn = folder_of(run, 6)
     (torn / "COMMIT.json").unlink()
     (torn / "rank_0/exp_avg.safetensors").write_bytes(b"half")
     shutil.copytree(torn / "rank_0", torn / "rank_1")  # of a larger world
@@ -125,7 +124,7 @@ def test_what_a_killed_save_left_is_written_over(saved):
 
 def test_a_full_disk_leaves_the_one_before_whole(saved, monkeypatch):
     run, again = saved
-    write, calls = checkpoint.save_file, []
+    write, calls = files.save_file, []
 
     def full(tensors, path):
         calls.append(path)
@@ -133,17 +132,17 @@ def test_a_full_disk_leaves_the_one_before_whole(saved, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         write(tensors, path)
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(files, "save_file", full)
     with pytest.raises(OSError, match=r"No space left"):
         again("steps=9")
-    assert [folder.name for folder in checkpoint.committed(run)] == ["step_00000006", "step_00000003"]
+    assert [folder.name for folder in committed(run)] == ["step_00000006", "step_00000003"]
     monkeypatch.undo()
-    assert again("steps=9") == 0 and checkpoint.newest(run, ranks=lone())[0] == checkpoint.folder_of(run, 9)
+    assert again("steps=9") == 0 and checkpoint.newest(run, ranks=lone())[0] == folder_of(run, 9)
 
 
 def test_nothing_in_it_depends_on_the_clock_or_is_a_pickle(saved):
     run, _ = saved
-    folder = checkpoint.folder_of(run, 6)
+    folder = folder_of(run, 6)
     for path in folder.rglob("*.json"):
         assert "time" not in json.loads(path.read_text())
     assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".json", ".safetensors"}
@@ -158,12 +157,3 @@ def test_the_sampler_reads_what_training_wrote(saved):
     raw = load_stage(run, track="params")
     names = dict(raw.net.named_parameters())
     assert any(not torch.equal(weight, names[name]) for name, weight in loaded.net.named_parameters())
-
-
-@given(sizes=st.dictionaries(st.text("abc", min_size=1), st.integers(1, 1000)), world=st.integers(1, 9))
-def test_shares_hold_every_name_once_and_are_even(sizes, world):
-    dealt = shares(sizes, world_size=world)
-    assert sorted(name for names in dealt for name in names) == sorted(sizes)
-    loads = [sum(sizes[name] for name in names) for names in dealt]
-    assert max(loads) - min(loads) <= max(sizes.values(), default=0)
-    assert dealt == shares(dict(reversed(sizes.items())), world_size=world)

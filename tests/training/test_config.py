@@ -5,18 +5,9 @@ import math
 import pytest
 
 from configs import UserError, dump, resolve
-from training.config import (
-    OptimConfig,
-    TrainConfig,
-    accumulation,
-    effective_zero,
-    essence,
-    learning_rate,
-    shown,
-)
-from training.engine import deepspeed_config
+from training.config import OptimConfig, TrainConfig, accumulation, essence, learning_rate, shown
 
-from .making import config_of, values_of
+from .small_training import config_of, values_of
 
 
 def test_wrong_arithmetic_stops_with_the_numbers(tmp_path):
@@ -79,12 +70,3 @@ def test_learning_rates():
     assert learning_rate(cosine, step=200, steps=100) == 0
     root = OptimConfig(lr=1.0, warmup_steps=10, schedule="inverse_sqrt")
     assert learning_rate(root, step=39, steps=100) == pytest.approx(math.sqrt(10 / 40))
-
-
-def test_deepspeeds_json_follows_from_the_config(tmp_path):
-    config = config_of(tmp_path, tmp_path / "index.parquet", batch=16, micro_batch=4, zero=2)
-    made = deepspeed_config(config, world_size=2, elements=1001)
-    assert (made["train_batch_size"], made["gradient_accumulation_steps"]) == (16, 2)
-    assert made["zero_optimization"]["stage"] == 2 and made["gradient_clipping"] == config.optim.clip
-    assert made["zero_optimization"]["reduce_bucket_size"] == 1000
-    assert effective_zero(config, 1) == 0

@@ -1,7 +1,6 @@
 """A small training in this process: goes on bit for bit, skips what is not finite, says what happened."""
 
 import math
-import sys
 
 import numpy as np
 import pytest
@@ -10,30 +9,14 @@ from safetensors import safe_open
 
 from cascade.stage import build
 from configs import UserError
-from training import checkpoint, ledger
+from storage.checkpoint import committed
+from storage.ledger import read_training
+from storage.run import STOP
 from training.ema import decay_at
-from training.objective import Objective
-from training.runfolder import STOP, locked
+from training.loss import DiffusionLoss
 from training.trainer import Trainer
 
-from .making import SR, config_of, digests, losses, make_run, values_of, write_config
-
-
-@pytest.fixture
-def index(tmp_path):
-    return make_run(tmp_path / "data")
-
-
-@pytest.fixture
-def run(tmp_path, index, train):
-    """Trains under a name with these values; returns (run folder, exit code)."""
-
-    def trained(name, *overrides, **further):
-        folder = tmp_path / name
-        file = write_config(tmp_path / "configs" / name, values_of(folder, index, **further))
-        return folder, train(file, overrides)
-
-    return trained
+from .small_training import SR, config_of, digests, events, losses
 
 
 @pytest.mark.parametrize("stage", ["base", "sr"])
@@ -52,16 +35,16 @@ def test_asked_to_stop_it_saves_leaves_with_75_and_goes_on(run, monkeypatch):
     unbroken, _ = run("unbroken")
     step = Trainer.step
 
-    def interrupted(self, ours):
+    def interrupted(self, batches):
         if self.state.step == 1:
             (self.config.run / STOP).touch()
-        step(self, ours)
+        step(self, batches)
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", interrupted)
         stopped, code = run("stopped")
-    assert code == 75 and [line["event"] for line in ledger.read(stopped)][-1] == "stopped"
-    assert [folder.name for folder in checkpoint.committed(stopped)] == ["step_00000002"]
+    assert code == 75 and read_training(stopped)[-1]["event"] == "stopped"
+    assert [folder.name for folder in committed(stopped)] == ["step_00000002"]
     _, code = run("stopped")
     assert code == 0 and digests(stopped, 6) == digests(unbroken, 6)
 
@@ -72,23 +55,6 @@ def test_a_finished_training_says_so(run, capsys):
     assert run("done")[1] == 0 and "6 steps are done already" in capsys.readouterr().err
     assert (folder / "ledger.jsonl").read_bytes() == before
     assert run("done", "steps=7")[1] == 0 and len(losses(folder)) == 7
-
-
-def test_another_config_in_the_same_folder_is_refused(run, index):
-    run("mine", "steps=1")
-    with pytest.raises(UserError, match=r"holds another training: optim.lr was 0.002, now 0.1; seed was 7, now 8"):
-        run("mine", "optim.lr=0.1", "seed=8")
-    run("mine", "steps=2", "micro_batch=4", "data.workers=1")
-    with pytest.raises(UserError, match=r"steps may grow, not shrink to 1"):
-        run("mine", "steps=1")
-    make_run(index.parent, pairs=18)
-    with pytest.raises(UserError, match=r"has changed since .* began"):
-        run("mine")
-
-
-def test_only_one_process_works_in_a_run_folder(run, tmp_path):
-    with locked(tmp_path / "mine"), pytest.raises(UserError, match=r"is being trained by another process"):
-        run("mine")
 
 
 def test_accumulation_changes_nothing_but_rounding(run):
@@ -118,11 +84,11 @@ def test_ema_is_its_closed_form(run, monkeypatch):
     trainers: list[Trainer] = []
     step = Trainer.step
 
-    def noted(self, ours):
+    def noted(self, batches):
         if not weights:
             trainers.append(self)
             weights.append(copied(self))
-        step(self, ours)
+        step(self, batches)
         weights.append(copied(self))
 
     def copied(trainer):
@@ -144,26 +110,26 @@ def test_ema_is_its_closed_form(run, monkeypatch):
 
 @pytest.mark.parametrize("zero", [0, 1, 2])
 def test_a_loss_that_is_not_finite_changes_nothing_and_is_named(run, monkeypatch, zero):
-    forward, calls = Objective.forward, []
+    forward, calls = DiffusionLoss.forward, []
 
     def poisoned(self, batch):
         calls.append(batch)
         return forward(self, batch) * (float("inf") if len(calls) == 4 else 1.0)  # step 2, second micro-batch
 
-    monkeypatch.setattr(Objective, "forward", poisoned)
+    monkeypatch.setattr(DiffusionLoss, "forward", poisoned)
     for module in ("engine", "config"):
         monkeypatch.setattr(f"training.{module}.effective_zero", lambda config, world_size: zero)
     kept = {}
     step = Trainer.step
 
-    def noted(self, ours):
-        step(self, ours)
+    def noted(self, batches):
+        step(self, batches)
         kept[self.state.step] = ({n: p.detach().clone() for n, p in self.engine.params.items()}, self.state)
 
     monkeypatch.setattr(Trainer, "step", noted)
     folder, code = run("mine", micro_batch=4)
     assert code == 0 and len(losses(folder)) == 5
-    (bad,) = [line for line in ledger.read(folder) if line["event"] == "bad_step"]
+    (bad,) = events(folder, "bad_step")
     assert bad["step"] == 2 and bad["positions"] == [12, 13, 14, 15] and bad["keys"] == calls[3].keys
     assert all(torch.equal(kept[1][0][name], weight) for name, weight in kept[2][0].items())
     assert not all(torch.equal(kept[2][0][name], weight) for name, weight in kept[3][0].items())
@@ -171,33 +137,19 @@ def test_a_loss_that_is_not_finite_changes_nothing_and_is_named(run, monkeypatch
 
 
 def test_many_such_steps_in_a_row_end_the_training(run, monkeypatch):
-    forward = Objective.forward
-    monkeypatch.setattr(Objective, "forward", lambda self, batch: forward(self, batch) * torch.nan)
+    forward = DiffusionLoss.forward
+    monkeypatch.setattr(DiffusionLoss, "forward", lambda self, batch: forward(self, batch) * torch.nan)
     with pytest.raises(UserError, match=r"3 steps in a row were not finite .*the last is step 3") as error:
         run("mine", optim={"max_bad_steps": 3})
     assert error.value.exit_code == 1
 
 
-def test_bad_pictures_are_in_the_ledger(run, index):
+def test_bad_images_are_in_the_ledger(run, index):
     (index.parent / "000/00000.tar").unlink()
     folder, code = run("mine")
-    bad = [line for line in ledger.read(folder) if line["event"] == "bad_picture"]
+    bad = events(folder, "bad_image")
     assert code == 0 and bad and {line["shard"] for line in bad} == {0}
     assert len({line["position"] for line in bad}) == len(bad)
-
-
-def test_validation_repeats_itself_and_shows_the_gap(run):
-    one, _ = run("one", validation={"every_steps": 3, "samples": 5, "buckets": 4})
-    other, _ = run("other", validation={"every_steps": 3, "samples": 5, "buckets": 4}, micro_batch=4)
-    found = [[line for line in ledger.read(folder) if line["event"] == "validation"] for folder in (one, other)]
-    assert [line["step"] for line in found[0]] == [3, 6]
-    for mine, theirs in zip(*found, strict=True):
-        assert mine["log_snr"] == sorted(mine["log_snr"], reverse=True)
-        for split in ("train", "held_out"):
-            np.testing.assert_allclose(mine[split]["loss"], theirs[split]["loss"], rtol=1e-4)
-            gaps = 1 - np.array(mine[split]["loss"]) / np.array(mine[split]["shuffled"])
-            np.testing.assert_allclose(mine[split]["gap"], gaps)
-    assert losses(one) == losses(run("none")[0])  # looking does not change the training
 
 
 def test_bf16_trains_near_fp32(run):
@@ -208,56 +160,21 @@ def test_bf16_trains_near_fp32(run):
     assert losses(bf16) != losses(fp32)
 
 
-def test_a_broken_mirror_does_not_stop_the_training(run, monkeypatch, capsys):
-    import wandb
-
-    def down(**_):
-        raise ConnectionError("no route")
-
-    monkeypatch.setattr(wandb, "init", down)
-    folder, code = run("mine", wandb={"mode": "online"})
-    assert code == 0 and len(losses(folder)) == 6
-    assert "wandb: ConnectionError: no route; training goes on without it" in capsys.readouterr().err
-
-
-@pytest.mark.long
-def test_the_offline_mirror_holds_the_curves_and_no_secret(run, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["corgi", "--token=canary-in-argv"])
-    monkeypatch.setenv("SECRET_TOKEN", "canary-in-environment")
-    folder, code = run("mine", wandb={"mode": "offline"})
-    known = (folder / "wandb.json").read_text()
-    (mirror,) = folder.glob("wandb/offline-run-*/*.wandb")
-    assert code == 0 and mirror.stem.removeprefix("run-") in known
-    assert b"step/loss" in mirror.read_bytes() and b"checkpoint/seconds" in mirror.read_bytes()
-    for path in folder.rglob("*"):
-        assert not path.is_file() or b"canary" not in path.read_bytes()
-    assert run("mine", "steps=7", wandb={"mode": "offline"})[1] == 0
-    assert (folder / "wandb.json").read_text() == known
-
-
-def test_the_run_folder_says_what_was_asked(run):
-    folder, _ = run("mine", "steps=1")
-    head = (folder / "config.yaml").read_text().splitlines()
-    assert head[0].startswith("# fingerprint: ") and head[1].startswith("# commit: ")
-    state = checkpoint.committed(folder)[0] / "state.json"
-    assert head[0].split(": ")[1] in state.read_text()
-
-
 def test_gradients_are_clipped_alike(run, monkeypatch):
-    found = []
+    runs = []
     for zero in (0, 1):
         for module in ("engine", "config"):
             monkeypatch.setattr(f"training.{module}.effective_zero", lambda config, world_size, zero=zero: zero)
         folder, _ = run(f"zero{zero}", optim={"lr": 1e-3, "clip": 0.05, "warmup_steps": 0})
-        norms = [line["grad_norm"] for line in ledger.read(folder) if line["event"] == "step"]
+        norms = [line["grad_norm"] for line in events(folder, "step")]
         assert min(norms) > 0.05
-        found.append((norms, losses(folder)))
-    np.testing.assert_allclose(found[1], found[0], rtol=1e-3)  # Adam amplifies rounding
+        runs.append((norms, losses(folder)))
+    np.testing.assert_allclose(runs[1], runs[0], rtol=1e-3)  # Adam amplifies rounding
 
 
 def test_parameters_are_named_as_the_net_names_them(run):
     folder, _ = run("mine", "steps=1")
-    with safe_open(checkpoint.committed(folder)[0] / "rank_0/params.safetensors", framework="pt") as file:
+    with safe_open(committed(folder)[0] / "rank_0/params.safetensors", framework="pt") as file:
         names = set(file.keys())
     net = build(config_of(folder, folder).stage)
     assert names == {name for name, _ in net.named_parameters()}

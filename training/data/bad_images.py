@@ -1,0 +1,66 @@
+"""What stands in where an image is missing or broken: the next good row of its shard, so that the order stays."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from configs import UserError
+
+from .dataset import Dataset, ImageError, Place, Sample
+
+SUBSTITUTES = 100  # rows that are tried in a shard before the next shard is
+
+
+class BadImage(NamedTuple):
+    """An image that could not be used."""
+
+    position: int
+    shard: int  # its number
+    key: str
+    reason: str
+    instead: str  # the key of the pair that was used
+
+
+class SubstitutingReader:
+    """Reads samples of a dataset, and remembers which images are bad. Safe to use from several threads.
+
+    limit: how many may be bad before reading on is an error for people.
+    """
+
+    def __init__(self, dataset: Dataset, *, limit: int) -> None:
+        self._dataset, self._limit = dataset, limit
+        self._reasons: dict[Place, str] = {}  # of the bad images
+
+    def read(self, place: Place, *, position: int) -> tuple[Sample, BadImage | None]:
+        """Return the sample of a place, or what stands in for it and why. Raises UserError beyond the limit."""
+        for candidate in self._candidates(place):
+            sample = self._try(candidate)
+            if sample is None:
+                continue
+            if candidate == place:
+                return sample, None
+            number, key = int(self._dataset.index.numbers[place.shard]), self._dataset.key(place)
+            return sample, BadImage(position, number, key, self._reasons[place], sample.key)
+        raise UserError("no image of any shard can be read; are the tars where the index is?", exit_code=1)
+
+    def _try(self, place: Place) -> Sample | None:
+        if place in self._reasons:
+            return None
+        try:
+            return self._dataset[place]
+        except ImageError as error:
+            self._reasons[place] = str(error)
+        if len(self._reasons) > self._limit:
+            raise UserError(
+                f"more than data.bad_images = {self._limit} images cannot be used; the last: {self._reasons[place]}",
+                exit_code=1,
+            )
+        return None
+
+    def _candidates(self, place: Place) -> Iterator[Place]:
+        """Yield the place itself, the rows after it, then those of the next shards: a pure function of the place."""
+        counts = self._dataset.counts
+        for step in range(len(counts)):
+            shard = (place.shard + step) % len(counts)
+            count = int(counts[shard])
+            for further in range(min(count, SUBSTITUTES)):
+                yield Place(shard, (place.row + further) % count)

@@ -1,0 +1,157 @@
+"""`corgi train CONFIG`: from a config to a training in one process or in many, and to an exit code.
+
+    one process       in this one
+    processes: 8      what torchrun itself runs, in this one, with eight children
+    under torchrun    this process is one of those children; so it is on several machines (`corgi submit` writes it)
+
+Exit codes: 0 done, 75 stopped early by SIGTERM, SIGUSR1 or a file `stop` in the run folder: saved, to be run again.
+"""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+from configs import UserError, load
+from pipeline.runner import DISK_ERRORS
+from storage.checkpoint import committed, faults, step_of
+from storage.processes import die_with
+from storage.run import STOP
+
+from .config import TrainConfig, accumulation, shown
+from .data.index import Index, check_text, read_index
+from .preemption import signals_to_file
+from .run_folder import lock, prepare
+
+DONE, STOPPED = 0, 75
+LAUNCHER = "CORGI_LAUNCHER"  # environment of ranks that we started: the process to die with
+
+
+class Launch(NamedTuple):
+    """What this process is, before anything is started."""
+
+    world_size: int
+    is_rank: bool  # a launcher has made it one
+    is_first: bool  # of all processes: it looks after the run folder
+
+
+def train(config_file: Path, overrides: Sequence[str] = ()) -> int:
+    """Train one stage, or go on where it stopped; return the exit code.
+
+    Raises UserError for what a person can mend.
+    """
+    config = load(TrainConfig, config_file, overrides)
+    index = read_index(config.data)
+    check_text(index, config.text, text_width=config.stage.text_width)
+    if LAUNCHER in os.environ:
+        die_with(int(os.environ[LAUNCHER]))  # else it would train on behind the back of the next launcher
+        return run_rank(config, index)
+    launch = launch_of(config)
+    accumulation(config, launch.world_size)
+    with ExitStack() as stack:
+        if launch.is_first:
+            stack.enter_context(lock(config.run))
+            _begin(config, index, world_size=launch.world_size)
+        if finished(config):
+            print(f"{config.stage.name}: {config.steps:,} steps are done already, see {config.run}", file=sys.stderr)
+            return DONE
+        if launch.is_rank or launch.world_size == 1:
+            return run_rank(config, index)
+        return start_ranks(config, [str(config_file), *overrides])
+
+
+def launch_of(config: TrainConfig) -> Launch:
+    """Return what torchrun says of this process, else what the config does."""
+    if "RANK" in os.environ:
+        return Launch(int(os.environ["WORLD_SIZE"]), is_rank=True, is_first=os.environ["RANK"] == "0")
+    return Launch(config.processes, is_rank=False, is_first=True)
+
+
+def run_rank(config: TrainConfig, index: Index) -> int:
+    """Train as one rank of a world, or as the only one."""
+    warnings.filterwarnings("ignore", module=r"(deepspeed|accelerate|torch)\b")
+    from .distributed import process_group
+    from .trainer import Trainer
+
+    with process_group() as ranks:
+        outcome = Trainer(config, index, ranks=ranks).train()
+    return DONE if outcome == "done" else STOPPED
+
+
+def start_ranks(config: TrainConfig, arguments: Sequence[str]) -> int:
+    """Run all processes of the config to their end; return the first exit code that is not 0.
+
+    arguments: of training.launcher.
+    """
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # a child that stops early is no news
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // config.processes)))
+    launch = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=config.processes,
+        run_id=str(os.getpid()),
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",  # any free port
+        local_addr="localhost",
+        max_restarts=0,
+        signals_to_handle="SIGHUP",  # SIGTERM and SIGUSR1 are ours
+    )
+    os.environ[LAUNCHER] = str(os.getpid())
+    with signals_to_file(config.run):
+        try:
+            elastic_launch(launch, sys.executable)("-m", "training.launcher", *arguments)
+        except ChildFailedError as error:
+            code = error.get_first_failure()[1].exitcode
+            return code if code > 0 else 1
+        finally:
+            del os.environ[LAUNCHER]
+    return DONE
+
+
+def finished(config: TrainConfig) -> bool:
+    """Tell whether the newest checkpoint is whole and holds the last step."""
+    return any(step_of(folder) >= config.steps and not faults(folder) for folder in committed(config.run)[:1])
+
+
+def main() -> int:
+    """Train as a child of `start_ranks`, or of torchrun."""
+    try:
+        return train(Path(sys.argv[1]), sys.argv[2:])
+    except UserError as error:
+        print(f"corgi: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        print(f"corgi: {error.strerror}: {error.filename}; mend that and run the same command again", file=sys.stderr)
+        return 1
+
+
+def leave(code: int) -> NoReturn:
+    """End this process without taking the interpreter down.
+
+    A thread of gloo may still let go of a tensor that Python knows, and a process that does so while its interpreter
+    ends is aborted. It is rare, and happens after all was saved.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _begin(config: TrainConfig, index: Index, *, world_size: int) -> None:
+    """Say what was asked for before anything else happens: in the run folder, and on the terminal."""
+    prepare(config, content=index.content)
+    (config.run / STOP).unlink(missing_ok=True)
+    for line in shown(config, world_size=world_size, samples=index.samples):
+        print(f"{config.stage.name}: {line}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    leave(main())

@@ -1,0 +1,56 @@
+"""All that a training says: to the ledger, which is the truth, to its mirror in W&B, and to the terminal."""
+
+from typing import Any, Self
+
+from pipeline.progress import Progress
+from storage.ledger import Ledger
+
+from .config import TrainConfig
+from .distributed import Ranks
+from .wandb_logger import WandbLogger
+
+
+class RunLogger:
+    """`with RunLogger(config, ranks=ranks, done=step) as logger: logger.note("checkpoint", step=100, seen=6400)`.
+
+    Only the main rank says anything. done: steps done before.
+    """
+
+    def __init__(self, config: TrainConfig, *, ranks: Ranks, done: int) -> None:
+        self._ledger = Ledger(config.run) if ranks.is_main else None
+        self._wandb = WandbLogger(config) if ranks.is_main else None
+        progress = Progress(config.stage.name, total=config.steps, unit="steps", done=done)
+        self._progress = progress if ranks.is_main else None
+        self.is_first = self._ledger is not None and self._ledger.is_empty  # nothing was ever noted of this training
+
+    def __enter__(self) -> Self:
+        if self._progress:
+            self._progress.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._ledger and self._wandb and self._progress:
+            self._progress.__exit__()
+            self._ledger.sync()
+            self._ledger.close()
+            self._wandb.close()
+
+    def note(self, event: str, *, step: int, **values: Any) -> None:
+        """Write a line into the ledger and its mirror."""
+        if self._ledger and self._wandb:
+            self._wandb.mirror(self._ledger.note(event, step=step, **values))
+
+    def show(self, step: int, *, loss: float, images_per_s: float) -> None:
+        """Show a person where the training stands."""
+        if self._progress:
+            self._progress.reach(step, f"loss {loss:.4f}  {images_per_s:.1f} images/s")
+
+    def say(self, line: str) -> None:
+        """Print a line for a person, that stays."""
+        if self._progress:
+            self._progress.say(line)
+
+    def sync(self) -> None:
+        """Make all that was noted durable."""
+        if self._ledger:
+            self._ledger.sync()
