@@ -1,5 +1,12 @@
-"""Looking at what came out: figures over pictures and losses, and the page that shows them.
+"""Looking at what a run came to: images drawn by its stages, and figures measured on them, by `corgi evaluate`.
 
-mobilenet.py   features of pictures            groups.py   is the nearest real drawing of the caption's group?
-text_use.py    do captions lower the loss?     colour.py   does a stage keep the colours it was given?
+config.py       how a run is evaluated               evaluate.py     the command: cascade, figures.json
+eval_set.py     which pairs, and their real images   measure.py      every figure, with its bar
+sample_sets.py  sets of samples, and `corgi sample`  mobilenet.py    features of images
+caption_gap.py  do captions lower the loss?          groups.py       is the nearest real image of the caption's group?
+color_drift.py  does a stage keep colours?           enlarging.py    is it better than bilinear?
+
+No training loop lives here (its own validation is training's), no page (that is the report's), and nothing that only
+the quickstart knows: columns, counts and bars come from a run's evaluate.yaml. Imports pipeline, cascade, filters,
+storage, configs.
 """

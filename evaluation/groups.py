@@ -1,6 +1,6 @@
-"""Of generated pictures: is the nearest real drawing of the caption's group? Chance is one over the number of groups.
+"""Of generated images: is the nearest real image of the caption's group? Chance is one over the number of groups.
 
-Works on any features; mobilenet.py makes them. The caption's own drawing is left out of the search, so a picture that
+Works on any features; mobilenet.py makes them. The caption's own image is left out of the search, so a sample that
 merely repeats it does not count for itself: it must look like its kind.
 """
 
@@ -10,17 +10,17 @@ import numpy as np
 
 
 class GroupFigure(NamedTuple):
-    """`by_group[g]` is the share of group g's pictures that found a neighbour in g; `share` is over all pictures."""
+    """`by_group[g]` is the share of group g's images that found a neighbour in g; `share` is over all images."""
 
     share: float
     by_group: dict[str, float]
-    nearest: np.ndarray  # (generated,) int64, row of the nearest real drawing
+    nearest: np.ndarray  # (generated,) int64, row of the nearest real image
 
 
 def choose(groups: list[str], *, names: list[str], per_group: int, seed: int = 0) -> np.ndarray:
-    """Rows of `per_group` captions of every group, (groups x per_group,) int64, in the order of the sorted groups.
+    """Return the rows of `per_group` captions of every group, (groups x per_group,) int64, groups in sorted order.
 
-    The draw depends on names and seed, not on the order of the rows. ValueError when a group has too few.
+    The draw depends on names and seed, not on the order of the rows. Raises ValueError when a group has too few.
     """
     rows: list[int] = []
     for group in sorted(set(groups)):
@@ -40,14 +40,14 @@ def group_of_nearest(
     real: np.ndarray,
     real_groups: list[str],
 ) -> GroupFigure:
-    """The figure by cosine similarity.
+    """Return the figure by cosine similarity.
 
-    generated: (n, width) features; own: (n,) row of each caption's own drawing in `real`, -1 where it is not there;
-    real: (m, width) features of real drawings at the same size in px.
+    generated: (n, width) features; own: (n,) row of each caption's own image in `real`, -1 where it is not there;
+    real: (m, width) features of real images at the same size in px.
     """
     if len(generated) != len(generated_groups) or len(generated) != len(own) or len(real) != len(real_groups):
         raise ValueError(
-            f"every picture needs a group: {len(generated)} generated, {len(generated_groups)} groups, {len(own)} own "
+            f"every image needs a group: {len(generated)} generated, {len(generated_groups)} groups, {len(own)} own "
             f"rows; {len(real)} real, {len(real_groups)} groups"
         )
     nearest = nearest_rows(generated, real=real, leave_out=own)
@@ -58,7 +58,10 @@ def group_of_nearest(
 
 
 def nearest_rows(generated: np.ndarray, *, real: np.ndarray, leave_out: np.ndarray) -> np.ndarray:
-    """Row of `real` with the largest cosine similarity, (n,) int64; `leave_out[i]` (or -1: none) is not considered."""
+    """Return the row of `real` with the largest cosine similarity, (n,) int64.
+
+    leave_out: (n,) the row of `real` that is not considered for each; -1: none.
+    """
     similarity = unit(generated) @ unit(real).T
     rows = np.flatnonzero(leave_out >= 0)
     similarity[rows, leave_out[rows]] = -np.inf
@@ -66,5 +69,5 @@ def nearest_rows(generated: np.ndarray, *, real: np.ndarray, leave_out: np.ndarr
 
 
 def unit(features: np.ndarray) -> np.ndarray:
-    """Rows scaled to length 1."""
+    """Return rows scaled to length 1."""
     return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)

@@ -1,4 +1,4 @@
-"""A stage that does nothing is as good as bilinear; one that knows the picture is better; one that spoils it, worse."""
+"""A stage that does nothing is as good as bilinear; one that knows the image is better; one that spoils it, worse."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from cascade.diffusion import DiffusionConfig
-from cascade.sampler import SamplerConfig
-from cascade.text import TextConfig
+from cascade.samplers import SamplerConfig
+from cascade.text_encoder import TextConfig
 from cascade.weights import LoadedStage
 from evaluation.enlarging import error_ratio
 from tests.cascade.nets import BASE, SR, WIDTH
@@ -20,34 +20,34 @@ STAGE = SR.model_copy(
         "sampler": SamplerConfig(method="ddim", steps=2, guidance=1.0, threshold="none", aug_level=0.0),
     }
 )
-STATES = [np.zeros((3, WIDTH), np.uint16)] * 2
+EMBEDS = [np.zeros((3, WIDTH), np.uint16)] * 2
 
 
 class Answers(nn.Module):
-    """A net whose x-hat is a picture that it was given, or its low-res input."""
+    """A net whose x-hat is an image that it was given, or its low-res input."""
 
-    def __init__(self, picture: Tensor | None = None) -> None:
+    def __init__(self, image: Tensor | None = None) -> None:
         super().__init__()
-        self.picture, self.one = picture, nn.Parameter(torch.ones(()))
+        self.image, self.one = image, nn.Parameter(torch.ones(()))
 
     def forward(self, x: Tensor, log_snr: Tensor, *, low_res: Tensor, **_: object) -> Tensor:
-        return self.one * (low_res if self.picture is None else self.picture)
+        return self.one * (low_res if self.image is None else self.image)
 
 
 def stage(net: nn.Module) -> LoadedStage:
     return LoadedStage(STAGE, TextConfig(), net, step=1, track="ema", folder=Path())  # type: ignore[arg-type]
 
 
-def ratio(net: nn.Module, pictures: np.ndarray) -> float:
-    return error_ratio(stage(net), pictures, states=STATES, seeds=[1, 2])
+def ratio(net: nn.Module, images: np.ndarray) -> float:
+    return error_ratio(stage(net), images, text_embeds=EMBEDS, seeds=[1, 2])
 
 
 def test_copying_is_one_knowing_is_nought_and_spoiling_is_more():
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
-    real = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
-    assert ratio(Answers(), pictures) == pytest.approx(1, abs=0.01)
-    assert ratio(Answers(real), pictures) < 1e-3
-    assert ratio(Answers(-real), pictures) > 2
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    real = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    assert ratio(Answers(), images) == pytest.approx(1, abs=0.01)
+    assert ratio(Answers(real), images) < 1e-3
+    assert ratio(Answers(-real), images) > 2
 
 
 def test_what_cannot_be_measured_is_said():
@@ -56,4 +56,4 @@ def test_what_cannot_be_measured_is_said():
         ratio(Answers(), flat)
     base = LoadedStage(BASE, TextConfig(), Answers(), step=1, track="ema", folder=Path())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="does not enlarge"):
-        error_ratio(base, flat, states=STATES, seeds=[1, 2])
+        error_ratio(base, flat, text_embeds=EMBEDS, seeds=[1, 2])

@@ -27,8 +27,8 @@ def test_clear_groups_are_all_found_and_noise_is_at_chance():
     assert 0.2 < figure.share < 0.47
 
 
-def test_the_own_drawing_is_left_out():
-    """Each picture is a copy of its own drawing, the only one of its group: with it left out, none is right."""
+def test_the_own_image_is_left_out():
+    """Each image is a copy of its own real one, the only one of its group: with it left out, none is right."""
     real = np.eye(3)
     figure = groups.group_of_nearest(
         real.copy(), generated_groups=NAMES, own=np.arange(3), real=real, real_groups=NAMES

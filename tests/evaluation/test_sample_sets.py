@@ -1,17 +1,19 @@
-"""Drawing: PNG files for captions, and sets of pictures that a kill cannot spoil."""
+"""Sampling: PNG files for captions, and sets of images that a kill cannot spoil."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cascade.text import TextConfig
+from cascade.text_encoder import TextConfig, TextEmbedder
 from cascade.weights import LoadedStage, load_stage
 from configs import UserError
-from evaluation.picture_sets import PictureSet
-from evaluation.samples import SampleConfig, Texts, draw, file_name, fill, rates
-from pipeline import ledger
+from evaluation.config import SampleConfig
+from evaluation.sample_sets import draw, file_name, fill, rates
+from storage import ledger
+from storage.samples import SampleSet
 from tests.cascade.checkpoints import save
 from tests.cascade.encoders import small_t5
 from tests.cascade.nets import BASE, SR, awake
@@ -70,35 +72,42 @@ def stages(folders: list[Path]) -> list[LoadedStage]:
     return [load_stage(folder) for folder in folders]
 
 
-class NoTexts(Texts):
-    """Texts that nobody may ask for."""
+class NoEmbedder(TextEmbedder):
+    """An embedder that nobody may ask."""
 
-    def states(self, config: TextConfig) -> list[np.ndarray]:
+    def __call__(self, config: TextConfig, captions: Sequence[str]) -> list[np.ndarray]:
         raise AssertionError("what is there is not drawn again")
 
 
+def filled(
+    samples: SampleSet, stages: list[LoadedStage], config: SampleConfig, *, seeds: Sequence[int], embed: TextEmbedder
+) -> dict[str, np.ndarray]:
+    return fill(samples, stages, captions=CAPTIONS, seeds=seeds, embed=embed, config=config)
+
+
 def test_a_set_is_drawn_stage_by_stage_and_only_what_is_missing_or_stale(stages: list[LoadedStage], tmp_path: Path):
-    one, config = PictureSet(tmp_path, "some"), SampleConfig(batch=2)
-    made = fill(one, stages, texts=Texts(CAPTIONS), seeds=[1, 2, 3], config=config)
-    assert {name: pictures.shape for name, pictures in made.items()} == {
+    samples, config = SampleSet(tmp_path, "some"), SampleConfig(batch=2, precision="fp32")
+    embed, seeds = TextEmbedder(), [1, 2, 3]
+    images = filled(samples, stages, config, seeds=seeds, embed=embed)
+    assert {name: array.shape for name, array in images.items()} == {
         "base16": (3, 16, 16, 3),
         "sr64": (3, 64, 64, 3),
     }
-    again = fill(one, stages, texts=NoTexts(CAPTIONS), seeds=[1, 2, 3], config=config)
-    assert all(np.array_equal(again[name], made[name]) for name in made)
-    bytes_before = one.path("sr64").read_bytes()
-    one.path("sr64").unlink()  # as a kill between the stages leaves it
-    fill(one, stages, texts=Texts(CAPTIONS), seeds=[1, 2, 3], config=config)
-    assert one.path("sr64").read_bytes() == bytes_before
+    again = filled(samples, stages, config, seeds=seeds, embed=NoEmbedder())
+    assert all(np.array_equal(again[name], images[name]) for name in images)
+    bytes_before = samples.path("sr64").read_bytes()
+    samples.path("sr64").unlink()  # as a kill between the stages leaves it
+    filled(samples, stages, config, seeds=seeds, embed=embed)
+    assert samples.path("sr64").read_bytes() == bytes_before
     drawn = [(line["stage"], line["pictures"]) for line in ledger.read(tmp_path)]
     assert drawn == [("base16", 3), ("sr64", 3), ("sr64", 3)]
-    with pytest.raises(AssertionError, match="not drawn again"):  # other seeds are other pictures
-        fill(one, stages, texts=NoTexts(CAPTIONS), seeds=[1, 2, 4], config=config)
+    with pytest.raises(AssertionError, match="not drawn again"):  # other seeds are other images
+        filled(samples, stages, config, seeds=[1, 2, 4], embed=NoEmbedder())
     sampler = stages[1].config.sampler.model_copy(update={"guidance": 2.0})
-    other = SampleConfig(batch=2, samplers={"sr64": sampler})
-    changed = fill(one, stages, texts=Texts(CAPTIONS), seeds=[1, 2, 3], config=other)
-    assert np.array_equal(changed["base16"], made["base16"]) and not np.array_equal(changed["sr64"], made["sr64"])
+    other = config.model_copy(update={"samplers": {"sr64": sampler}})
+    changed = filled(samples, stages, other, seeds=seeds, embed=embed)
+    assert np.array_equal(changed["base16"], images["base16"]) and not np.array_equal(changed["sr64"], images["sr64"])
     assert set(rates(ledger.read(tmp_path))) == {"base16", "sr64"}
-    assert list(one.parts()) == ["base16", "sr64"]
-    one.write_sheet(made["sr64"])
+    assert list(samples.parts()) == ["base16", "sr64"]
+    samples.write_sheet(images["sr64"])
     assert size(tmp_path / "samples" / "some.png") == (15 * 96, 96)

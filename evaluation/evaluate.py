@@ -1,0 +1,68 @@
+"""`corgi evaluate RUN [key=value ...]`: images and figures of a run, by the newest checkpoints of its stages.
+
+    samples/training.*   30 training pairs of each group, drawn by every stage      figures.json   each figure,
+    samples/held_out.*   200 pairs that no stage has seen                                          its bar, and
+                                                                                                   whether it holds
+What is there and fresh is not made again, so after a kill the same command goes on.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cascade.text_encoder import TextEmbedder
+from cascade.weights import LoadedStage, load_stage
+from configs import UserError, load, resolve
+from storage.run import trainings_of
+from storage.samples import EVALUATE, FIGURES, read_figures, write_figures
+
+from .config import EvaluateConfig
+from .eval_set import kept
+from .measure import Evaluation
+
+
+def evaluate(run: Path, overrides: Sequence[str] = ()) -> Path:
+    """Draw, measure and write figures.json; return its path. Raises UserError where no stage has a checkpoint."""
+    config = config_of(run, overrides)
+    embed = TextEmbedder(device=config.device)
+    evaluation = Evaluation(run, config, cascade_of(run, config), kept(run, config), embed)
+    if read_figures(run).get("fingerprint") == evaluation.fingerprint:
+        print(f"evaluate: {run / FIGURES} is there and fresh")
+        return run / FIGURES
+    content = {"config": config.model_dump(mode="json"), **evaluation.measure()}
+    path = write_figures(run, content, fingerprint=evaluation.fingerprint)
+    for name, entry in content["figures"].items():
+        print(f"evaluate: {_line(name, entry)}")
+    return path
+
+
+def config_of(run: Path, overrides: Sequence[str] = ()) -> EvaluateConfig:
+    """Return the run's own config, or the defaults where it has none, with the overrides over it."""
+    if (run / EVALUATE).exists():
+        return load(EvaluateConfig, run / EVALUATE, overrides)
+    return resolve(EvaluateConfig, {}, overrides, source="evaluate")
+
+
+def cascade_of(run: Path, config: EvaluateConfig) -> list[LoadedStage]:
+    """Return the run's trained stages, lowest first, as far as each enlarges what the one before makes."""
+    folders = trainings_of(run)
+    if not folders:
+        raise UserError(f"{run} has no trained stage; train one into {run / 'train'} first: corgi train CONFIG")
+    loaded = [load_stage(folder, track=config.track, device=config.device) for folder in folders]
+    cascade: list[LoadedStage] = []
+    for stage in sorted(loaded, key=lambda stage: stage.config.image_px):
+        if not cascade or stage.config.low_res_px == cascade[-1].config.image_px:
+            cascade.append(stage)
+        else:
+            print(
+                f"evaluate: {stage.config.name} is left out: it does not enlarge what {cascade[-1].config.name} makes"
+            )
+    return cascade
+
+
+def _line(name: str, entry: dict[str, Any]) -> str:
+    """Return one figure for people."""
+    if entry["figure"] is None:
+        return f"{name}: not measured: {entry['says']}"
+    verdict = {True: "holds", False: "missed", None: ""}[entry["holds"]]
+    return f"{name}: {entry['figure']:.3g}  {entry['bar'] or ''}  {verdict}".rstrip()
