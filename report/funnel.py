@@ -1,0 +1,162 @@
+"""The funnel on the page: pairs left after each step, every reason with cards of pairs it took, a gallery of kept ones.
+
+Sensitive pairs are packed away on a card, and left out of the gallery.
+"""
+
+import io
+from collections.abc import Mapping
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from PIL import Image
+
+from configs import UserError
+from filters.expression import check_expression
+from pipeline.config import PipelineConfig
+from pipeline.select import candidates_of
+from storage import keep_list, pairs
+from storage.duplicates import DUPLICATES, copies_of
+from storage.image import read_image
+from storage.plan import shards_of
+from storage.shard import SCORES, TAR, Shard
+from storage.tar import TarReader
+
+from .render import data_url
+from .sensitive import SensitivePairs, pack
+
+CARD_PX, GALLERY_PX = 160, 96  # longest side of an image
+GALLERY, GALLERY_SHARDS = 36, 4  # images, and the shards they are from
+HTTP_PHRASES = {f"http_{status}": status.phrase.lower() for status in HTTPStatus}
+
+
+class Card(NamedTuple):
+    """A lost pair. Of a sensitive one the page shows the key, and on a click what is packed."""
+
+    key: str
+    words: dict[str, str]  # class of a paragraph -> its text
+    image: str | None  # a data: url
+    packed: str | None
+
+
+class Reason(NamedTuple):
+    """Why pairs were lost."""
+
+    name: str
+    lost: int
+    rule: str | None  # SQL, where it is one of the policy
+    http: str | None  # the status in words, where it is one
+    cards: list[Card]  # examples
+
+
+def levels_of(funnel: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many pairs there are at first and after each step. funnel: what pipeline.funnel counts."""
+    totals = {name: funnel["totals"].get(name, 0) for name in ("rows", "kept", "train", "held_out")}
+    planned = totals["rows"] - sum(funnel["counts"]["plan"].values())
+    return {**totals, "planned": planned, "stored": planned - sum(funnel["counts"]["download"].values())}
+
+
+class LostPairs:
+    """What pipeline.funnel counts as lost, with cards of its examples."""
+
+    def __init__(self, config: PipelineConfig, funnel: Mapping[str, Any], sensitive: SensitivePairs) -> None:
+        self.run, self.rules, self.sensitive = config.run, config.select.rules, sensitive
+        self.counts, self.examples = funnel["counts"], funnel["examples"]
+        self.hateful = sensitive.hateful(pair["caption"] for pairs in self.examples.values() for pair in pairs)
+        self._columns = cache(_columns)
+
+    def reasons(self) -> dict[str, list[Reason]]:
+        """Return the reasons of each step, in the order of the funnel."""
+        reasons: dict[str, list[Reason]] = {}
+        for step, counts in self.counts.items():
+            rules = self.rules if step == "select" else {}
+            for name, lost in counts.items():
+                cards = [self.card(pair, reason=name) for pair in self.examples.get(f"{step}.{name}", ())]
+                reason = Reason(name, lost, rules.get(name), HTTP_PHRASES.get(name), cards)
+                reasons.setdefault(step, []).append(reason)
+        return reasons
+
+    def card(self, pair: Mapping[str, Any], *, reason: str) -> Card:
+        """Return the card of a lost pair. reason: why; a rule of the policy is told with the numbers it looked at."""
+        known = self._known(pair)
+        by_rule = reason in self.rules and "failed" in pair
+        others = [name for name in pair.get("failed") or pair.get("reasons") or () if name != reason]
+        texts = {
+            "caption": _shorten(pair["caption"], 300),
+            "url": _shorten(known.get("url") or pair.get("url") or "", 160),
+            "detail": _shorten(self._numbers(known, reason) if by_rule else pair.get("detail") or "", 300),
+            "others": f"also failed: {', '.join(others)}" if others else "",
+        }
+        words = {name: text for name, text in texts.items() if text}
+        image = _image(Shard(self.run, pair["shard"]), known, CARD_PX) if known.get("tar_offset") is not None else None
+        if not self.sensitive.covers({**known, **pair}, self.hateful):
+            return Card(pair["key"], words, image, None)
+        picture = {"image": image, "alt": f"stored image: {texts['caption']}"} if image else {}
+        return Card(pair["key"], {}, None, pack({**words, **picture}))
+
+    def _known(self, pair: Mapping[str, Any]) -> dict[str, Any]:
+        """Return every column of the pair, its scores where it has some; nothing where the plan dropped it."""
+        if pair.get("shard") is None:
+            return {}
+        table = self._columns(Shard(self.run, pair["shard"]))
+        rows = table.filter(pc.equal(table["key"], pair["key"])).to_pylist()
+        return rows[0] if rows else {}
+
+    def _numbers(self, known: Mapping[str, Any], rule: str) -> str:
+        """Return the values that the rule looked at, and of which pairs this one is a copy."""
+        try:
+            used = check_expression(rule, self.rules[rule], known)
+        except UserError:  # the policy was changed since, and its columns are not there yet
+            return ""
+        values = [f"{name} = {_short(known[name])}" for name in used]
+        kinds = [name.removesuffix("_copy") for name in used if name.endswith("_copy") and known[name]]
+        copies = copies_of(self.run, known["key"]) if kinds else []
+        keepers = sorted({copy["keeper"] for copy in copies if copy["kind"] in kinds})
+        return ", ".join([*values, *(f"copy of {keeper}" for keeper in keepers)])
+
+
+def gallery(run: Path, sensitive: SensitivePairs) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return (data: url, caption) of the first kept pairs of the first shards, and the licences the table names."""
+    images, licences = list[tuple[str, str]](), set[str]()
+    for shard in shards_of(run)[:GALLERY_SHARDS]:
+        stored = _stored(shard)
+        kept = stored.filter(keep_list.read(shard, ["kept"], of=stored)["kept"])
+        if "license" in kept.column_names:
+            licences |= {str(value) for value in pc.unique(kept["license"]).to_pylist() if value}
+        rows = kept.slice(0, GALLERY // GALLERY_SHARDS).to_pylist()
+        hateful = sensitive.hateful(row["caption"] for row in rows)
+        fit = [row for row in rows if not sensitive.covers(row, hateful)]
+        images += [(_image(shard, row, GALLERY_PX), row["caption"]) for row in fit]
+    return images, sorted(licences)
+
+
+def _stored(shard: Shard) -> pa.Table:
+    """Return every column of a shard's stored pairs; without scores where those were removed."""
+    scored = shard.path(SCORES).exists() and (shard.run / DUPLICATES).exists()
+    return candidates_of(shard) if scored else pairs.stored(shard)
+
+
+def _columns(shard: Shard) -> pa.Table:
+    """Return what is known of all pairs of a shard, stored or lost."""
+    return pa.concat_tables([_stored(shard), pairs.lost(shard)], promote_options="default")
+
+
+def _image(shard: Shard, row: Mapping[str, Any], px: int) -> str:
+    """Return the stored image, small, as a data: url."""
+    with TarReader(shard.path(TAR)) as tar:
+        image = Image.fromarray(read_image(tar, row["tar_offset"], row["tar_size"], at_least_px=px))
+    image.thumbnail((px, px))
+    file = io.BytesIO()
+    image.save(file, "WEBP", quality=70, method=4)
+    return data_url(file.getvalue(), kind="webp")
+
+
+def _shorten(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else value.hex() if isinstance(value, bytes) else str(value)
