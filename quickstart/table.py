@@ -1,4 +1,4 @@
-"""The quickstart's input: pictures in <run>/web, the url table, and beside it the truth about every row.
+"""The quickstart's input: images in <run>/web, the url table, and beside it the truth about every row.
 
 table.parquet   LAION-400M's columns, SHA256, and NAME, GROUP, FAMILY, SPLIT, TONE_VARIANT, CODE for the evaluation
 truth.parquet   url, caption, kind, and the step and reason that must drop the row ("kept", "" for none)
@@ -7,38 +7,36 @@ truth.parquet   url, caption, kind, and the step and reason that must drop the r
 import hashlib
 import io
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
-from os import getpid
 from pathlib import Path
 
 import pyarrow as pa
 from PIL import Image
 
 from configs import fingerprint
-from pipeline.files import commit_bytes, read_mark, write_table
-from pipeline.orphans import die_with
 from pipeline.progress import Progress
+from storage.atomic import commit_bytes
+from storage.processes import process_pool
+from storage.tables import read_mark, write_table
 
 from .draw import POSTER_PX, encode, form, on_white, plain, poster, render, size_px
-from .faults import BY_NAME, Pair, planted, true_pair
 from .names import Drawing, drawings, hashed
+from .planted import BY_NAME, Pair, planted, true_pair
 from .web import WEB
 
 VERSION = 3
 TINY_PX = 24
 WIDE = (640, 128)
-POSTERS = ("one-word", "foreign", "markup", "hateful")  # kinds whose pictures are no drawing's alone
+POSTERS = ("one-word", "foreign", "markup", "hateful")  # kinds whose images are no drawing's alone
 TABLE, TRUTH = "table.parquet", "truth.parquet"
 WORKERS = 2
 
 
 def prepare(run: Path, *, pairs: int | None = None, workers: int = WORKERS) -> None:
-    """Draws what is not drawn yet and writes both tables, unless they are there. `pairs`: only so many drawings."""
+    """Draw what is not drawn yet and write both tables, unless they are there. `pairs`: only so many drawings."""
     mark = fingerprint("quickstart", VERSION, pairs)
-    done = read_mark(run / TABLE)
-    if done is not None and done.fingerprint == mark and (run / TRUTH).exists():
+    written = read_mark(run / TABLE)
+    if written is not None and written.fingerprint == mark and (run / TRUTH).exists():
         return
     rows = all_pairs(pairs)
     digests = _draw_all(run / WEB, rows, workers)
@@ -47,15 +45,15 @@ def prepare(run: Path, *, pairs: int | None = None, workers: int = WORKERS) -> N
 
 
 def all_pairs(count: int | None = None) -> list[Pair]:
-    """Every row of the table, in its order."""
-    chosen = sorted(drawings(), key=lambda one: hashed(one.code, "chosen"))[:count]
-    true = [true_pair(one, form(one.code)[0]) for one in chosen]
+    """Return every row of the table, in its order."""
+    chosen = sorted(drawings(), key=lambda drawing: hashed(drawing.code, "chosen"))[:count]
+    true = [true_pair(drawing, form(drawing.code)[0]) for drawing in chosen]
     rows = [*true, *planted(chosen, {pair.drawing.code: pair.url for pair in true})]
     return sorted(rows, key=lambda pair: hashed(pair.url, pair.caption, pair.kind))
 
 
 def file_of(pair: Pair) -> str | None:
-    """The name below <run>/web of the file a pair's url leads to; None where it leads to none."""
+    """Return the name below <run>/web of the file a pair's url leads to; None where it leads to none."""
     code, kind = pair.drawing.code, pair.kind
     if kind in ("true", "twice"):
         return f"pictures/{code}.{form(code)[0]}"
@@ -77,7 +75,7 @@ def _gif(code: str) -> bytes:
 
 
 def _corrupt(code: str) -> bytes:
-    """A PNG with a broken middle: its checksums fail."""
+    """Return a PNG with a broken middle: its checksums fail."""
     data = bytearray(_as("png", code))
     middle = len(data) // 2
     data[middle : middle + 64] = bytes(64)
@@ -90,7 +88,7 @@ def _truncated(code: str) -> bytes:
 
 
 def _bomb(code: str) -> bytes:
-    """A PNG of a few hundred bytes that announces 50,000 x 50,000 pixels."""
+    """Return a PNG of a few hundred bytes that announces 50,000 x 50,000 pixels."""
     import struct
     import zlib
 
@@ -110,10 +108,10 @@ def _wide(code: str) -> bytes:
 
 
 def _near(code: str) -> bytes:
-    """The true pair's picture with a faint dot in a corner: other bytes, the same look."""
-    picture = on_white(Image.open(io.BytesIO(plain(code))).convert("RGBA"))
-    picture.paste((235, 235, 235), (0, 0, 2, 2))
-    return encode(picture, "png")
+    """Return the true pair's image with a faint dot in a corner: other bytes, the same look."""
+    image = on_white(Image.open(io.BytesIO(plain(code))).convert("RGBA"))
+    image.paste((235, 235, 235), (0, 0, 2, 2))
+    return encode(image, "png")
 
 
 MAKERS: dict[str, Callable[[str], bytes]] = {
@@ -140,25 +138,24 @@ MAKERS: dict[str, Callable[[str], bytes]] = {
 }
 
 
-def _draw(folder: Path, picture: tuple[str, Pair]) -> tuple[str, str]:
-    """Draws one picture if it is not there; returns its name and sha256."""
-    name, pair = picture
+def _draw(folder: Path, image: tuple[str, Pair]) -> tuple[str, str]:
+    """Draw one image if it is not there; return its name and sha256."""
+    name, pair = image
     if not (folder / name).exists():
         commit_bytes(folder / name, MAKERS.get(pair.kind, plain)(pair.drawing.code))
     return name, hashlib.sha256((folder / name).read_bytes()).hexdigest()
 
 
 def _draw_all(folder: Path, rows: list[Pair], workers: int) -> list[str | None]:
-    """sha256 of every row's picture. One that two rows share is drawn once, or two workers would write one scratch."""
+    """Return the sha256 of every row's image.
+
+    One that two rows share is drawn once, or two workers would write one scratch.
+    """
     names = [file_of(pair) for pair in rows]
-    pictures = {name: pair for name, pair in zip(names, rows, strict=True) if name is not None}
-    context = get_context("spawn")
+    images = {name: pair for name, pair in zip(names, rows, strict=True) if name is not None}
     digests: dict[str | None, str] = {}
-    with (
-        ProcessPoolExecutor(workers, mp_context=context, initializer=die_with, initargs=(getpid(),)) as pool,
-        Progress("draw", total=len(pictures), unit="pictures") as progress,
-    ):
-        for name, digest in pool.map(partial(_draw, folder), pictures.items(), chunksize=32):
+    with process_pool(workers) as pool, Progress("draw", total=len(images), unit="pictures") as progress:
+        for name, digest in pool.map(partial(_draw, folder), images.items(), chunksize=32):
             digests[name] = digest
             progress.advance(1)
     return [digests.get(name) for name in names]
@@ -168,7 +165,7 @@ def _table(rows: list[Pair], digests: list[str | None]) -> pa.Table:
     drawn: list[Drawing] = [pair.drawing for pair in rows]
     wrong = hashlib.sha256(b"what the picture was when the table was made").hexdigest()
     dice = [hashed(pair.url, pair.caption) for pair in rows]
-    widths, heights = zip(*map(_told_size, rows), strict=True)
+    widths, heights = zip(*map(_size_in_table, rows), strict=True)
     return pa.table(
         {
             "SAMPLE_ID": pa.array(range(len(rows)), pa.int64()),
@@ -177,23 +174,23 @@ def _table(rows: list[Pair], digests: list[str | None]) -> pa.Table:
             "HEIGHT": pa.array(heights, pa.int32()),
             "WIDTH": pa.array(widths, pa.int32()),
             "LICENSE": ["CC-BY 4.0"] * len(rows),
-            "NSFW": ["UNSURE" if one % 50 == 0 else "UNLIKELY" for one in dice],
-            "similarity": [0.28 + one % 1000 / 10_000 for one in dice],
+            "NSFW": ["UNSURE" if number % 50 == 0 else "UNLIKELY" for number in dice],
+            "similarity": [0.28 + number % 1000 / 10_000 for number in dice],
             "SHA256": [
                 wrong if pair.kind == "mismatch" else digest for pair, digest in zip(rows, digests, strict=True)
             ],
-            "CODE": [one.code for one in drawn],
-            "NAME": [one.name for one in drawn],
-            "GROUP": [one.group for one in drawn],
-            "FAMILY": [one.family for one in drawn],
-            "SPLIT": ["held_out" if one.held_out else "train" for one in drawn],
-            "TONE_VARIANT": [one.tone_variant for one in drawn],
+            "CODE": [drawing.code for drawing in drawn],
+            "NAME": [drawing.name for drawing in drawn],
+            "GROUP": [drawing.group for drawing in drawn],
+            "FAMILY": [drawing.family for drawing in drawn],
+            "SPLIT": ["held_out" if drawing.held_out else "train" for drawing in drawn],
+            "TONE_VARIANT": [drawing.tone_variant for drawing in drawn],
         }
     )
 
 
-def _told_size(pair: Pair) -> tuple[int, int]:
-    """Width and height as the table tells them: those of the picture when the table was made."""
+def _size_in_table(pair: Pair) -> tuple[int, int]:
+    """Return width and height as they stand in the table: those of the image when the table was made."""
     if pair.kind == "wide":
         return WIDE
     side = TINY_PX if pair.kind == "tiny" else POSTER_PX if pair.kind in POSTERS else size_px(pair.drawing.code)

@@ -3,13 +3,12 @@
     python -m quickstart.web --run runs/quickstart --port 8765
 
 It answers by the Host header, and to absolute urls as an HTTP proxy would, so that any client can be sent here. The
-first part of a path is the kind of pair (faults.py); what is answered depends on the url alone.
+first part of a path is the kind of pair (planted.py); what is answered depends on the url alone.
 """
 
 import argparse
 import asyncio
 import errno
-import os
 import socket
 import subprocess
 import sys
@@ -21,13 +20,13 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from configs import UserError
-from pipeline.orphans import PARENT, die_with_starter
+from storage.processes import child_environment, die_with_starter
 
 FAT_BYTES = 8_000_000  # more than the quickstart's cap on a body
 DRIP_S = 0.5
 DRIPS = 60  # then it hangs up: half a minute is longer than any deadline here, and a client without one goes on
 START_S = 30.0
-WEB = "web"  # folder of the pictures in the run
+WEB = "web"  # folder of the images in the run
 STATUSES = {"gone": 404, "forbidden": 403, "withdrawn": 410, "broken-server": 500}
 HEADERS = {"noai": "noai", "noimageai": "noimageai", "not-for-robots": "none"}
 PRIVATE = ("http://10.0.0.7/", "http://169.254.169.254/latest/", "http://127.0.0.1:1/")
@@ -43,7 +42,7 @@ class SmallWeb:
         self._asked: set[str] = set()  # urls that have been told to come back later
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Whatever the url deserves."""
+        """Answer with whatever the url deserves."""
         path = urlsplit(request.path_qs).path  # of an absolute url, too
         if path == "/robots.txt":
             return _robots(request.host)
@@ -56,7 +55,7 @@ class SmallWeb:
             return web.Response()
 
     async def file(self, request: web.Request, name: str) -> web.StreamResponse:
-        """The file of this kind and name."""
+        """Serve the file of this kind and name."""
         path = (self.folder / name).resolve()
         if not path.is_relative_to(self.folder.resolve()) or not path.is_file():
             return web.Response(status=404, text="not here")
@@ -64,48 +63,48 @@ class SmallWeb:
         return web.Response(body=path.read_bytes(), content_type=TYPES[path.suffix], headers=headers)
 
     async def status(self, request: web.Request, name: str) -> web.StreamResponse:
-        """No picture, but a status."""
+        """Answer with a status and no image."""
         return web.Response(status=STATUSES[name.partition("/")[0]], text="no picture here")
 
     async def busy(self, request: web.Request, name: str) -> web.StreamResponse:
-        """Come back later, for ever."""
+        """Say to come back later, for ever."""
         return web.Response(status=429, headers={"Retry-After": "1"}, text="too many")
 
     async def busy_once(self, request: web.Request, name: str) -> web.StreamResponse:
-        """Come back later, the first time."""
+        """Say to come back later, the first time."""
         if name in self._asked:
             return await self.file(request, name.replace("busy-once", "pictures"))
         self._asked.add(name)
         return await self.busy(request, name)
 
     async def moved(self, request: web.Request, name: str) -> web.StreamResponse:
-        """At another host, under the plain path."""
+        """Send to another host, under the plain path."""
         return _redirect(301, "http://moved.emoji.test/" + name.replace("moved/", "pictures/", 1))
 
     async def moved_often(self, request: web.Request, name: str) -> web.StreamResponse:
-        """Three times further, one of them relative."""
+        """Send on three times, once by a relative url."""
         hops = {"moved-often": "/hop-two", "hop-two": "//hops.emoji.test/hop-three", "hop-three": "/pictures"}
         kind, _, rest = name.partition("/")
         return _redirect(302, f"{hops[kind]}/{rest}")
 
     async def loop(self, request: web.Request, name: str) -> web.StreamResponse:
-        """To itself."""
+        """Send to where it is."""
         return _redirect(302, f"/{name}")
 
     async def to_private(self, request: web.Request, name: str) -> web.StreamResponse:
-        """To where a crawler must not look."""
+        """Send to where a crawler must not look."""
         return _redirect(302, PRIVATE[len(name) % len(PRIVATE)] + "picture.png")
 
     async def to_file(self, request: web.Request, name: str) -> web.StreamResponse:
-        """To a file of the crawler's own machine."""
+        """Send to a file of the crawler's own machine."""
         return _redirect(302, "file:///etc/hostname")
 
     async def html(self, request: web.Request, name: str) -> web.StreamResponse:
-        """A page that says it is a picture."""
+        """Serve a page that says it is an image."""
         return web.Response(body=b"<!doctype html><title>This picture was removed</title>", content_type="image/jpeg")
 
     async def fat(self, request: web.Request, name: str) -> web.StreamResponse:
-        """A picture's beginning and then far too much; announced or not."""
+        """Serve an image's beginning and then far too much, announced or not."""
         response = web.StreamResponse(headers={"Content-Type": "image/jpeg"})
         if not name.startswith("fat-unannounced"):
             response.content_length = FAT_BYTES
@@ -117,7 +116,7 @@ class SmallWeb:
         return response
 
     async def slow(self, request: web.Request, name: str) -> web.StreamResponse:
-        """A byte at a time, until the client gives up."""
+        """Serve a byte at a time, until the client gives up."""
         body = (self.folder / name).read_bytes()
         response = web.StreamResponse(headers={"Content-Type": "image/jpeg"})
         response.content_length = len(body)
@@ -128,7 +127,7 @@ class SmallWeb:
         return _hang_up(request, response)
 
     async def cut_off(self, request: web.Request, name: str) -> web.StreamResponse:
-        """Hangs up in the middle."""
+        """Hang up in the middle."""
         body = (self.folder / name).read_bytes()
         response = web.StreamResponse(headers={"Content-Type": "image/jpeg"})
         response.content_length = len(body)
@@ -180,15 +179,14 @@ async def _zeros(count: int) -> AsyncIterator[bytes]:
 
 @contextmanager
 def serving(run: Path, *, port: int) -> Iterator[int]:
-    """The small web in a process of its own, up when this yields its port; 0 takes any free one."""
+    """Run the small web in a process of its own, up when this yields its port; 0 takes any free one."""
     listener = _listen(port)
     command = [sys.executable, "-m", "quickstart.web", "--run", str(run), "--fd", str(listener.fileno())]
-    environment = {**os.environ, PARENT: str(os.getpid())}
-    process = subprocess.Popen(command, pass_fds=[listener.fileno()], env=environment)
+    process = subprocess.Popen(command, pass_fds=[listener.fileno()], env=child_environment())
     try:
-        found = int(listener.getsockname()[1])
+        bound = int(listener.getsockname()[1])
         listener.close()  # the server's own copy stays open: connections wait there until it answers
-        yield found
+        yield bound
     finally:
         process.terminate()
         process.wait(START_S)
@@ -209,20 +207,20 @@ def _listen(port: int) -> socket.socket:
 
 
 def main() -> None:
-    """Serves until it is told to stop."""
+    """Serve until it is told to stop."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--run", type=Path, required=True, help="folder of a prepared quickstart")
     parser.add_argument("--port", type=int, default=8765)
     parser.add_argument("--fd", type=int, help="a socket that listens already, instead of --port")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     die_with_starter()
     try:
-        listener = socket.socket(fileno=asked.fd) if asked.fd is not None else _listen(asked.port)
+        listener = socket.socket(fileno=options.fd) if options.fd is not None else _listen(options.port)
     except UserError as error:
         print(f"corgi: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     app = web.Application()
-    app.router.add_route("*", "/{path:.*}", SmallWeb(asked.run).answer)
+    app.router.add_route("*", "/{path:.*}", SmallWeb(options.run).answer)
     web.run_app(app, sock=listener, print=None, access_log=None, shutdown_timeout=1.0)
 
 

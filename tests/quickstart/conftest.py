@@ -2,7 +2,7 @@ import pytest
 
 from pipeline.config import PipelineConfig
 
-from .small import piped
+from .small_quickstart import piped
 
 
 @pytest.fixture(scope="session")

@@ -11,34 +11,33 @@ import pytest
 
 from configs import UserError
 from quickstart.draw import plain
-from quickstart.faults import KINDS
 from quickstart.names import GROUPS, HELD_OUT, caption_of, drawings
+from quickstart.planted import KINDS
 from quickstart.table import all_pairs, prepare
 from quickstart.web import serving
 
 
 def test_every_drawing_has_a_name_of_its_own_and_a_group():
-    found = drawings()
-    assert len(found) == 4009 == len({one.name for one in found})
-    assert {one.group for one in found} == {*GROUPS, "Component"}
-    assert min(Counter(one.group for one in found if one.group in GROUPS).values()) >= 80
+    assert len(drawings()) == 4009 == len({drawing.name for drawing in drawings()})
+    assert {drawing.group for drawing in drawings()} == {*GROUPS, "Component"}
+    assert min(Counter(drawing.group for drawing in drawings() if drawing.group in GROUPS).values()) >= 80
 
 
 def test_families_never_straddle_the_split():
-    held = {one.family for one in drawings() if one.held_out}
-    assert sum(one.held_out for one in drawings()) == HELD_OUT
-    assert all(one.held_out == (one.family in held) for one in drawings())
-    assert len({one.group for one in drawings() if one.held_out}) == len(GROUPS)
+    held = {drawing.family for drawing in drawings() if drawing.held_out}
+    assert sum(drawing.held_out for drawing in drawings()) == HELD_OUT
+    assert all(drawing.held_out == (drawing.family in held) for drawing in drawings())
+    assert len({drawing.group for drawing in drawings() if drawing.held_out}) == len(GROUPS)
 
 
 def test_variants_are_of_one_family():
-    family = {one.name: one.family for one in drawings()}
+    family = {drawing.name: drawing.family for drawing in drawings()}
     assert family["person running"] == family["woman running, dark skin tone"] == family["man running facing right"]
     assert family["red apple"] != family["green apple"]
 
 
 def test_captions_read_well():
-    captions = {one.code: caption_of(one, template=0) for one in drawings()}
+    captions = {drawing.code: caption_of(drawing, template=0) for drawing in drawings()}
     assert captions["1f34e"] == "a drawing of a red apple, food and drink"
     assert captions["1f1eb-1f1ef"] == "a drawing of the flag of Fiji, flags"
     assert captions["1f9a6"] == "a drawing of an otter, animals and nature"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import PipelineConfig
-from pipeline.files import sha256_file
+from storage.atomic import sha256_file
 
 # A disk of its own for one process and its children: filled up, then emptied again.
 FULL = """
@@ -41,17 +41,16 @@ def without_web(small: PipelineConfig, tmp_path_factory: pytest.TempPathFactory)
     return run
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("command", "made"),
     [
-        (["plan", "pipeline.yaml"], "plan"),
-        (["score", "pipeline.yaml"], "000/00000.scores"),
-        (["dedup", "pipeline.yaml"], "duplicates"),
-        (["select", "pipeline.yaml"], "000/00000.keep"),
-        (["embed", "pipeline.yaml"], "000/00001.minilm"),
-        (["index", "pipeline.yaml"], "index"),
-        (["train", "base16.yaml", *QUICK], "train/base16"),
+        pytest.param(["plan", "pipeline.yaml"], "plan", marks=pytest.mark.soak),
+        pytest.param(["score", "pipeline.yaml"], "000/00000.scores", marks=pytest.mark.long),
+        pytest.param(["dedup", "pipeline.yaml"], "duplicates", marks=pytest.mark.long),
+        pytest.param(["select", "pipeline.yaml"], "000/00000.keep", marks=pytest.mark.soak),
+        pytest.param(["embed", "pipeline.yaml"], "000/00001.minilm", marks=pytest.mark.soak),
+        pytest.param(["index", "pipeline.yaml"], "index", marks=pytest.mark.soak),
+        pytest.param(["train", "base16.yaml", *QUICK], "train/base16", marks=pytest.mark.long),
     ],
 )
 def test_a_full_disk_is_one_line_and_with_room_the_same_command_goes_on(

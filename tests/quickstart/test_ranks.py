@@ -1,43 +1,42 @@
 """plan to index gives the same bytes however the work is shared, and a rank never looks at another rank's shards."""
 
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from configs.steps import ENTRIES
 from pipeline.config import PipelineConfig
-from pipeline.plan import shards_of
-from pipeline.steps import ORDER, TABLE_STEPS, run_step
+from pipeline.runner import run_step
 from quickstart.web import serving
+from storage.plan import shards_of
 
-from .killing import digests
-from .small import configured
-
-pytestmark = pytest.mark.long
+from .killed_commands import digests
+from .small_quickstart import begun, configured
 
 FILES = ("plan*", "duplicates.parquet", "index.parquet", "0*/*")
 
 
-def begun(small: PipelineConfig, run: Path) -> None:
-    """A run with the input of the small quickstart and nothing else."""
-    run.mkdir()
-    for name in ("table.parquet", "truth.parquet"):
-        shutil.copy(small.run / name, run / name)
-    (run / "web").symlink_to(small.run / "web")
-
-
-@pytest.mark.parametrize("workers", [1])
-def test_one_worker_makes_the_bytes_of_two(small: PipelineConfig, tmp_path: Path, workers: int):
+@pytest.mark.long
+def test_one_worker_makes_the_bytes_of_two(small: PipelineConfig, tmp_path: Path):
     run = tmp_path / "run"
     begun(small, run)
     with serving(run, port=0) as port:
         config = configured(run, port=port)
-        for name in ORDER:
-            assert not run_step(name, config, workers=workers).failed
+        for entry in ENTRIES:
+            assert not run_step(entry.name, config, workers=1).failed
     assert digests(run, *FILES) == digests(small.run, *FILES)
 
 
-@pytest.mark.parametrize("world_size", [2, 3, 7])
+@pytest.mark.parametrize(
+    "world_size",
+    [
+        pytest.param(2, marks=pytest.mark.soak),
+        pytest.param(3, marks=pytest.mark.long),
+        pytest.param(7, marks=pytest.mark.soak),
+    ],
+)
 def test_ranks_make_the_bytes_of_one_with_the_other_shards_out_of_reach(
     small: PipelineConfig, tmp_path: Path, world_size: int
 ):
@@ -45,21 +44,20 @@ def test_ranks_make_the_bytes_of_one_with_the_other_shards_out_of_reach(
     begun(small, run)
     with serving(run, port=0) as port:
         config = configured(run, port=port)
-        for name in ORDER:
-            if name in TABLE_STEPS:
-                assert not run_step(name, config).failed
+        for entry in ENTRIES:
+            if entry.kind == "table":
+                assert not run_step(entry.name, config).failed
                 continue
             for rank in range(world_size):
-                hidden = hide(config, rank=rank, world_size=world_size)
-                outcome = run_step(name, config, rank=rank, world_size=world_size, workers=1)
+                with others_hidden(config, rank=rank, world_size=world_size):
+                    outcome = run_step(entry.name, config, rank=rank, world_size=world_size, workers=1)
                 assert not outcome.failed, outcome.failed
-                for away, home in hidden:
-                    away.rename(home)
     assert digests(run, *FILES) == digests(small.run, *FILES)
 
 
-def hide(config: PipelineConfig, *, rank: int, world_size: int) -> list[tuple[Path, Path]]:
-    """Moves the files of all other ranks' shards away; returns where from and where to."""
+@contextmanager
+def others_hidden(config: PipelineConfig, *, rank: int, world_size: int) -> Iterator[None]:
+    """The files of all other ranks' shards are away inside."""
     moved = []
     for shard in shards_of(config.run):
         if shard.number % world_size != rank:
@@ -68,4 +66,6 @@ def hide(config: PipelineConfig, *, rank: int, world_size: int) -> list[tuple[Pa
                 away.parent.mkdir(exist_ok=True)
                 file.rename(away)
                 moved.append((away, file))
-    return moved
+    yield
+    for away, home in moved:
+        away.rename(home)

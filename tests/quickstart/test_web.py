@@ -14,7 +14,7 @@ from urllib.parse import urljoin
 
 import pytest
 
-from quickstart.faults import BY_NAME, DETOURS, KINDS, Pair, Step
+from quickstart.planted import BY_NAME, DETOURS, KINDS, Pair, Step
 from quickstart.table import all_pairs, file_of, prepare
 from quickstart.web import ANSWERS, DRIP_S, HEADERS, SmallWeb, serving
 

@@ -1,4 +1,4 @@
-"""What the real web serves beside pictures, planted at written-down numbers.
+"""What the real web serves beside images, planted at written-down numbers.
 
 KINDS is the whole truth: every planted pair is of one kind, the kind stands in its url's path, and what the server
 answers depends on the url alone. `step` and `reason` say where such a pair must be lost.
@@ -91,7 +91,7 @@ class Pair:
 
 
 def true_pair(drawing: Drawing, ending: str) -> Pair:
-    """A drawing under its own url, which may take a detour."""
+    """Return a drawing under its own url, which may take a detour."""
     place = hashed(drawing.code, "detour") % 1000
     path = "pictures"
     for name, rate in DETOURS.items():
@@ -104,7 +104,7 @@ def true_pair(drawing: Drawing, ending: str) -> Pair:
 
 
 def planted(chosen: list[Drawing], true_urls: dict[str, str]) -> Iterator[Pair]:
-    """The planted pairs beside these drawings. true_urls: code -> url of its true pair."""
+    """Yield the planted pairs beside these drawings. true_urls: code -> url of its true pair."""
     for kind in KINDS:
         count = max(1, round(kind.count * len(chosen) / NAMES))
         for drawing in _first(chosen, count, dice=kind.name):
@@ -114,18 +114,18 @@ def planted(chosen: list[Drawing], true_urls: dict[str, str]) -> Iterator[Pair]:
 
 
 def _first(chosen: list[Drawing], count: int, *, dice: str) -> list[Drawing]:
-    return sorted(chosen, key=lambda one: hashed(one.code, dice))[:count]
+    return sorted(chosen, key=lambda drawing: hashed(drawing.code, dice))[:count]
 
 
 def host_of(code: str, kind: str) -> str:
-    """One of the made-up hosts."""
+    """Return one of the made-up hosts."""
     return HOSTS[hashed(code, kind, "host") % len(HOSTS)]
 
 
 def _url(kind: Kind, drawing: Drawing, true_urls: dict[str, str]) -> str:
     host = kind.host or host_of(drawing.code, kind.name)
     path = f"{kind.name}/{drawing.code}.{kind.ending}"
-    written = {
+    urls = {
         "no-url": f"see {drawing.code}.png",
         "ftp": f"ftp://{host}/{path}",
         "data": f"data:image/png;base64,{drawing.code}",
@@ -134,7 +134,7 @@ def _url(kind: Kind, drawing: Drawing, true_urls: dict[str, str]) -> str:
         "private": f"http://{PRIVATE[hashed(drawing.code) % len(PRIVATE)]}/{path}",
         "user": f"http://user:word@{host}/{path}",
     }
-    return written.get(kind.name, f"http://{host}/{path}")
+    return urls.get(kind.name, f"http://{host}/{path}")
 
 
 def _caption(kind: Kind, drawing: Drawing) -> str:

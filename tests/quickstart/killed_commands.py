@@ -1,4 +1,4 @@
-"""Killing a command with everything it started, at a moment of our choice, and comparing what runs leave behind."""
+"""Commands killed with everything they started, at a moment of our choice, and digests of what runs leave behind."""
 
 import hashlib
 import os
@@ -12,12 +12,12 @@ from pathlib import Path
 UNCOMPARED = ("_stats.json", "ledger.jsonl", "config.yaml")  # timings, addresses and dates
 
 
-def start(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
-    """`corgi ...` as the leader of a session of its own."""
+def start(command: Sequence[str], log: Path, *, threads: int | None = None) -> subprocess.Popen[bytes]:
+    """`corgi ...` as the leader of a session of its own. threads: of its numerics; None: as it likes."""
+    words = [sys.executable, "-m", "corgi", *command]
+    environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
     with log.open("ab") as out:
-        return subprocess.Popen(
-            [sys.executable, "-m", "corgi", *command], stdout=out, stderr=subprocess.STDOUT, start_new_session=True
-        )
+        return subprocess.Popen(words, stdout=out, stderr=subprocess.STDOUT, start_new_session=True, env=environment)
 
 
 def kill_tree(process: subprocess.Popen[bytes]) -> None:
@@ -72,7 +72,7 @@ def digests(run: Path, *patterns: str) -> dict[str, str]:
 
 
 def _of_session(session: int) -> list[int]:
-    found = []
+    pids = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -82,8 +82,8 @@ def _of_session(session: int) -> list[int]:
             continue
         state, _, _, owner = stat.rpartition(")")[2].split()[:4]
         if int(owner) == session and state != "Z":
-            found.append(int(entry.name))
-    return found
+            pids.append(int(entry.name))
+    return pids
 
 
 def _kill(pid: int) -> None:
