@@ -14,11 +14,12 @@ The nearest wins: slurm.stages.base64, then slurm.train, then slurm. `env`, `set
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, create_model, model_validator
 
 from configs import Config, nearest
+from configs.steps import ENTRIES
 
 Text = TypeVar("Text", str, Path)
 
@@ -68,16 +69,17 @@ class TrainJobConfig(JobConfig):
     hosts: Literal["many", "one"] | None = None  # one machine: processes meet on loopback; None: many
 
 
-class SlurmConfig(JobConfig):
+if TYPE_CHECKING:
+    StepJobsConfig = JobConfig
+else:  # a section for each registered step
+    _KINDS = {"shard": ShardJobConfig, "table": JobConfig}
+    _SECTIONS = {entry.name: (_KINDS[entry.kind], _KINDS[entry.kind]()) for entry in ENTRIES}
+    StepJobsConfig = create_model("StepJobsConfig", __base__=JobConfig, **_SECTIONS)
+
+
+class SlurmConfig(StepJobsConfig):
     """For every job here, for some below."""
 
-    plan: JobConfig = JobConfig()
-    download: ShardJobConfig = ShardJobConfig()
-    score: ShardJobConfig = ShardJobConfig()
-    dedup: JobConfig = JobConfig()
-    select: ShardJobConfig = ShardJobConfig()
-    embed: ShardJobConfig = ShardJobConfig()
-    index: JobConfig = JobConfig()
     report: JobConfig = JobConfig()
     train: TrainJobConfig = TrainJobConfig()
     stages: dict[str, TrainJobConfig] = {}  # by the name of the stage's YAML without its ending
@@ -93,7 +95,7 @@ class ChainConfig(Config):
 
     @property
     def folder(self) -> Path:
-        """Scripts, logs and job ids."""
+        """Return where scripts, logs and job ids are kept."""
         return self.run / "slurm"
 
     @model_validator(mode="after")
@@ -114,25 +116,26 @@ class Setting(NamedTuple):
     key: str
 
 
-class Asked:
+class JobSettings:
     """What one job asks for, looked up from the nearest level to the most general."""
 
     def __init__(self, chain: ChainConfig, step: str, *, stage: str | None = None) -> None:
-        slurm = chain.slurm
-        self.levels: list[tuple[str, JobConfig]] = [(f"slurm.{step}", getattr(slurm, step)), ("slurm", slurm)]
-        if stage in slurm.stages:
-            self.levels.insert(0, (f"slurm.stages.{stage}", slurm.stages[str(stage)]))
+        general = dict(chain.slurm)
+        self.levels: list[tuple[str, dict[str, Any]]] = [(f"slurm.{step}", dict(general[step])), ("slurm", general)]
+        if stage in chain.slurm.stages:
+            self.levels.insert(0, (f"slurm.stages.{stage}", dict(chain.slurm.stages[str(stage)])))
 
     def get(self, name: str) -> Setting | None:
-        """The nearest value of a field; None where nobody set it."""
-        found = ((getattr(level, name, None), f"{key}.{name}") for key, level in self.levels)
-        return next((Setting(value, key) for value, key in found if value is not None), None)
+        """Return the nearest value of a field; None where nobody set it."""
+        return next((setting for setting in self._settings(name) if setting.value is not None), None)
 
     def or_else(self, name: str, value: Any) -> Setting:
-        """The nearest value of a field, or `value`, noted as the default of the job's own level."""
+        """Return the nearest value of a field, or `value`, noted as the default of the job's own level."""
         return self.get(name) or Setting(value, f"{self.levels[0][0]}.{name}, default")
 
     def all(self, name: str) -> list[Setting]:
-        """A field of every level that fills it, the most general first."""
-        found = (Setting(getattr(level, name, None), f"{key}.{name}") for key, level in reversed(self.levels))
-        return [setting for setting in found if setting.value]
+        """Return a field of every level that fills it, the most general first."""
+        return [setting for setting in reversed(self._settings(name)) if setting.value]
+
+    def _settings(self, name: str) -> list[Setting]:
+        return [Setting(level.get(name), f"{key}.{name}") for key, level in self.levels]

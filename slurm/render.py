@@ -4,7 +4,7 @@
              (array)   (array)           (array)  (array)          -> train-base64, train-sr256, ...
 
 Every line that asks the cluster for something notes the config key that set it. The commands are those that a person
-types; the scripts keep a mark each in slurm/exits/, so that `standing` needs no accounting.
+types; the scripts keep a mark each in slurm/exits/, so that `corgi status` needs no accounting.
 """
 
 from collections.abc import Iterator
@@ -12,20 +12,12 @@ from pathlib import Path
 from shlex import quote
 from typing import Literal, NamedTuple
 
-from .config import Asked, ChainConfig, Setting
-from .train import launch_lines
+from configs.steps import ENTRIES, STEPS
 
-AFTER = {
-    "plan": [],
-    "download": ["plan"],
-    "score": ["download"],
-    "dedup": ["score"],
-    "select": ["dedup"],
-    "embed": ["select"],
-    "index": ["embed"],
-    "report": ["index"],
-}
-SHARD_STEPS = ("download", "score", "select", "embed")
+from .config import ChainConfig, JobSettings, Setting
+from .torchrun import launch_lines
+
+AFTER = {**{entry.name: list(entry.after) for entry in ENTRIES}, "report": ["index"]}  # command -> those before it
 SIMPLE_OPTIONS = {
     "partition": "--partition={}",
     "account": "--account={}",
@@ -58,44 +50,47 @@ class Draft(NamedTuple):
     """What a script is made of."""
 
     name: str
-    asked: Asked
+    settings: JobSettings
     size: list[Setting]  # options that say how many tasks or nodes
     commands: list[str]
     kind: Literal["job", "array"] = "job"
 
 
 def render(chain: ChainConfig, place: Place, *, processes: dict[str, int] | None = None) -> list[Job]:
-    """All jobs, each after those it waits for. processes: stage -> on each node, where the chain does not say."""
+    """Return all jobs, each after those it waits for.
+
+    processes: stage -> processes on each node, where the chain does not say.
+    """
     steps = [_step(chain, place, name) for name in AFTER]
     return steps + [_stage(chain, place, file, (processes or {}).get(file.stem, 1)) for file in chain.train]
 
 
 def _step(chain: ChainConfig, place: Place, name: str) -> Job:
-    asked = Asked(chain, name)
+    settings = JobSettings(chain, name)
     command = f"corgi {name} {quote(str(chain.pipeline))}"
-    if name not in SHARD_STEPS:
-        return Job(name, AFTER[name], script(chain, place, Draft(name, asked, [], [command])))
-    tasks, at_once = asked.or_else("tasks", 1), asked.get("at_once")
+    if name not in STEPS or STEPS[name].kind == "table":
+        return Job(name, AFTER[name], script(chain, place, Draft(name, settings, [], [command])))
+    tasks, at_once = settings.or_else("tasks", 1), settings.get("at_once")
     array, keys = f"--array=0-{tasks.value - 1}", tasks.key
     if at_once:
         array, keys = f"{array}%{at_once.value}", f"{keys}; {at_once.key}"
     command += " --rank $SLURM_ARRAY_TASK_ID --world-size $SLURM_ARRAY_TASK_COUNT"
-    if workers := asked.get("workers") or asked.get("cpus"):
+    if workers := settings.get("workers") or settings.get("cpus"):
         command += f" --workers {workers.value}"
-    draft = Draft(name, asked, [Setting(array, keys)], [command], kind="array")
+    draft = Draft(name, settings, [Setting(array, keys)], [command], kind="array")
     return Job(name, AFTER[name], script(chain, place, draft), tasks.value)
 
 
 def _stage(chain: ChainConfig, place: Place, file: Path, processes: int) -> Job:
-    asked = Asked(chain, "train", stage=file.stem)
-    nodes = asked.or_else("nodes", 1)
+    settings = JobSettings(chain, "train", stage=file.stem)
+    nodes = settings.or_else("nodes", 1)
     size = [Setting(f"--nodes={nodes.value}", nodes.key), Setting("--ntasks-per-node=1", "always")]
-    draft = Draft(f"train-{file.stem}", asked, size, launch_lines(asked, file, processes=processes))
+    draft = Draft(f"train-{file.stem}", settings, size, launch_lines(settings, file, processes=processes))
     return Job(draft.name, ["index"], script(chain, place, draft))
 
 
 def script(chain: ChainConfig, place: Place, draft: Draft) -> str:
-    """The sbatch text: options, a mark of beginning and end, the environment, the commands."""
+    """Return the sbatch text: options, a mark of beginning and end, the environment, the commands."""
     ids = "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" if draft.kind == "array" else "$SLURM_JOB_ID"
     lines = [
         "#!/bin/bash",
@@ -109,7 +104,7 @@ def script(chain: ChainConfig, place: Place, draft: Draft) -> str:
         "trap 'code=$?; [ $code = 0 ] || echo $code > \"$mark\"' EXIT",
         "",
         f"export PATH={quote(str(place.programs))}:$PATH",
-        *_environment(draft.asked),
+        *_environment(draft.settings),
         *draft.commands,
         'echo 0 > "$mark"',
     ]
@@ -117,7 +112,7 @@ def script(chain: ChainConfig, place: Place, draft: Draft) -> str:
 
 
 def _options(chain: ChainConfig, place: Place, draft: Draft) -> Iterator[Setting]:
-    """sbatch options with the keys that set them."""
+    """Yield sbatch options with the keys that set them."""
     log = str(chain.folder).replace("%", "%%") + ("/%x-%A_%a.out" if draft.kind == "array" else "/%x-%j.out")
     yield Setting(f"--job-name={quote(f'{(place.cwd / chain.run).name}-{draft.name}')}", "run")
     yield Setting(f"--output={quote(log)}", "run")
@@ -126,19 +121,19 @@ def _options(chain: ChainConfig, place: Place, draft: Draft) -> Iterator[Setting
     yield Setting("--kill-on-invalid-dep=yes", "always")
     yield from draft.size
     for field, option in SIMPLE_OPTIONS.items():
-        if found := draft.asked.get(field):
-            yield Setting(option.format(quote(str(found.value))), found.key)
-    if memory := draft.asked.get("mem_gb"):
+        if setting := draft.settings.get(field):
+            yield Setting(option.format(quote(str(setting.value))), setting.key)
+    if memory := draft.settings.get("mem_gb"):
         yield Setting(f"--mem={round(memory.value * 1024)}M", memory.key)
-    for lines in draft.asked.all("sbatch"):
+    for lines in draft.settings.all("sbatch"):
         yield from (Setting(line, lines.key) for line in lines.value)
 
 
-def _environment(asked: Asked) -> Iterator[str]:
-    """Variables and lines of bash, the general ones first."""
-    for names in asked.all("env"):
+def _environment(settings: JobSettings) -> Iterator[str]:
+    """Yield variables and lines of bash, the general ones first."""
+    for names in settings.all("env"):
         yield from (_noted(f"export {name}={quote(value)}", names.key) for name, value in names.value.items())
-    for lines in asked.all("setup"):
+    for lines in settings.all("setup"):
         yield f"# {lines.key}"
         yield from lines.value
 

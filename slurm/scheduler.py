@@ -11,7 +11,7 @@ TIMEOUT_S = 120  # a controller may be busy for a while
 
 
 def require() -> None:
-    """Raises UserError where this machine has no SLURM."""
+    """Raise UserError where this machine has no SLURM."""
     if shutil.which("sbatch") is None:
         raise UserError(
             "no sbatch on this machine: run `corgi submit` on a login node of the cluster, "
@@ -20,18 +20,18 @@ def require() -> None:
 
 
 def sbatch(script: Path, *, after: Sequence[int] = ()) -> int:
-    """Submits a script that starts once all jobs of `after` have succeeded; its job id."""
+    """Submit a script that starts once all jobs of `after` have succeeded; return its job id."""
     answer = _run(["sbatch", "--parsable", *dependency(after), str(script)])
     return int(answer.strip().partition(";")[0])  # id;cluster where there are several
 
 
 def dependency(after: Sequence[object]) -> list[str]:
-    """The option for sbatch; empty for a job that waits for nobody."""
+    """Return the option for sbatch; empty for a job that waits for nobody."""
     return [f"--dependency=afterok:{':'.join(map(str, after))}"] if after else []
 
 
 def queued(ids: Collection[int]) -> dict[int, str]:
-    """Which of the jobs are still in the queue, and in which state (PENDING, RUNNING, ...). Arrays count as one job."""
+    """Return the state (PENDING, RUNNING, ...) of those jobs that are still in the queue. Arrays count as one job."""
     if not ids:
         return {}
     try:
@@ -40,12 +40,12 @@ def queued(ids: Collection[int]) -> dict[int, str]:
         if "Invalid job id" in str(error):  # what squeue says of a single job that it has forgotten
             return {}
         raise
-    found = {int(job): state for job, _, state in sorted(line.partition(" ") for line in answer.splitlines())}
-    return {job: found[job] for job in ids if job in found}
+    states = {int(job): state for job, _, state in sorted(line.partition(" ") for line in answer.splitlines())}
+    return {job: states[job] for job in ids if job in states}
 
 
 def scancel(ids: Sequence[int]) -> None:
-    """Takes jobs out of the queue, and ends those that run."""
+    """Take jobs out of the queue, and end those that run."""
     if ids:
         _run(["scancel", *map(str, ids)])
 
@@ -56,9 +56,9 @@ def _run(command: list[str]) -> str:
     except FileNotFoundError:
         raise UserError(f"no {command[0]} on this machine; it comes with SLURM") from None
     except subprocess.TimeoutExpired:
-        said = f"{command[0]} gave no answer in {TIMEOUT_S} s; is the controller well? (`scontrol ping`)"
-        raise UserError(said, exit_code=1) from None
+        problem = f"{command[0]} gave no answer in {TIMEOUT_S} s; is the controller well? (`scontrol ping`)"
+        raise UserError(problem, exit_code=1) from None
     if done.returncode:
-        said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-        raise UserError(f"{' '.join(command)}: {said}", exit_code=1)
+        problem = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+        raise UserError(f"{' '.join(command)}: {problem}", exit_code=1)
     return done.stdout

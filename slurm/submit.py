@@ -1,4 +1,4 @@
-"""Hands a chain to SLURM, or prints it.
+"""Hand a chain to SLURM, or prints it.
 
     corgi submit runs/quickstart/chain.yaml --dry-run
     corgi submit runs/quickstart/chain.yaml slurm.train.nodes=4
@@ -6,8 +6,6 @@
 Scripts, the resolved chain, logs and jobs.json (names, ids, edges) are kept in <run>/slurm/.
 """
 
-import fcntl
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,18 +15,20 @@ from shlex import quote
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 from configs import UserError, dump, load
 
 from . import scheduler
 from .config import ChainConfig
-from .record import Submission, SubmittedJob, commit_text, read_submission, write_submission
 from .render import Job, Place, render
+from .submission import Submission, SubmittedJob, Write, read_submission, write_submission
 
 
-def submit(config_file: str | Path, overrides: Sequence[str] = (), *, dry_run: bool = False) -> str:
-    """Submits the chain and returns what to tell the person; with dry_run the scripts and edges, and nothing is done.
+def submit(config_file: str | Path, overrides: Sequence[str] = (), *, write: Write, dry_run: bool = False) -> str:
+    """Submit the chain and return what to tell the person; with dry_run the scripts and edges, and nothing is done.
 
+    write: makes a text file that is whole or absent, also after a power cut.
     Raises UserError where a config is missing, this machine has no SLURM, the run's jobs of an earlier submission are
     still queued, or SLURM refuses a job; what was submitted before the refused job is taken back.
     """
@@ -41,15 +41,15 @@ def submit(config_file: str | Path, overrides: Sequence[str] = (), *, dry_run: b
     (chain.folder / "exits").mkdir(parents=True, exist_ok=True)
     with _alone(chain):
         _refuse_while_queued(chain)
-        commit_text(chain.folder / "chain.yaml", dump(chain))
+        write(chain.folder / "chain.yaml", dump(chain))
         for job in jobs:
-            commit_text(script_of(chain, job), job.script)
-        ids = _submit_all(chain, place, jobs)
+            write(script_of(chain, job), job.script)
+        ids = _submit_all(chain, place, jobs, write)
     return "\n".join([_count(jobs), *_edges(chain, jobs, ids), f"scripts, logs and jobs.json: {chain.folder}"])
 
 
 def preview(chain: ChainConfig, jobs: Sequence[Job]) -> str:
-    """The commands that would submit the jobs, then every script."""
+    """Return the commands that would submit the jobs, then every script."""
     lines = [f"# {_count(jobs)}; a dry run submits nothing. By hand it would be:"]
     for job in jobs:
         names = [f"${_variable(name)}" for name in job.after]
@@ -60,12 +60,15 @@ def preview(chain: ChainConfig, jobs: Sequence[Job]) -> str:
 
 
 def script_of(chain: ChainConfig, job: Job) -> Path:
-    """Where the script of a job is kept."""
+    """Return where the script of a job is kept."""
     return chain.folder / f"{job.name}.sbatch"
 
 
-def _submit_all(chain: ChainConfig, place: Place, jobs: Sequence[Job]) -> dict[str, int]:
-    """Name -> id. Every id is on disk before the next job is submitted; on any error all are taken back."""
+def _submit_all(chain: ChainConfig, place: Place, jobs: Sequence[Job], write: Write) -> dict[str, int]:
+    """Submit all and return their ids, by name.
+
+    Every id is on disk before the next job is submitted; on any error all are taken back.
+    """
     submission = Submission(chain=place.file, submitted_at=datetime.now(UTC).isoformat(timespec="seconds"), jobs=[])
     ids: dict[str, int] = {}
     try:
@@ -73,7 +76,7 @@ def _submit_all(chain: ChainConfig, place: Place, jobs: Sequence[Job]) -> dict[s
             ids[job.name] = scheduler.sbatch(script_of(chain, job), after=[ids[name] for name in job.after])
             kept = SubmittedJob(name=job.name, id=ids[job.name], after=job.after, tasks=job.tasks)
             submission = submission.model_copy(update={"jobs": [*submission.jobs, kept]})
-            write_submission(chain.folder, submission)
+            write_submission(chain.folder, submission, write=write)
     except BaseException as error:
         scheduler.scancel(list(ids.values()))
         if isinstance(error, UserError):
@@ -93,29 +96,26 @@ def _refuse_while_queued(chain: ChainConfig) -> None:
 
 @contextmanager
 def _alone(chain: ChainConfig) -> Iterator[None]:
-    """Two submits of one run at the same moment would both find an empty queue; the lock goes with its process."""
-    handle = os.open(chain.folder / "lock", os.O_CREAT | os.O_RDWR, 0o644)
+    """Hold off a second submit of the run, which would find the queue as empty; the lock goes with its process."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
+        with FileLock(chain.folder / "lock", timeout=0):
+            yield
+    except Timeout:
         raise UserError(f"another `corgi submit` of {chain.run} is at work; wait for it") from None
-    finally:
-        os.close(handle)
 
 
 def _processes(chain: ChainConfig) -> dict[str, int]:
-    """What the stages' configs say about processes on a node. Also finds out whether the configs are there."""
+    """Return what the stages' configs say about processes on a node. Raises UserError where one is not there."""
     if not chain.pipeline.exists():
         raise UserError(f"{chain.pipeline}: no such file; `pipeline` names the YAML of the steps")
-    found = {}
+    processes = {}
     for file in chain.train:
         if not file.exists():
             raise UserError(f"{file}: no such file; `train` names the YAMLs of the stages")
         values: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
         count = values.get("processes", 1) if isinstance(values, dict) else 1
-        found[file.stem] = count if isinstance(count, int) else 1  # training itself says what is wrong with it
-    return found
+        processes[file.stem] = count if isinstance(count, int) else 1  # training itself says what is wrong with it
+    return processes
 
 
 def _count(jobs: Sequence[Job]) -> str:
@@ -129,5 +129,5 @@ def _edges(chain: ChainConfig, jobs: Sequence[Job], ids: dict[str, int]) -> Iter
 
 
 def _variable(name: str) -> str:
-    """A job's name as a shell variable."""
+    """Return a job's name as a shell variable."""
     return "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name)

@@ -8,7 +8,7 @@ import pytest
 from configs import UserError, load, resolve
 from slurm.config import ChainConfig
 from slurm.render import Job, Place, render
-from slurm.train import in_double_quotes
+from slurm.torchrun import in_double_quotes
 from training.config import TrainConfig, accumulation
 
 PLACE = Place(file=Path("runs/q/chain.yaml"), cwd=Path("/home/ada/corgi"), programs=Path("/home/ada/.venv/bin"))
@@ -105,7 +105,7 @@ def test_training_is_launched_on_every_node_by_srun(chain):
         "--rdzv-id=$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}",
         r"--rdzv-conf=is_host=\$((\$SLURM_PROCID == 0))",  # each node's own, so not ours to fill in
         r"--local-addr=\$SLURMD_NODENAME",
-        "-m training.launch runs/q/base16.yaml micro_batch=2 seed=7",
+        "-m training.launcher runs/q/base16.yaml micro_batch=2 seed=7",
     ]:
         assert part in launch
 

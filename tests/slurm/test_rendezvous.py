@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slurm.train import RENDEZVOUS
+from slurm.torchrun import RENDEZVOUS
 
 
 def bash(script: str, *, path: Path, **env: str) -> "subprocess.CompletedProcess[str]":

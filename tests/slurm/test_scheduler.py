@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -10,12 +11,14 @@ import pytest
 import yaml
 
 from configs import UserError
-from slurm.record import read_submission
-from slurm.standing import standing
-from slurm.submit import submit
+from slurm.job_status import job_statuses
+from slurm.submission import read_submission
+from slurm.submit import submit as submit_chain
+from storage.atomic import commit_text
 
 from .cluster import Cluster, wait_for
 
+submit = partial(submit_chain, write=commit_text)
 pytestmark = pytest.mark.long
 
 # Says when it was there, waits for a gate, and fails where it is told to.
@@ -52,13 +55,13 @@ class Event(NamedTuple):
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch, cluster):
-    """A folder in which `corgi` and `training.launch` are toys, as the current one; the cluster's environment."""
+    """A folder in which `corgi` and `training.launcher` are toys, as the current one; the cluster's environment."""
     for name in ["events", "bin", "lib/training", "runs/toy"]:
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "bin" / "corgi").write_text(f"#!/bin/bash\n{CORGI}")
     (tmp_path / "bin" / "corgi").chmod(0o755)
     (tmp_path / "lib" / "training" / "__init__.py").touch()
-    (tmp_path / "lib" / "training" / "launch.py").write_text(LAUNCH)
+    (tmp_path / "lib" / "training" / "launcher.py").write_text(LAUNCH)
     (tmp_path / "runs" / "toy" / "pipeline.yaml").touch()
     (tmp_path / "runs" / "toy" / "tiny stage.yaml").write_text("processes: 2\n")
     chain = {
@@ -101,7 +104,7 @@ def logs(folder: Path) -> str:
 def test_arrays_split_edges_hold_and_two_nodes_meet(toy: Path, cluster: Cluster):
     submit("chain.yaml")
     cluster.wait_until_empty()
-    assert {one.job.name: one.sentence for one in standing(Path("runs/toy"))} == dict.fromkeys(
+    assert {status.job.name: status.sentence for status in job_statuses(Path("runs/toy"))} == dict.fromkeys(
         ["plan", "download", "score", "dedup", "select", "embed", "index", "report", "train-tiny stage"], "done"
     ), logs(toy)
     seen = events(toy)
@@ -125,7 +128,7 @@ def test_a_failed_task_ends_the_chain_and_is_named(toy: Path, cluster: Cluster, 
     monkeypatch.setenv("FAILS", "score-1")
     submit("chain.yaml")
     cluster.wait_until_empty()
-    states = {one.job.name: one for one in standing(Path("runs/toy"))}
+    states = {status.job.name: status for status in job_statuses(Path("runs/toy"))}
     assert [states[name].state for name in ["plan", "download", "score"]] == ["done", "done", "failed"], logs(toy)
     score = states["score"]
     log = f"runs/toy/slurm/toy-score-{score.job.id}_1.out"
@@ -145,10 +148,10 @@ def test_a_second_submit_is_refused_until_the_first_is_gone(toy: Path, cluster: 
     first = [job.id for job in kept.jobs]
     with pytest.raises(UserError, match=rf"still queued: {first[0]} plan \(running\), {first[1]} download \(pending\)"):
         submit("chain.yaml")
-    assert {one.job.name: one.state for one in standing(Path("runs/toy"))}["score"] == "waiting"
+    assert {status.job.name: status.state for status in job_statuses(Path("runs/toy"))}["score"] == "waiting"
     cluster.run("scancel", *map(str, first))
     cluster.wait_until_empty()
-    states = {one.job.name: one.sentence for one in standing(Path("runs/toy"))}
+    states = {status.job.name: status.sentence for status in job_statuses(Path("runs/toy"))}
     assert states["plan"].startswith("lost: cancelled") and states["download"] == "never ran: plan lost"
     (toy / "gate").touch()
     submit("chain.yaml", ["train=[]"])
@@ -159,13 +162,13 @@ def test_what_slurm_refuses_is_shown_and_taken_back(toy: Path, cluster: Cluster,
     with pytest.raises(UserError, match=r"invalid partition .*; the 3 jobs submitted before it are cancelled"):
         submit("chain.yaml", ["slurm.dedup.partition=moon"])
     cluster.wait_until_empty()
-    assert {one.state for one in standing(Path("runs/toy"))} <= {"lost", "never ran"}
+    assert {status.state for status in job_statuses(Path("runs/toy"))} <= {"lost", "never ran"}
 
 
 def test_nodes_whose_names_lead_nowhere_are_refused_by_the_training_job(toy: Path, cluster: Cluster):
     submit("chain.yaml", ["slurm.train.hosts=many"])
     cluster.wait_until_empty()
-    train = {one.job.name: one for one in standing(Path("runs/toy"))}["train-tiny stage"]
+    train = {status.job.name: status for status in job_statuses(Path("runs/toy"))}["train-tiny stage"]
     assert train.state == "failed"
     assert "the first node, node1, has no address by that name" in logs(toy)
 
@@ -181,4 +184,4 @@ def test_a_requeued_job_meets_anew_and_its_log_goes_on(toy: Path, cluster: Clust
     wait_for((toy / "events" / "plan-all").exists, timeout_s=60, what="plan to begin again")
     (toy / "gate").touch()
     cluster.wait_until_empty()
-    assert {one.state for one in standing(Path("runs/toy"))} == {"done"}, logs(toy)
+    assert {status.state for status in job_statuses(Path("runs/toy"))} == {"done"}, logs(toy)

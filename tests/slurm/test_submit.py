@@ -4,15 +4,18 @@ test_scheduler.py asks the real one."""
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from configs import UserError, dump
-from slurm.record import read_submission
-from slurm.standing import show, standing
-from slurm.submit import submit
+from slurm.job_status import job_statuses, show
+from slurm.submission import read_submission
+from slurm.submit import submit as submit_chain
+from storage.atomic import commit_text
 
+submit = partial(submit_chain, write=commit_text)
 SBATCH = """
 [[ "${@: -1}" = *"$REFUSED"* && -n "$REFUSED" ]] && { echo "sbatch: error: invalid partition" >&2; exit 1; }
 echo "$@" >> $LOG; wc -l < $LOG; wc -l < $LOG >> $QUEUE
@@ -108,23 +111,23 @@ def test_a_missing_config_is_named_before_anything_is_submitted(place, lacking):
 def test_standing_needs_no_accounting(place):
     submit("runs/q/chain.yaml")
     run = Path("runs/q")
-    assert {one.state for one in standing(run)} == {"waiting"}
+    assert {status.state for status in job_statuses(run)} == {"waiting"}
     Path("queue").write_text("")
     (run / "slurm" / "exits" / "1").write_text("0\n")
     for task in range(64):
         (run / "slurm" / "exits" / f"2_{task}").write_text("0\n")
     (run / "slurm" / "exits" / "3_0").write_text("3\n")
-    states = {one.job.name: one for one in standing(run)}
+    states = {status.job.name: status for status in job_statuses(run)}
     assert [states[name].state for name in ["plan", "download", "score"]] == ["done", "done", "failed"]
     assert states["score"].why == "task 0 ended with exit code 3; see runs/q/slurm/q-score-3_0.out"
     assert "dedup                  4  never ran: score failed\n" in show(run)
     assert states["train-sr64"].why == "index never ran"
     (run / "slurm" / "exits" / "3_0").write_text("started\n")
-    assert {one.job.name: one.state for one in standing(run)}["score"] == "lost"
+    assert {status.job.name: status.state for status in job_statuses(run)}["score"] == "lost"
 
 
 def test_standing_of_a_run_that_was_never_submitted_is_empty(tmp_path):
-    assert standing(tmp_path) == [] and show(tmp_path) == ""
+    assert job_statuses(tmp_path) == [] and show(tmp_path) == ""
 
 
 def test_the_command_ends_with_2_where_there_is_no_slurm(place):

@@ -6,17 +6,20 @@ import shutil
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from quickstart.web import serving
-from slurm.standing import show, standing
-from slurm.submit import submit
-from tests.quickstart.killing import digests
+from slurm.job_status import job_statuses, show
+from slurm.submit import submit as submit_chain
+from storage.atomic import commit_text
+from tests.quickstart.killed_commands import digests
 
 from .cluster import Cluster
 
+submit = partial(submit_chain, write=commit_text)
 pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +58,7 @@ def test_a_cluster_makes_the_bytes_of_one_machine(place: Path, cluster: Cluster)
         nodes = ["slurm.train.hosts=one", f"train=[{run / 'base16.yaml'}]"]
         submit(run / "chain.yaml", [setup, *arrays, *nodes])
         cluster.wait_until_empty(timeout_s=1200)
-    assert {one.state for one in standing(run)} == {"done"}, f"{show(run)}\n{logs(run)}"
+    assert {status.state for status in job_statuses(run)} == {"done"}, f"{show(run)}\n{logs(run)}"
     there = digests(run, *COMPARED)
     assert len([name for name in there if name.endswith(".tar")]) >= 16
     assert there == digests(local, *COMPARED)
@@ -82,9 +85,9 @@ def prepare(run: Path, twin: Path, *, port: int) -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def events(run: Path) -> list[dict[str, object]]:

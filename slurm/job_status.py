@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from configs import UserError
 
 from . import scheduler
-from .record import SubmittedJob, read_submission
+from .submission import SubmittedJob, read_submission
 
 STARTED = "started"  # a script's mark until it ends; then its exit code
 KILLED = ("137", "143")  # SIGKILL, SIGTERM
@@ -20,8 +20,8 @@ LOST = "cancelled, out of time, or its node went away; `corgi submit` again does
 State = Literal["waiting", "running", "done", "failed", "lost", "never ran", "unknown"]
 
 
-class Standing(NamedTuple):
-    """One job."""
+class JobStatus(NamedTuple):
+    """Where one job stands."""
 
     job: SubmittedJob
     state: State
@@ -29,21 +29,22 @@ class Standing(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """'failed: task 2 ended with exit code 3; see ...'."""
+        """Return 'failed: task 2 ended with exit code 3; see ...'."""
         return f"{self.state}: {self.why}" if self.why else self.state
 
 
 def show(run: Path) -> str:
-    """One line a job of the run's last submission; empty where there was none."""
+    """Return one line a job of the run's last submission; empty where there was none."""
     lines = []
-    for one in standing(run):
-        name = f"{one.job.name}[{one.job.tasks}]" if one.job.tasks else one.job.name
-        lines.append(f"{name:<16}{one.job.id:>8}  {one.sentence}")
+    for status in job_statuses(run):
+        job = status.job
+        name = f"{job.name}[{job.tasks}]" if job.tasks else job.name
+        lines.append(f"{name:<16}{job.id:>8}  {status.sentence}")
     return "\n".join(lines)
 
 
-def standing(run: Path) -> list[Standing]:
-    """Every job of the run's last submission; empty where there was none."""
+def job_statuses(run: Path) -> list[JobStatus]:
+    """Return every job of the run's last submission; empty where there was none."""
     submission = read_submission(run / "slurm")
     if submission is None:
         return []
@@ -51,33 +52,33 @@ def standing(run: Path) -> list[Standing]:
         queue: dict[int, str] | None = scheduler.queued([job.id for job in submission.jobs])
     except UserError:
         queue = None  # another machine than the cluster's, or a controller that is down
-    found: dict[str, Standing] = {}
+    statuses: dict[str, JobStatus] = {}
     for job in submission.jobs:
-        found[job.name] = _of(run, job, queue, found)
-    return list(found.values())
+        statuses[job.name] = _status_of(run, job, queue, statuses)
+    return list(statuses.values())
 
 
-def _of(run: Path, job: SubmittedJob, queue: dict[int, str] | None, parents: dict[str, Standing]) -> Standing:
+def _status_of(run: Path, job: SubmittedJob, queue: dict[int, str] | None, parents: dict[str, JobStatus]) -> JobStatus:
     marks = {task: _mark(run, job, task) for task in (range(job.tasks) if job.tasks else [None])}
     begun = [mark for mark in marks.values() if mark]
     if queue and job.id in queue:
-        return Standing(job, "running" if begun else "waiting")
+        return JobStatus(job, "running" if begun else "waiting")
     for task, mark in marks.items():
         if mark not in (None, STARTED, "0", *KILLED):
-            said = f"task {task} ended" if task is not None else "ended"
-            return Standing(job, "failed", f"{said} with exit code {mark}; see {_log(run, job, task)}")
+            end = f"task {task} ended" if task is not None else "ended"
+            return JobStatus(job, "failed", f"{end} with exit code {mark}; see {_log(run, job, task)}")
     if all(mark == "0" for mark in marks.values()):
-        return Standing(job, "done")
+        return JobStatus(job, "done")
     if queue is None:
-        return Standing(job, "unknown", "the queue cannot be asked from here")
+        return JobStatus(job, "unknown", "the queue cannot be asked from here")
     if begun:
-        return Standing(job, "lost", LOST)
+        return JobStatus(job, "lost", LOST)
     guilty = next((parents[name] for name in job.after if parents[name].state != "done"), None)
-    return Standing(job, "never ran", f"{guilty.job.name} {guilty.state}" if guilty else "cancelled")
+    return JobStatus(job, "never ran", f"{guilty.job.name} {guilty.state}" if guilty else "cancelled")
 
 
 def _mark(run: Path, job: SubmittedJob, task: int | None) -> str | None:
-    """What the script of a job, or of one task of an array, has said of itself; None before it began."""
+    """Return what the script of a job, or of one task of an array, wrote of itself; None before it began."""
     name = str(job.id) if task is None else f"{job.id}_{task}"
     try:
         return (run / "slurm" / "exits" / name).read_text(encoding="ascii").strip() or STARTED

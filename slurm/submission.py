@@ -1,6 +1,6 @@
 """What is kept of a submission: <run>/slurm/jobs.json."""
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from configs import Config, UserError
 
 JOBS = "jobs.json"
+Write = Callable[[Path, str], None]  # makes a text file that is whole or absent, also after a power cut
 
 
 class SubmittedJob(Config):
@@ -28,7 +29,7 @@ class Submission(Config):
 
 
 def read_submission(folder: Path) -> Submission | None:
-    """The run's last submission; None where it was never submitted."""
+    """Return the run's last submission; None where it was never submitted."""
     file = folder / JOBS
     try:
         return Submission.model_validate_json(file.read_text(encoding="utf-8"))
@@ -38,16 +39,6 @@ def read_submission(folder: Path) -> Submission | None:
         raise UserError(f"{file} is not what `corgi submit` wrote; look into it, and remove it if useless") from None
 
 
-def write_submission(folder: Path, submission: Submission) -> None:
-    """Replaces jobs.json as a whole."""
-    commit_text(folder / JOBS, submission.model_dump_json(indent=1) + "\n")
-
-
-def commit_text(file: Path, text: str) -> None:
-    """A file that is whole or absent, also after a power cut."""
-    scratch = file.with_name(f".{file.name}.{os.getpid()}")
-    with scratch.open("w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    scratch.replace(file)
+def write_submission(folder: Path, submission: Submission, *, write: Write) -> None:
+    """Replace jobs.json as a whole."""
+    write(folder / JOBS, submission.model_dump_json(indent=1) + "\n")

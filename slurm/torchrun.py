@@ -1,24 +1,25 @@
 """The lines of a training script: where the processes meet, and torchrun on every node by srun.
 
-srun, one task a node -> torchrun -> training.launch, one a process
+srun, one task a node -> torchrun -> training.launcher, one a process
 """
 
 from pathlib import Path
 from shlex import join
 
-from .config import Asked, Setting
+from .config import JobSettings, Setting
 
 RENDEZVOUS = Path(__file__).parent / "rendezvous.sh"
 
 
-def launch_lines(asked: Asked, file: Path, *, processes: int) -> list[str]:
-    """Bash that trains the stage of `file` on all nodes of the job. processes: of a node, where the job does not say.
+def launch_lines(settings: JobSettings, file: Path, *, processes: int) -> list[str]:
+    """Return bash that trains the stage of `file` on all nodes of the job.
 
+    processes: of a node, where the chain does not say.
     The text in double quotes is read twice: here, on the first node, and there, on each. What a node must fill in
     itself is escaped. The id of the rendezvous holds the restarts, so that a requeued job does not meet its own ghost.
     """
-    words = [str(file), *(word for found in asked.all("overrides") for word in found.value)]
-    each, hosts, cpus = _processes(asked, processes), _hosts(asked), asked.get("cpus")
+    words = [str(file), *(word for setting in settings.all("overrides") for word in setting.value)]
+    each, hosts, cpus = _processes(settings, processes), _hosts(settings), settings.get("cpus")
     here = "127.0.0.1" if hosts.value == "one" else r"\$SLURMD_NODENAME"
     threads = [f"export OMP_NUM_THREADS=${{OMP_NUM_THREADS:-{max(1, cpus.value // each.value)}}}"] if cpus else []
     return [
@@ -32,22 +33,22 @@ def launch_lines(asked: Asked, file: Path, *, processes: int) -> list[str]:
         f"  --nnodes=$SLURM_NNODES --nproc-per-node={each.value} --rdzv-backend=c10d \\",
         "  --rdzv-endpoint=$MASTER_ADDR:$MASTER_PORT --rdzv-id=$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0} \\",
         rf"  --rdzv-conf=is_host=\$((\$SLURM_PROCID == 0)) --local-addr={here} " + "\\",
-        f'  -m training.launch {in_double_quotes(join(words))}"',
+        f'  -m training.launcher {in_double_quotes(join(words))}"',
     ]
 
 
 def in_double_quotes(text: str) -> str:
-    """Bash text that comes out of double quotes as it was."""
+    """Return bash text that comes out of double quotes as it was."""
     for special in '\\"$`':  # the backslash first
         text = text.replace(special, f"\\{special}")
     return text
 
 
-def _processes(asked: Asked, otherwise: int) -> Setting:
-    given = asked.get("processes_per_node") or asked.get("gpus_per_node")
+def _processes(settings: JobSettings, otherwise: int) -> Setting:
+    given = settings.get("processes_per_node") or settings.get("gpus_per_node")
     return given or Setting(otherwise, "`processes` of the stage's config")
 
 
-def _hosts(asked: Asked) -> Setting:
-    nodes = asked.or_else("nodes", 1)
-    return Setting("one", nodes.key) if nodes.value == 1 else asked.or_else("hosts", "many")
+def _hosts(settings: JobSettings) -> Setting:
+    nodes = settings.or_else("nodes", 1)
+    return Setting("one", nodes.key) if nodes.value == 1 else settings.or_else("hosts", "many")
