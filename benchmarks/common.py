@@ -126,6 +126,17 @@ def serve(contenders: Contenders, given: argparse.Namespace) -> int:
     return 0
 
 
+def main(text: str | None, contenders: Contenders, measure: Callable[[argparse.Namespace], int]) -> int:
+    """Run a benchmark whose peers are all needed, or one of its contenders; return the exit code."""
+    given = options(text)
+    if given.contender:
+        return serve(contenders, given)
+    if reason := missing(contenders):
+        print(reason, file=sys.stderr)
+        return NO_PEERS
+    return measure(given)
+
+
 def alternate(sides: Mapping[str, Run], *, rounds: int) -> Runs:
     """Return the figures of every run: A B A B."""
     runs: Runs = {name: [] for name in sides}

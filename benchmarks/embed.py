@@ -5,6 +5,7 @@ and returns a tensor a caption; `transformers` is the plain loop: 32 captions in
 longest. No caption stands twice. Tokens are real ones, padding apart, and the same for all.
 """
 
+import argparse
 import sys
 import tempfile
 import time
@@ -102,14 +103,8 @@ CONTENDERS = {
 }
 
 
-def main() -> int:
-    """Run the benchmark, or one of its contenders."""
-    given = common.options(__doc__)
-    if given.contender:
-        return common.serve(CONTENDERS, given)
-    if reason := common.missing(CONTENDERS):
-        print(reason, file=sys.stderr)
-        return common.NO_PEERS
+def measure(given: argparse.Namespace) -> int:
+    """Run all contenders in turn and report."""
     from benchmarks import data
 
     count = 64 if given.quick else 1000
@@ -126,4 +121,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(common.main(__doc__, CONTENDERS, measure))

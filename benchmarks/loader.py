@@ -5,6 +5,7 @@ loader also shuffles, reads the text embeds and draws the noise of the step; its
 webdataset reads in order and does none of that.
 """
 
+import argparse
 import sys
 import tempfile
 import time
@@ -126,14 +127,8 @@ CONTENDERS = {
 }
 
 
-def main() -> int:
-    """Run the benchmark, or one of its contenders."""
-    given = common.options(__doc__)
-    if given.contender:
-        return common.serve(CONTENDERS, given)
-    if reason := common.missing(CONTENDERS):
-        print(reason, file=sys.stderr)
-        return common.NO_PEERS
+def measure(given: argparse.Namespace) -> int:
+    """Run all contenders in turn and report."""
     from benchmarks import data
     from storage.plan import shards_of
     from storage.shard import TAR
@@ -154,4 +149,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(common.main(__doc__, CONTENDERS, measure))

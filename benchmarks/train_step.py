@@ -5,6 +5,7 @@ the peak is what one large matrix product reaches in runs of its own between the
 what they compute for a sample, so samples/s stand beside.
 """
 
+import argparse
 import os
 import sys
 import time
@@ -174,14 +175,8 @@ CONTENDERS = {
 }
 
 
-def main() -> int:
-    """Run the benchmark, or one of its contenders."""
-    given = common.options(__doc__)
-    if given.contender:
-        return common.serve(CONTENDERS, given)
-    if reason := common.missing(CONTENDERS):
-        print(reason, file=sys.stderr)
-        return common.NO_PEERS
+def measure(given: argparse.Namespace) -> int:
+    """Run all contenders in turn and report."""
     settings = {
         "batch": 1 if given.quick else 8,
         "steps": 1 if given.quick else 4,
@@ -199,4 +194,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(common.main(__doc__, CONTENDERS, measure))

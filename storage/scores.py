@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from .shard import SCORES, Shard
 from .tables import check_rows, read_table, write_table
@@ -27,10 +28,10 @@ def read(shard: Shard, columns: Collection[str] | None = None, *, of: pa.Table) 
 
     of: the pairs that they must belong to, row by row; else UserError.
     """
-    table = read_table(shard.path(SCORES), made_by="score")
-    if columns is not None:
-        table = table.select([name for name in table.column_names if name == "key" or name in columns])
-    return check_rows(table, of, path=shard.path(SCORES), made_by="score")
+    path, wanted = shard.path(SCORES), None
+    if columns is not None and path.exists():
+        wanted = [name for name in pq.read_schema(path).names if name == "key" or name in columns]
+    return check_rows(read_table(path, wanted, made_by="score"), of, path=path, made_by="score")
 
 
 def with_scores(pairs: pa.Table, shard: Shard, columns: Collection[str] | None = None) -> pa.Table:
