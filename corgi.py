@@ -6,15 +6,12 @@ One function a command. Heavy imports stand inside the command that needs them, 
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from configs import UserError
+from configs import exit_code_of
 from configs.steps import ENTRIES, StepEntry
-
-if TYPE_CHECKING:
-    from pipeline.runner import Outcome
 
 app = typer.Typer(
     name="corgi",
@@ -158,23 +155,19 @@ def submit(
 def _run(
     name: str, file: Path, overrides: list[str] | None, rank: int = 0, world_size: int = 1, workers: int | None = None
 ) -> None:
+    """Run a step, and print a line of what it came to and one for each failed shard."""
     from configs import load
     from pipeline.config import PipelineConfig
     from pipeline.runner import run_step
 
     config = load(PipelineConfig, file, overrides or [])
     outcome = run_step(name, config, rank=rank, world_size=world_size, workers=workers)
-    _print_outcome(name, outcome)
-    if len(outcome.failed) > config.tolerate:
-        raise typer.Exit(3)
-
-
-def _print_outcome(name: str, outcome: "Outcome") -> None:
-    """Print one line of what a step came to, and one for each failed shard."""
     counts = "  ".join(f"{reason} {count:,}" for reason, count in outcome.counts.most_common())
     print(f"{name}: {outcome.done} made, {outcome.skipped} there already, {outcome.seconds:.1f} s  {counts}".rstrip())
     for shard, cause in sorted(outcome.failed.items()):
         print(f"{name}: shard {shard:05d} failed: {cause}", file=sys.stderr)
+    if len(outcome.failed) > config.tolerate:
+        raise typer.Exit(3)
 
 
 def main() -> None:
@@ -185,22 +178,7 @@ def main() -> None:
     from storage.processes import die_with_starter
 
     die_with_starter()
-    try:
-        app()
-    except UserError as error:
-        print(f"corgi: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except OSError as error:
-        from pipeline.runner import DISK_ERRORS
-
-        if error.errno not in DISK_ERRORS:
-            raise
-        remedy = "mend that and run the same command again; nothing finished is lost"
-        print(f"corgi: {error.strerror}: {error.filename or 'while writing'}; {remedy}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("corgi: stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    sys.exit(exit_code_of(app))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def corgi(settings: Settings) -> Run:
     """Prepare all scorers, and the decoding of what they look at."""
     from filters.base import Batch
     from filters.scorers import ScorersConfig, build
-    from storage.image import decode
+    from storage.tar import decode
 
     files = _files(settings)
     images = [decode(file) for file in files]

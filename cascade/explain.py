@@ -90,13 +90,14 @@ def _text(stage: StageConfig, figures: dict[str, Any]) -> str:
     total, size = figures["parameters"], figures["bytes"]
     makes = f"{stage.image_px} px pictures from " + (f"{stage.low_res_px} px" if stage.low_res_px else "noise")
     crops = f", trained on crops of {stage.crop_px} px" if stage.crop_px else ""
-    diffusion = stage.diffusion
-    sampler = stage.sampler
+    diffusion, sampler = stage.diffusion, stage.sampler
+    whole, trained = (", ".join(map(str, figures[f"feature_maps{when}_px"])) for when in ("", "_training"))
+    in_training = f" ({trained} px in training)" if trained != whole else ""
     lines = [
         f"{stage.name}: {makes}{crops}",
         f"parameters   {total:,} ({total / 1e6:,.1f} M)",
         *(f"  {part:<13}{count:>15,}  {count / total:6.1%}" for part, count in figures["parts"].items()),
-        f"levels       {_sizes(figures['feature_maps_px'])} px" + _in_training(figures),
+        f"levels       {whole} px{in_training}",
         f"forward      {figures['forward_gflop_training']:,.1f} GFLOP per training picture, "
         f"{figures['forward_gflop_sampling']:,.1f} per whole picture; training takes 3x",
         f"fp32 memory  weights {size['weights'] / GIB:.2f} GiB, Adam {size['adam'] / GIB:.2f}, "
@@ -107,13 +108,3 @@ def _text(stage: StageConfig, figures: dict[str, Any]) -> str:
         f"threshold {sampler.threshold}",
     ]
     return "\n".join(lines)
-
-
-def _sizes(sizes: list[int]) -> str:
-    return ", ".join(str(size) for size in sizes)
-
-
-def _in_training(figures: dict[str, Any]) -> str:
-    if figures["feature_maps_training_px"] == figures["feature_maps_px"]:
-        return ""
-    return f" ({_sizes(figures['feature_maps_training_px'])} px in training)"

@@ -108,16 +108,6 @@ class TextEncoder:
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self.width: int = shape.hidden_size
 
-    @property
-    def name(self) -> str:
-        """Return the encoder's name for files."""
-        return self.config.name
-
-    @property
-    def fingerprint(self) -> str:
-        """Return the digest of all that decides its numbers."""
-        return self.config.fingerprint
-
     def encode(self, captions: Sequence[str]) -> list[np.ndarray]:
         """Return the embeds of each caption, (tokens, width) uint16, in order; equal captions are encoded once."""
         embeds: dict[str, np.ndarray] = {}

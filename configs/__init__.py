@@ -2,15 +2,26 @@
 
     config = load(PipelineConfig, "configs/pipeline.yaml", ["plan.shard_size=256"])
 
-load          YAML and `key.sub=value` to a frozen model          errors   UserError: one line for a person
+load          YAML and `key.sub=value` to a frozen model          errors   one line for a person, and an exit code
 fingerprint   what made a file, in 24 hex digits                  steps    the registry: names, files, order, help
 quickstart, train, policies                                       the YAML files themselves
 
 What a config means belongs to the module that owns its model. Imports nothing of ours.
 """
 
-from .errors import UserError, nearest
-from .fingerprint import fingerprint
+from .errors import UserError, exit_code_of, nearest
+from .fingerprint import fingerprint, hashed
 from .load import Config, dump, load, read_yaml, resolve
 
-__all__ = ["Config", "UserError", "dump", "fingerprint", "load", "nearest", "read_yaml", "resolve"]
+__all__ = [
+    "Config",
+    "UserError",
+    "dump",
+    "exit_code_of",
+    "fingerprint",
+    "hashed",
+    "load",
+    "nearest",
+    "read_yaml",
+    "resolve",
+]

@@ -1,7 +1,12 @@
 """Errors that are for people: shown as one line, without a traceback."""
 
 import difflib
-from collections.abc import Iterable
+import errno
+import sys
+from collections.abc import Callable, Iterable
+
+# What a full or closed disk raises: no mistake of the code, and every further file fails alike.
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 class UserError(ValueError):
@@ -20,3 +25,20 @@ def nearest(word: str, known: Iterable[str]) -> str:
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+
+
+def exit_code_of(command: Callable[[], int | None]) -> int:
+    """Run a command and return its exit code. What a person can mend is told in one line on stderr."""
+    try:
+        return command() or 0
+    except UserError as error:
+        line, exit_code = str(error), error.exit_code
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        remedy = "mend that and run the same command again; nothing finished is lost"
+        line, exit_code = f"{error.strerror}: {error.filename or 'while writing'}; {remedy}", 1
+    except KeyboardInterrupt:
+        line, exit_code = "stopped; the same command goes on from here", 130
+    print(f"corgi: {line}", file=sys.stderr)
+    return exit_code

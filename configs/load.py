@@ -3,7 +3,7 @@
 Defaults stand in the models; a YAML file says what differs from them; the command line says what differs today.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -112,36 +112,29 @@ def _explain(model: type[BaseModel], item: dict[str, Any]) -> str:
     if item["type"] != "extra_forbidden":
         got = "" if item["type"] == "missing" or isinstance(item["input"], dict) else f", got {item['input']!r}"
         return f"{'.'.join(where) or 'config'}: {item['msg'].removeprefix('Value error, ')}{got}"
-    owner = _model_at(model, item["loc"][:-1])
-    name = ".".join(where[:-1])
-    known = nearest(where[-1], owner.model_fields) if owner else ""
-    return f"{name or 'the config'} has no field {where[-1]!r}{known}"
+    known = {name for owner in _models_at(model, item["loc"][:-1]) for name in owner.model_fields}
+    return f"{'.'.join(where[:-1]) or 'the config'} has no field {where[-1]!r}{nearest(where[-1], known)}"
 
 
-def _model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel] | None:
-    """Return the model class a location of a validation error lies in; None where it cannot be known."""
-    current: Any = model
+def _models_at(model: type[BaseModel], path: Sequence[int | str]) -> list[type[BaseModel]]:
+    """Return the models that a location of a validation error may lie in."""
+    models = [model]
     for part in path:
-        models = list(_models([current, *_inner_types(current)]))
-        tagged = [kind for kind in models if _tag(kind) == part]  # the tag of a union is a part of the location
-        if tagged:
-            current = tagged[0]
-            continue
-        fields = [kind.model_fields[str(part)].annotation for kind in models if str(part) in kind.model_fields]
-        current = fields[0] if fields else current
-    return next(_models([current, *_inner_types(current)]), None)
+        fields = [kind.model_fields[str(part)] for kind in models if str(part) in kind.model_fields]
+        if fields:
+            models = [kind for field in fields for kind in _models_in(field.annotation)]
+        else:  # a place in a list, a key of a dict, or the tag of a union
+            models = [kind for kind in models if _tag(kind) == part] or models
+    return models
 
 
-def _models(kinds: Iterable[Any]) -> Iterator[type[BaseModel]]:
-    yield from (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
-
-
-def _inner_types(kind: Any) -> list[Any]:
-    """Return X of list[X], X | None, dict[str, X], Annotated[X, ...], all the way down."""
-    inner = getattr(kind, "__args__", ())
-    return [deeper for part in inner for deeper in [part, *_inner_types(part)]]
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield X of X, list[X], X | None, dict[str, X], Annotated[X, ...]."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in getattr(annotation, "__args__", ()):
+        yield from _models_in(part)
 
 
 def _tag(model: type[BaseModel]) -> Any:
-    field = model.model_fields.get("kind")
-    return field.default if field is not None else None
+    return model.model_fields["kind"].default if "kind" in model.model_fields else None

@@ -4,7 +4,7 @@ config.py       how a run is evaluated               evaluate.py     the command
 eval_set.py     which pairs, and their real images   measure.py      every figure, with its bar
 sample_sets.py  sets of samples, and `corgi sample`  mobilenet.py    features of images
 caption_gap.py  do captions lower the loss?          groups.py       is the nearest real image of the caption's group?
-color_drift.py  does a stage keep colours?           enlarging.py    is it better than bilinear?
+enlarging.py    is a stage better than bilinear, and does it keep colours?
 
 No training loop lives here (its own validation is training's), no page (that is the report's), and nothing that only
 the quickstart knows: columns, counts and bars come from a run's evaluate.yaml. Imports pipeline, cascade, filters,

@@ -3,7 +3,6 @@
 Kept pairs alone, one for each name; columns of the url table say name, group and family.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,16 +13,14 @@ import pyarrow.compute as pc
 import torch
 
 from cascade.resize import enlarge, fit, from_uint8, to_uint8
-from configs import UserError, nearest
+from configs import UserError, hashed, nearest
 from filters.rules import holds
 from storage import keep_list, pairs
-from storage.image import read_image
 from storage.plan import shards_of
 from storage.shard import TAR, Shard
 from storage.tar import TarReader
 
 from .config import EvaluateConfig
-from .groups import choose
 
 FROM_PAIRS = ("key", "caption", "stored_width", "stored_height", "tar_offset", "tar_size")
 
@@ -96,14 +93,17 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
 
 
 def training_set(eval_pairs: Sequence[EvalPair], *, per_group: int) -> list[EvalPair]:
-    """Return `per_group` trained pairs of every group, no variants; fewer of each where a group has not as many."""
-    able = [pair for pair in eval_pairs if not pair.held_out and not pair.variant]
-    groups = [pair.group for pair in able]
-    least = min((groups.count(group) for group in set(groups)), default=0)
-    if not least:
-        return []
-    rows = choose(groups, names=[pair.name for pair in able], per_group=min(per_group, least))
-    return [able[row] for row in rows]
+    """Return `per_group` trained pairs of every group, no variants; fewer of each where a group has not as many.
+
+    The draw depends on the names alone, not on the order of the pairs; groups come in sorted order.
+    """
+    groups: dict[str, list[EvalPair]] = {}
+    for pair in sorted(eval_pairs, key=lambda pair: (pair.group, pair.name)):
+        if not pair.held_out and not pair.variant:
+            groups.setdefault(pair.group, []).append(pair)
+    count = min([per_group, *map(len, groups.values())])
+    drawn = ((pairs, np.random.default_rng([0, count]).permutation(len(pairs))) for pairs in groups.values())
+    return [pairs[row] for pairs, order in drawn for row in sorted(order[:count])]
 
 
 def some(eval_pairs: Sequence[EvalPair], count: int, *, purpose: str) -> list[EvalPair]:
@@ -111,16 +111,11 @@ def some(eval_pairs: Sequence[EvalPair], count: int, *, purpose: str) -> list[Ev
     return sorted(eval_pairs, key=lambda pair: hashed(pair.name, purpose))[:count]
 
 
-def hashed(*parts: object) -> int:
-    """Return a number of 60 bits that depends on the parts alone."""
-    return int(hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:15], 16)
-
-
 def images_of(run: Path, eval_pairs: Sequence[EvalPair]) -> Iterator[np.ndarray]:
     """Yield the stored images, (height, width, 3) uint8 each, in the given order."""
     for pair in eval_pairs:
         with TarReader(Shard(run, pair.shard).path(TAR)) as tar:
-            yield read_image(tar, pair.tar_offset, pair.tar_size)
+            yield tar.image(pair.tar_offset, size=pair.tar_size)
 
 
 def sized(image: np.ndarray, px: int) -> np.ndarray:

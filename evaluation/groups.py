@@ -17,21 +17,6 @@ class GroupFigure(NamedTuple):
     nearest: np.ndarray  # (generated,) int64, row of the nearest real image
 
 
-def choose(groups: list[str], *, names: list[str], per_group: int, seed: int = 0) -> np.ndarray:
-    """Return the rows of `per_group` captions of every group, (groups x per_group,) int64, groups in sorted order.
-
-    The draw depends on names and seed, not on the order of the rows. Raises ValueError when a group has too few.
-    """
-    rows: list[int] = []
-    for group in sorted(set(groups)):
-        members = sorted((i for i, g in enumerate(groups) if g == group), key=lambda i: names[i])
-        if len(members) < per_group:
-            raise ValueError(f"group {group!r} has {len(members)} names, {per_group} are asked for")
-        picked = np.random.default_rng([seed, per_group]).permutation(len(members))[:per_group]
-        rows += [members[i] for i in sorted(picked)]
-    return np.array(rows, np.int64)
-
-
 def group_of_nearest(
     generated: np.ndarray,
     *,

@@ -20,16 +20,15 @@ import pyarrow as pa
 from cascade.conditioning import pad_text_embeds
 from cascade.text_encoder import TextEmbedder
 from cascade.weights import LoadedStage
-from configs import fingerprint
+from configs import fingerprint, hashed
 from pipeline.progress import Progress
 from storage import ledger
 from storage.samples import REAL, SampleSet
 
 from .caption_gap import CaptionGap, caption_gap, others_of
-from .color_drift import drift
 from .config import EvaluateConfig
-from .enlarging import error_ratio
-from .eval_set import EvalPair, as_numbers, hashed, images_of, sized, some, stack, training_set
+from .enlarging import drift, error_ratio
+from .eval_set import EvalPair, as_numbers, images_of, sized, some, stack, training_set
 from .groups import group_of_nearest
 from .mobilenet import features
 from .sample_sets import fill, rates, weights_digest

@@ -6,9 +6,6 @@ Near copies are connected: where a is near b and b is near c, all three are one 
 That does not depend on the order of rows, and no two pairs that stay are within the distance.
 """
 
-from collections.abc import Sequence
-from typing import TypeAlias
-
 import duckdb
 import numpy as np
 import pyarrow as pa
@@ -24,15 +21,14 @@ COPIES = """
         FROM pairs WHERE value IS NOT NULL
     ) WHERE place > $keep ORDER BY key
 """
-Column: TypeAlias = "Sequence[str | None] | pa.Array | pa.ChunkedArray"
 
 
-def exact_copies(keys: Column, digests: Column) -> dict[str, str]:
+def exact_copies(keys: pa.ChunkedArray, digests: pa.ChunkedArray) -> dict[str, str]:
     """Return pairs whose stored images have equal digests. None is never a copy."""
     return _copies(keys, digests, keep=1)
 
 
-def caption_copies(keys: Column, captions: Column, max_count: int | None) -> dict[str, str]:
+def caption_copies(keys: pa.ChunkedArray, captions: pa.ChunkedArray, max_count: int | None) -> dict[str, str]:
     """Return pairs whose caption is seen more than `max_count` times (None: any number is fine).
 
     The `max_count` smallest keys stay; the others name the smallest one as their keeper.
@@ -40,7 +36,7 @@ def caption_copies(keys: Column, captions: Column, max_count: int | None) -> dic
     return {} if max_count is None else _copies(keys, captions, keep=max_count)
 
 
-def near_copies(keys: Column, pairs: pa.Table, *, distance: int, min_quality: int) -> dict[str, str]:
+def near_copies(keys: pa.ChunkedArray, pairs: pa.Table, *, distance: int, min_quality: int) -> dict[str, str]:
     """Return pairs whose images look alike: PDQ hashes at most `distance` bits apart (0 to 31).
 
     pairs: columns pdq (32 bytes or null) and pdq_quality, a row for each of `keys`. Hashes of less than `min_quality`
@@ -48,7 +44,7 @@ def near_copies(keys: Column, pairs: pa.Table, *, distance: int, min_quality: in
     """
     fit = pc.and_(pc.is_valid(pairs["pdq"]), pc.greater_equal(pairs["pdq_quality"], min_quality))
     # Sorted by key, the smallest row of a group has its smallest key.
-    chosen = pa.table({"key": _array(keys), "pdq": pairs["pdq"]}).filter(fit).sort_by("key")
+    chosen = pairs.select(["pdq"]).append_column("key", keys).filter(fit).sort_by("key")
     hashes = np.frombuffer(b"".join(chosen["pdq"].to_pylist()), np.uint8).reshape(-1, BYTES)
     groups = near_groups(hashes, distance=distance)
     copies = np.flatnonzero(groups != np.arange(len(groups)))
@@ -86,12 +82,8 @@ def _join(group: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     return group
 
 
-def _copies(keys: Column, values: Column, *, keep: int) -> dict[str, str]:
-    table = pa.table({"key": _array(keys), "value": _array(values)})
+def _copies(keys: pa.ChunkedArray, values: pa.ChunkedArray, *, keep: int) -> dict[str, str]:
+    table = pa.table({"key": keys, "value": values})
     with duckdb.connect(config={"threads": 1, "python_enable_replacements": "false"}) as database:
         database.register("pairs", table)
         return dict(database.execute(COPIES, {"keep": keep}).fetchall())
-
-
-def _array(column: Column) -> pa.Array | pa.ChunkedArray:
-    return column if isinstance(column, (pa.Array, pa.ChunkedArray)) else pa.array(column, pa.string())

@@ -54,14 +54,14 @@ class Dedup(TableStep):
         if len({tuple(part.column_names) for part in parts}) > 1:
             raise UserError('only some shards are scored with pdq; run "corgi score" first')
         rows = pa.concat_tables(parts)
-        keys = rows["key"].to_pylist()
+        keys = rows["key"]
         copies = {
-            "exact": exact_copies(keys, rows["stored_sha256"].to_pylist()),
-            "caption": caption_copies(keys, rows["caption"].to_pylist(), config.max_caption_count),
+            "exact": exact_copies(keys, rows["stored_sha256"]),
+            "caption": caption_copies(keys, rows["caption"], config.max_caption_count),
         }
         if "pdq" in rows.column_names:
             copies["near"] = near_copies(keys, rows, distance=config.distance, min_quality=config.min_quality)
-        shard_of = dict(zip(keys, rows["shard"].to_pylist(), strict=True))
+        shard_of = dict(zip(keys.to_pylist(), rows["shard"].to_pylist(), strict=True))
         copied = [
             {"shard": shard_of[key], "key": key, "kind": kind, "keeper": keeper}
             for kind, keepers in copies.items()

@@ -45,9 +45,6 @@ class Embed(ShardStep):
         """Load the encoder, once in each process."""
         return TextEncoder(self.embed.text)
 
-    def __getstate__(self) -> dict[str, object]:
-        return {key: value for key, value in self.__dict__.items() if key != "encoder"}
-
     def fingerprint(self, shard: Shard) -> str:
         """Cover the encoder, and which pairs are kept."""
         return fingerprint("embed", VERSION, self.embed.text.fingerprint, keep_list.kept_digest(shard))

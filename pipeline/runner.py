@@ -3,7 +3,6 @@
 Ranks share nothing: rank r takes shards[r::world_size].
 """
 
-import errno
 import os
 import time
 from collections import Counter
@@ -14,6 +13,7 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 from configs import UserError, fingerprint
+from configs.errors import DISK_ERRORS
 from configs.steps import STEPS, made_by
 from storage.ledger import note
 from storage.plan import shards_of
@@ -25,7 +25,6 @@ from .config import PipelineConfig
 from .progress import Progress, most
 from .step import ShardStep, TableStep, step_class
 
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 Result = Counter[str] | BaseException
 
 

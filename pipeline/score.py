@@ -18,7 +18,6 @@ from configs.steps import STEPS
 from filters.base import Batch, Scorer
 from filters.scorers import ScorersConfig, build
 from storage import pairs, scores
-from storage.image import read_image
 from storage.shard import PAIRS, TAR, Shard
 from storage.tables import content
 from storage.tar import TarReader
@@ -40,9 +39,6 @@ class Score(ShardStep):
     def scorers(self) -> list[Scorer]:
         """Build the scorers, once in each process."""
         return build(self.score)
-
-    def __getstate__(self) -> dict[str, object]:
-        return {key: value for key, value in self.__dict__.items() if key != "scorers"}
 
     def fingerprint(self, shard: Shard) -> str:
         """Cover the scorers with their model files, and the shard's pairs."""
@@ -66,6 +62,6 @@ class Score(ShardStep):
             for start in range(0, len(stored), BATCH):
                 rows = stored.slice(start, BATCH)
                 places = zip(rows["tar_offset"].to_pylist(), rows["tar_size"].to_pylist(), strict=True)
-                images: list[np.ndarray] = [read_image(tar, *place) for place in places] if wants_images else []
+                images = [tar.image(at, size=size) for at, size in places] if wants_images else list[np.ndarray]()
                 columns = {name: rows[name].to_pylist() for name in rows.column_names}
                 yield Batch(images=images, captions=columns["caption"], columns=columns)

@@ -8,6 +8,7 @@ from, by name, so that it knows of no other.
 import importlib
 from abc import ABC, abstractmethod
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -20,9 +21,12 @@ State = Literal["done", "stale", "missing", "waiting"]
 
 
 class ShardStep(ABC):
-    """A function of one shard. Picklable: it travels to the workers."""
+    """A function of one shard. It travels to the workers; models that it has loaded stay where they are."""
 
     entry: ClassVar[StepEntry]
+
+    def __getstate__(self) -> dict[str, object]:
+        return {part.name: getattr(self, part.name) for part in fields(self)}  # type: ignore[arg-type]
 
     @property
     def writes(self) -> str:

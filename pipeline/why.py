@@ -146,9 +146,10 @@ def _text_embeds(config: PipelineConfig, shard: Shard, key: str) -> str:
 def _columns(step: str, values: dict[str, Any], *, leave_out: Iterable[str] = ()) -> Iterator[str]:
     """Yield a line for each column that a step made for the pair."""
     hidden = {*leave_out}
-    yield from (f"{step:10}{name} = {_short(value)}" for name, value in values.items() if name not in hidden)
+    yield from (f"{step:10}{name} = {short(value)}" for name, value in values.items() if name not in hidden)
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """Return the value of a column in at most 200 characters."""
     text = f"{value:.4g}" if isinstance(value, float) else value.hex() if isinstance(value, bytes) else str(value)
     return text if len(text) <= 200 else text[:197] + "..."

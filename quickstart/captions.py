@@ -5,7 +5,9 @@ The hateful ones are mild and made up: about peoples that do not exist, and with
 
 from functools import cache
 
-from .names import Drawing, hashed
+from configs import hashed
+
+from .names import Drawing
 
 PEOPLES = ("Blorgs", "Zindlers", "Moonfolk", "Quibbs", "Undermen", "Farnics", "Tollos", "Wexers")
 HATEFUL = (

@@ -9,7 +9,9 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from .names import hashed, svg_folder
+from configs import hashed
+
+from .names import svg_folder
 
 Format = Literal["jpg", "png", "webp"]
 # Rates, by a hash of the drawing's code. Three quarters have the 256 px that the last stage trains on.

@@ -7,13 +7,14 @@ A family is a name without skin tone, gender and direction. Whole families are h
 held-out drawing is trained on.
 """
 
-import hashlib
 import importlib.resources
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+
+from configs import hashed
 
 HELD_OUT = 200  # names
 GROUPS = (
@@ -83,11 +84,6 @@ def caption_of(drawing: Drawing, *, template: int | None = None) -> str:
     templates = ("a drawing of {thing}, {group}", "an emoji of {thing}, {group}", "{thing}, {group} drawing")
     number = hashed(drawing.name, "template") % len(templates) if template is None else template
     return templates[number].format(thing=_with_article(drawing.name), group=group)
-
-
-def hashed(*parts: object) -> int:
-    """Return a number of 60 bits that depends on the parts alone: all our dice are thrown by it."""
-    return int(hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:15], 16)
 
 
 def _drawing(code: str) -> Drawing:

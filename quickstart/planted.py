@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from .names import Drawing, caption_of, hashed
+from configs import hashed
+
+from .captions import odd_caption
+from .names import Drawing, caption_of
 
 HOSTS = tuple(f"{place}.{name}.test" for name in ("emoji", "pictures", "drawings", "archive") for place in "abcdefgh")
 NAMES = 4009  # drawings of a whole quickstart, to which the counts below belong
@@ -144,6 +147,4 @@ def _caption(kind: Kind, drawing: Drawing) -> str:
         return " "
     if kind.step != "select" or kind.name in ("copy", "near"):
         return f"{caption_of(drawing)}, once more"
-    from .captions import odd_caption
-
     return odd_caption(kind.name, drawing)

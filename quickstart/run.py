@@ -7,8 +7,8 @@ Every command is printed before it runs and can be typed again by itself; what i
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ def quickstart(
     began = time.monotonic()
     started = _start(run, minutes=minutes, pairs=pairs)
     from .table import prepare
+    from .web import serving
 
     drawing = time.monotonic()
     prepare(run, pairs=pairs)
@@ -59,7 +60,7 @@ def quickstart(
         print(f"prepared {run}; next: corgi plan {run / 'pipeline.yaml'}")
         return
     for name in [*(entry.name for entry in ENTRIES), "report"]:
-        with _web(run, port) if name == "download" else nullcontext():
+        with serving(run, port=port) if name == "download" else nullcontext():
             _command(run, name, run / "pipeline.yaml")
     for stage in STAGES:
         _command(run, "train", run / f"{stage}.yaml", noted=f"train {stage}")
@@ -126,14 +127,6 @@ def _for(part: str, overrides: Sequence[str]) -> list[str]:
         if override.partition(".")[0] not in known:
             raise UserError(f"{override!r}: the quickstart's overrides start with one of {', '.join(known)}")
     return [override.partition(".")[2] for override in overrides if override.startswith(f"{part}.")]
-
-
-@contextmanager
-def _web(run: Path, port: int) -> Iterator[None]:
-    from .web import serving
-
-    with serving(run, port=port):
-        yield
 
 
 def _command(run: Path, name: str, argument: Path, *, noted: str | None = None) -> None:

@@ -13,14 +13,14 @@ from pathlib import Path
 import pyarrow as pa
 from PIL import Image
 
-from configs import fingerprint
+from configs import fingerprint, hashed
 from pipeline.progress import Progress
 from storage.atomic import commit_bytes
 from storage.processes import process_pool
 from storage.tables import read_mark, write_table
 
 from .draw import POSTER_PX, encode, form, on_white, plain, poster, render, size_px
-from .names import Drawing, drawings, hashed
+from .names import Drawing, drawings
 from .planted import BY_NAME, Pair, planted, true_pair
 from .web import WEB
 
@@ -115,26 +115,19 @@ def _near(code: str) -> bytes:
 
 
 MAKERS: dict[str, Callable[[str], bytes]] = {
-    "noai": partial(_as, "png"),
-    "noimageai": partial(_as, "png"),
-    "not-for-robots": partial(_as, "png"),
+    **dict.fromkeys(("noai", "noimageai", "not-for-robots", "robots", "mismatch"), partial(_as, "png")),
+    **dict.fromkeys(("fat", "fat-unannounced", "slow", "cut-off"), partial(_as, "jpg")),
+    **dict.fromkeys(POSTERS, lambda code: encode(poster(code), "jpg")),
     "unknown": lambda code: b"\x93" + bytes.fromhex(hashlib.sha256(code.encode()).hexdigest()) * 8,
-    "robots": partial(_as, "png"),
     "svg": lambda code: b'<svg xmlns="http://www.w3.org/2000/svg" width="256" height="256"/>',
     "gif": _gif,
     "truncated": _truncated,
     "corrupt": _corrupt,
     "bomb": _bomb,
-    "fat": partial(_as, "jpg"),
-    "fat-unannounced": partial(_as, "jpg"),
-    "slow": partial(_as, "jpg"),
-    "cut-off": partial(_as, "jpg"),
-    "mismatch": partial(_as, "png"),
     "tiny": lambda code: encode(_small(code, TINY_PX), "png"),
     "wide": _wide,
     "copy": plain,
     "near": _near,
-    **{kind: lambda code: encode(poster(code), "jpg") for kind in POSTERS},
 }
 
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from configs import UserError
+from configs import UserError, exit_code_of
 from storage.processes import child_environment, die_with_starter
 
 FAT_BYTES = 8_000_000  # more than the quickstart's cap on a body
@@ -105,10 +105,7 @@ class SmallWeb:
 
     async def fat(self, request: web.Request, name: str) -> web.StreamResponse:
         """Serve an image's beginning and then far too much, announced or not."""
-        response = web.StreamResponse(headers={"Content-Type": "image/jpeg"})
-        if not name.startswith("fat-unannounced"):
-            response.content_length = FAT_BYTES
-        await response.prepare(request)
+        response = await _begin(request, None if name.startswith("fat-unannounced") else FAT_BYTES)
         head = (self.folder / name).read_bytes()
         await response.write(head)
         async for part in _zeros(FAT_BYTES - len(head)):
@@ -118,9 +115,7 @@ class SmallWeb:
     async def slow(self, request: web.Request, name: str) -> web.StreamResponse:
         """Serve a byte at a time, until the client gives up."""
         body = (self.folder / name).read_bytes()
-        response = web.StreamResponse(headers={"Content-Type": "image/jpeg"})
-        response.content_length = len(body)
-        await response.prepare(request)
+        response = await _begin(request, len(body))
         for number in range(DRIPS):
             await response.write(body[number : number + 1])
             await asyncio.sleep(DRIP_S)
@@ -129,9 +124,7 @@ class SmallWeb:
     async def cut_off(self, request: web.Request, name: str) -> web.StreamResponse:
         """Hang up in the middle."""
         body = (self.folder / name).read_bytes()
-        response = web.StreamResponse(headers={"Content-Type": "image/jpeg"})
-        response.content_length = len(body)
-        await response.prepare(request)
+        response = await _begin(request, len(body))
         await response.write(body[: len(body) // 2])
         await asyncio.sleep(0.05)  # let the half arrive before the line goes dead
         return _hang_up(request, response)
@@ -160,6 +153,14 @@ def _redirect(status: int, location: str) -> web.Response:
     return web.Response(status=status, headers={"Location": location})
 
 
+async def _begin(request: web.Request, length: int | None) -> web.StreamResponse:
+    """Send the headers of an image; None: they do not say how long it is."""
+    response = web.StreamResponse(headers={"Content-Type": "image/jpeg"})
+    response.content_length = length
+    await response.prepare(request)
+    return response
+
+
 def _hang_up(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
     if request.transport is not None:  # None where the client has hung up first
         request.transport.abort()
@@ -167,9 +168,7 @@ def _hang_up(request: web.Request, response: web.StreamResponse) -> web.StreamRe
 
 
 def _robots(host: str) -> web.Response:
-    if host.startswith("norobots"):
-        return web.Response(text="User-agent: *\nDisallow: /\n")
-    return web.Response(text="User-agent: *\nDisallow: /private/\n")
+    return web.Response(text=f"User-agent: *\nDisallow: /{'' if host.startswith('norobots') else 'private/'}\n")
 
 
 async def _zeros(count: int) -> AsyncIterator[bytes]:
@@ -214,15 +213,11 @@ def main() -> None:
     parser.add_argument("--fd", type=int, help="a socket that listens already, instead of --port")
     options = parser.parse_args()
     die_with_starter()
-    try:
-        listener = socket.socket(fileno=options.fd) if options.fd is not None else _listen(options.port)
-    except UserError as error:
-        print(f"corgi: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    listener = socket.socket(fileno=options.fd) if options.fd is not None else _listen(options.port)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", SmallWeb(options.run).answer)
     web.run_app(app, sock=listener, print=None, access_log=None, shutdown_timeout=1.0)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code_of(main))

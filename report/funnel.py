@@ -18,9 +18,9 @@ from configs import UserError
 from filters.expression import check_expression
 from pipeline.config import PipelineConfig
 from pipeline.select import candidates_of
+from pipeline.why import short
 from storage import keep_list, pairs
 from storage.duplicates import DUPLICATES, copies_of
-from storage.image import read_image
 from storage.plan import shards_of
 from storage.shard import SCORES, TAR, Shard
 from storage.tar import TarReader
@@ -111,7 +111,7 @@ class LostPairs:
             used = check_expression(rule, self.rules[rule], known)
         except UserError:  # the policy was changed since, and its columns are not there yet
             return ""
-        values = [f"{name} = {_short(known[name])}" for name in used]
+        values = [f"{name} = {short(known[name])}" for name in used]
         kinds = [name.removesuffix("_copy") for name in used if name.endswith("_copy") and known[name]]
         copies = copies_of(self.run, known["key"]) if kinds else []
         keepers = sorted({copy["keeper"] for copy in copies if copy["kind"] in kinds})
@@ -147,7 +147,7 @@ def _columns(shard: Shard) -> pa.Table:
 def _image(shard: Shard, row: Mapping[str, Any], px: int) -> str:
     """Return the stored image, small, as a data: url."""
     with TarReader(shard.path(TAR)) as tar:
-        image = Image.fromarray(read_image(tar, row["tar_offset"], row["tar_size"], at_least_px=px))
+        image = Image.fromarray(tar.image(row["tar_offset"], size=row["tar_size"], at_least_px=px))
     image.thumbnail((px, px))
     file = io.BytesIO()
     image.save(file, "WEBP", quality=70, method=4)
@@ -156,7 +156,3 @@ def _image(shard: Shard, row: Mapping[str, Any], px: int) -> str:
 
 def _shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else value.hex() if isinstance(value, bytes) else str(value)

@@ -2,12 +2,12 @@
 
 atomic       files that are whole or absent, JSON, digests        tables       parquet with a mark of what made it
 shard        where the files of a shard lie                       run          what lies at the top of a run
-pairs        planned pairs, tar, stats, what became of each       tar, image   members by offset, decoded
+pairs        planned pairs, tar, stats, what became of each       tar          members and images by offset
 scores       columns of the scorers                               keep_list    kept or not, and which rules failed
 plan         where shards begin, what was dropped                 duplicates   which pairs are copies of which
 text_embeds  vectors of the kept captions                         index        one row a shard, for training
 checkpoint   safetensors that commit                              ledger       what happened, line by line
-samples      generated images of a run                            locks, processes   one writer; no orphans
+samples      generated images of a run                            processes    one writer; no orphans
 
 Names of files, columns and metadata stand here and nowhere else. Nothing here decides anything about a pair, computes a
 score or knows a config: that belongs above. Imports configs only.

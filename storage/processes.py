@@ -1,13 +1,25 @@
-"""Child processes that die with their parent: a killed run must not go on writing behind its successor's back."""
+"""One writer of a thing at a time: locks that go with their process, and child processes that die with their parent.
 
+A killed run must neither keep its successor out nor go on writing behind its back.
+"""
+
+import errno
 import os
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from configs import UserError
 
 PARENT = "CORGI_PARENT"  # environment: the process to die with
 POLL_S = 0.3
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # a file system without locks
 
 
 def die_with(parent: int) -> None:
@@ -36,3 +48,21 @@ def die_with_starter() -> None:
 def process_pool(workers: int) -> ProcessPoolExecutor:
     """Return a pool of fresh processes that die with this one."""
     return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=die_with, initargs=(os.getpid(),))
+
+
+@contextmanager
+def locked(path: Path, *, busy: str) -> Iterator[None]:
+    """Hold the lock file `path`. Raises UserError with the line `busy` where another process holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, fallback_to_soft=False)  # a lock that is only a file would outlive a killed process
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(busy, exit_code=1) from None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:  # else there is nothing to rely on, and nothing lost
+            raise
+    try:
+        yield
+    finally:
+        lock.release()

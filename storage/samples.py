@@ -47,14 +47,9 @@ class SampleSet:
     name: str
 
     @property
-    def folder(self) -> Path:
-        """Return where all sets of the run lie."""
-        return self.run / FOLDER
-
-    @property
     def table(self) -> Path:
         """Return the table: one row an image, in the order of the arrays."""
-        return self.folder / f"{self.name}.parquet"
+        return self.run / FOLDER / f"{self.name}.parquet"
 
     def rows(self) -> pa.Table:
         """Return key, caption and what else is known of each image."""
@@ -66,11 +61,11 @@ class SampleSet:
 
     def path(self, part: str) -> Path:
         """Return the file of the images by one stage, or of the real ones."""
-        return self.folder / f"{self.name}.{part}.npz"
+        return self.run / FOLDER / f"{self.name}.{part}.npz"
 
     def parts(self) -> dict[str, np.ndarray]:
         """Return part -> (n, px, px, 3) uint8, smallest images first, the real ones last."""
-        names = [path.name[len(self.name) + 1 : -4] for path in sorted(self.folder.glob(f"{self.name}.*.npz"))]
+        names = [path.name[len(self.name) + 1 : -4] for path in sorted((self.run / FOLDER).glob(f"{self.name}.*.npz"))]
         parts = {name: images for name in names if (images := self.read(name)) is not None}
         return dict(sorted(parts.items(), key=lambda item: (item[0] == REAL, item[1].shape[1])))
 
@@ -100,7 +95,7 @@ class SampleSet:
         for number, pixels in enumerate(images):
             small = Image.fromarray(pixels).resize((SHEET_PX, SHEET_PX), Image.Resampling.BOX)
             sheet.paste(small, (number % SHEET_COLUMNS * SHEET_PX, number // SHEET_COLUMNS * SHEET_PX))
-        commit(self.folder / f"{self.name}.png", lambda scratch: sheet.save(scratch, "PNG"))
+        commit(self.run / FOLDER / f"{self.name}.png", lambda scratch: sheet.save(scratch, "PNG"))
 
 
 def sets_of(run: Path) -> Iterator[SampleSet]:

@@ -2,8 +2,8 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 
@@ -16,52 +16,35 @@ class Effort:
     bytes: int = 0  # of bodies
     seconds: float = 0.0  # in requests and in waits between attempts; waits for a turn not included
 
-    def __iadd__(self, other: "Effort") -> "Effort":
-        self.attempts += other.attempts
-        self.requests += other.requests
-        self.bytes += other.bytes
-        self.seconds += other.seconds
-        return self
-
-
-@dataclass
-class _Tally:
-    """Sums over a host's pairs, or over all."""
-
-    reasons: Counter[str] = field(default_factory=Counter)  # "ok" included
-    retries: int = 0
-    effort: Effort = field(default_factory=Effort)
-
-    def add(self, status: str, effort: Effort) -> None:
-        self.reasons[status] += 1
-        self.retries += max(0, effort.attempts - 1)
-        self.effort += effort
-
-    def as_json(self) -> dict[str, Any]:
-        effort = {**asdict(self.effort), "seconds": round(self.effort.seconds, 3)}
-        return {"pairs": self.reasons.total(), "reasons": dict(self.reasons), "retries": self.retries, **effort}
-
 
 class Stats:
     """Of one shard, since it was made."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._began = clock, clock()
-        self._all = _Tally()
-        self._hosts: dict[str, _Tally] = defaultdict(_Tally)
+        self._hosts: dict[str, list[tuple[str, Effort]]] = defaultdict(list)  # what became of each pair, what it took
 
     @property
     def counts(self) -> Counter[str]:
         """Return the number of pairs by what became of them."""
-        return self._all.reasons
+        return Counter(status for pairs in self._hosts.values() for status, _ in pairs)
 
     def add(self, host: str, *, status: str, effort: Effort) -> None:
         """Count one pair."""
-        self._all.add(status, effort)
-        self._hosts[host].add(status, effort)
+        self._hosts[host].append((status, effort))
 
     def as_json(self, *, engine: str) -> dict[str, Any]:
         """Return the content of _stats.json."""
-        hosts = {host: tally.as_json() for host, tally in sorted(self._hosts.items())}
-        wall_s = round(self._clock() - self._began, 3)
-        return {"engine": engine, "wall_seconds": wall_s, **self._all.as_json(), "hosts": hosts}
+        hosts = {host: _summed(pairs) for host, pairs in sorted(self._hosts.items())}
+        every = _summed([pair for pairs in self._hosts.values() for pair in pairs])
+        return {"engine": engine, "wall_seconds": round(self._clock() - self._began, 3), **every, "hosts": hosts}
+
+
+def _summed(pairs: Sequence[tuple[str, Effort]]) -> dict[str, Any]:
+    efforts = [effort for _, effort in pairs]
+    return {
+        "pairs": len(pairs),
+        "reasons": dict(Counter(status for status, _ in pairs)),  # "ok" included
+        "retries": sum(max(0, effort.attempts - 1) for effort in efforts),
+        **{field.name: round(sum(getattr(effort, field.name) for effort in efforts), 3) for field in fields(Effort)},
+    }

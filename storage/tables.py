@@ -5,6 +5,7 @@ both. The same table gives the same bytes.
 """
 
 import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -99,20 +100,16 @@ def rows_of_key(path: Path, key: str) -> list[dict[str, Any]]:
     return pq.read_table(path, filters=[("key", ">=", key), ("key", "<", key + "g")]).to_pylist()  # "g": after all hex
 
 
-class _Digest:
+class _Digest(io.RawIOBase):
     """A file to write to that only keeps a digest."""
 
-    closed = False
-
     def __init__(self) -> None:
+        super().__init__()
         self.sha = hashlib.sha256()
 
-    def write(self, data: bytes) -> int:
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
         self.sha.update(data)
         return len(data)
-
-    def flush(self) -> None:
-        pass
-
-    def close(self) -> None:
-        self.closed = True

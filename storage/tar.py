@@ -10,6 +10,9 @@ import tarfile
 from pathlib import Path
 from typing import BinaryIO, Self
 
+import numpy as np
+import simplejpeg
+
 BLOCK = tarfile.BLOCKSIZE  # 512 bytes: headers take one block, data is filled up to whole blocks
 RECORD = tarfile.RECORDSIZE  # 20 blocks: the size of a tar file is a multiple of it
 
@@ -61,6 +64,10 @@ class TarReader:
             offset, size = offset + len(part), size - len(part)
         return b"".join(parts)
 
+    def image(self, offset: int, *, size: int, at_least_px: int = 0) -> np.ndarray:
+        """Return the JPEG whose data lies there, decoded. Raises ValueError where that cannot be."""
+        return decode(self.read(offset, size=size), at_least_px=at_least_px)
+
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)
@@ -70,3 +77,12 @@ class TarReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def decode(data: bytes, *, at_least_px: int = 0) -> np.ndarray:
+    """Return a stored JPEG as (height, width, 3) uint8 RGB.
+
+    With `at_least_px` the decoder may scale down by 1/2, 1/4 or 1/8 as long as both sides keep that many pixels.
+    """
+    fast = {"min_width": at_least_px, "min_height": at_least_px, "min_factor": 1} if at_least_px else {}
+    return simplejpeg.decode_jpeg(data, colorspace="RGB", **fast)

@@ -14,10 +14,9 @@ import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
-from configs import UserError, load
-from pipeline.runner import DISK_ERRORS
+from configs import exit_code_of, load
 from storage.checkpoint import committed, faults, step_of
 from storage.processes import die_with
 from storage.run import STOP
@@ -31,14 +30,6 @@ DONE, STOPPED = 0, 75
 LAUNCHER = "CORGI_LAUNCHER"  # environment of ranks that we started: the process to die with
 
 
-class Launch(NamedTuple):
-    """What this process is, before anything is started."""
-
-    world_size: int
-    is_rank: bool  # a launcher has made it one
-    is_first: bool  # of all processes: it looks after the run folder
-
-
 def train(config_file: Path, overrides: Sequence[str] = ()) -> int:
     """Train one stage, or go on where it stopped; return the exit code.
 
@@ -50,25 +41,19 @@ def train(config_file: Path, overrides: Sequence[str] = ()) -> int:
     if LAUNCHER in os.environ:
         die_with(int(os.environ[LAUNCHER]))  # else it would train on behind the back of the next launcher
         return run_rank(config, index)
-    launch = launch_of(config)
-    accumulation(config, launch.world_size)
+    is_rank = "RANK" in os.environ  # torchrun has made it one
+    world_size = int(os.environ["WORLD_SIZE"]) if is_rank else config.processes
+    accumulation(config, world_size)
     with ExitStack() as stack:
-        if launch.is_first:
+        if os.environ.get("RANK", "0") == "0":  # the first of all processes looks after the run folder
             stack.enter_context(lock(config.run))
-            _begin(config, index, world_size=launch.world_size)
+            _begin(config, index, world_size=world_size)
         if finished(config):
             print(f"{config.stage.name}: {config.steps:,} steps are done already, see {config.run}", file=sys.stderr)
             return DONE
-        if launch.is_rank or launch.world_size == 1:
+        if is_rank or world_size == 1:
             return run_rank(config, index)
         return start_ranks(config, [str(config_file), *overrides])
-
-
-def launch_of(config: TrainConfig) -> Launch:
-    """Return what torchrun says of this process, else what the config does."""
-    if "RANK" in os.environ:
-        return Launch(int(os.environ["WORLD_SIZE"]), is_rank=True, is_first=os.environ["RANK"] == "0")
-    return Launch(config.processes, is_rank=False, is_first=True)
 
 
 def run_rank(config: TrainConfig, index: Index) -> int:
@@ -120,20 +105,6 @@ def finished(config: TrainConfig) -> bool:
     return any(step_of(folder) >= config.steps and not faults(folder) for folder in committed(config.run)[:1])
 
 
-def main() -> int:
-    """Train as a child of `start_ranks`, or of torchrun."""
-    try:
-        return train(Path(sys.argv[1]), sys.argv[2:])
-    except UserError as error:
-        print(f"corgi: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        if error.errno not in DISK_ERRORS:
-            raise
-        print(f"corgi: {error.strerror}: {error.filename}; mend that and run the same command again", file=sys.stderr)
-        return 1
-
-
 def leave(code: int) -> NoReturn:
     """End this process without taking the interpreter down.
 
@@ -154,4 +125,4 @@ def _begin(config: TrainConfig, index: Index, *, world_size: int) -> None:
 
 
 if __name__ == "__main__":
-    leave(main())
+    leave(exit_code_of(lambda: train(Path(sys.argv[1]), sys.argv[2:])))

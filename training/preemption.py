@@ -17,18 +17,15 @@ class PreemptionSignal:
 
     def __init__(self, run: Path) -> None:
         self._file = run / STOP
-        self._signalled = False
+        self._signalled = threading.Event()
 
     def listening(self) -> AbstractContextManager[None]:
         """Take note of signals inside; outside they mean what they meant before."""
-        return _on_signals(self._note)
+        return _on_signals(self._signalled.set)
 
     def requested(self, *, look_for_file: bool) -> bool:
         """Tell whether this process was asked. One rank is enough to look for the file."""
-        return self._signalled or (look_for_file and self._file.exists())
-
-    def _note(self) -> None:
-        self._signalled = True
+        return self._signalled.is_set() or (look_for_file and self._file.exists())
 
 
 def signals_to_file(run: Path) -> AbstractContextManager[None]:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from configs import UserError, fingerprint, load
-from storage.locks import locked
+from storage.processes import locked
 from storage.run import CONFIG, LOCK, index_of, write_config, write_training
 
 from .config import TrainConfig, essence

@@ -20,8 +20,6 @@ class StageStatus(NamedTuple):
     """One stage's line."""
 
     stage: str
-    step: int
-    steps: int
     sentence: str
 
 
@@ -73,7 +71,7 @@ def _status_of(folder: Path) -> StageStatus:
     parts = [f"{'train:':6} step {step:,} of {config.steps:,}", *_numbers(lines)]
     parts.append(f"saved at {step_of(saved[0]):,}" if saved else "nothing saved yet")
     parts += _stale(folder, config)
-    return StageStatus(config.stage.name, step, config.steps, ", ".join(parts))
+    return StageStatus(config.stage.name, ", ".join(parts))
 
 
 def _numbers(lines: list[dict[str, Any]]) -> list[str]:

@@ -5,7 +5,6 @@ The steps are not logged anywhere: the order of samples is a pure function, and 
 
 import textwrap
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -25,15 +24,6 @@ SHOWN = 100  # steps at each end of a list; a pair of a small set is seen hundre
 LINE_CHARS = 100
 
 
-class StepsOfPair(NamedTuple):
-    """What one stage did with a pair."""
-
-    stage: str
-    row: int | None  # among the shard's training rows; None: not trained on
-    steps: list[int]  # steps that saw it, the first step is 1
-    until: int  # steps done so far
-
-
 def tell(run: Path, key: str) -> str:
     """Return the story of the pair whose key starts with `key`, a line each. Raises UserError where there is none."""
     story = find(config_of(run), key)
@@ -46,38 +36,42 @@ def tell(run: Path, key: str) -> str:
 
 
 def line_of(config: TrainConfig, key: str, *, shard: int) -> str:
-    """Return one stage's line. The order can be asked only where the index is the one that the training began with."""
+    """Return what one stage did with a pair, in words.
+
+    The order can be asked only where the index is the one that the training began with.
+    """
     try:
         if index_of(config.run) != read_index(config.data).content:
             raise UserError("it was trained on another index than there is now")
-        return sentence(steps_of_pair(config, key, shard=shard))
+        steps = steps_of_pair(config, key, shard=shard)
     except UserError as error:
         return f"{config.stage.name:10}its steps cannot be told: {error}"
+    if steps is None:
+        return f"{config.stage.name:10}not trained on: held out, or dropped by the stage's own rules"
+    done = f"{_steps_done(config):,} steps"
+    if not steps:
+        return f"{config.stage.name:10}not seen yet in {done}"
+    times = "once" if len(steps) == 1 else f"{len(steps)} times"
+    line = f"{config.stage.name:10}seen {times} in {done}, at step {_shortened(steps)}"
+    return textwrap.fill(line, LINE_CHARS, subsequent_indent=" " * 10)
 
 
-def steps_of_pair(config: TrainConfig, key: str, *, shard: int) -> StepsOfPair:
-    """Return the steps at which this stage's training saw the pair `key` of shard number `shard`."""
+def steps_of_pair(config: TrainConfig, key: str, *, shard: int) -> list[int] | None:
+    """Return the steps, from 1, at which this stage's training saw the pair `key` of shard number `shard`.
+
+    None where the stage does not train on it.
+    """
     index = read_index(config.data)
     dataset = PairDataset(config, index)
-    until = max((line["step"] for line in read_training(config.run)), default=0)
     place = dataset.find(int(np.flatnonzero(index.numbers == shard)[0]), key)
     if place is None:
-        return StepsOfPair(config.stage.name, None, [], until)
-    positions = Loader(config, dataset).order.positions_of(*place, until=until * config.batch)
-    steps = [position // config.batch + 1 for position in positions]
-    return StepsOfPair(config.stage.name, place.row, steps, until)
+        return None
+    positions = Loader(config, dataset).order.positions_of(*place, until=_steps_done(config) * config.batch)
+    return [position // config.batch + 1 for position in positions]
 
 
-def sentence(pair: StepsOfPair) -> str:
-    """Return what one stage did with a pair, in words."""
-    name = f"{pair.stage:10}"
-    if pair.row is None:
-        return f"{name}not trained on: held out, or dropped by the stage's own rules"
-    if not pair.steps:
-        return f"{name}not seen yet in {pair.until:,} steps"
-    times = "once" if len(pair.steps) == 1 else f"{len(pair.steps)} times"
-    line = f"{name}seen {times} in {pair.until:,} steps, at step {_shortened(pair.steps)}"
-    return textwrap.fill(line, LINE_CHARS, subsequent_indent=" " * len(name))
+def _steps_done(config: TrainConfig) -> int:
+    return max((line["step"] for line in read_training(config.run)), default=0)
 
 
 def _shortened(steps: list[int]) -> str:

@@ -5,7 +5,7 @@
 config               what may be fetched, how politely, how long, and what is stored
 reasons              every reason a pair can be lost for, and the one order in which they are met
 guard, resolver      urls and addresses that may be asked; names to checked addresses
-host_limits          turns per host                robots, optout   what the host wishes
+host_limits          turns per host                robots   what the host wishes: robots.txt and opt-outs
 body, header         a body as it arrives; format and size from its first bytes
 network_errors       what goes wrong between two machines, as reasons
 image                decode, turn, shrink, encode
@@ -15,7 +15,3 @@ step                 the shard step
 
 What the files of a shard are called and hold is a matter of storage.pairs. Imports pipeline.step, storage and configs.
 """
-
-from .config import DownloadConfig
-
-__all__ = ["DownloadConfig"]

@@ -20,10 +20,9 @@ from .guard import Allowed, address_in, check_address, check_url
 from .header import Header
 from .host_limits import HostLimits, retry_after_s
 from .network_errors import NETWORK_ERRORS, as_refused
-from .optout import opted_out
 from .reasons import Refused, Transient
 from .resolver import Lookup, Resolver
-from .robots import MAX_BYTES, NOT_REACHED, Robots, RobotsAnswer
+from .robots import MAX_BYTES, NOT_REACHED, Robots, RobotsAnswer, opted_out
 
 REDIRECTS = (301, 302, 303, 307, 308)
 ACCEPT = "image/webp,image/png,image/jpeg,image/*;q=0.5,*/*;q=0.1"

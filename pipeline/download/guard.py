@@ -5,6 +5,7 @@ redirect and every address a name leads to is checked, and the checked address i
 """
 
 import re
+import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple, Self
@@ -142,18 +143,7 @@ def _v4_within(address: IPv6Address) -> IPv4Address | None:
 
 def _legacy_v4(host: str) -> IPv4Address | None:
     """Return what the C library reads: 1 to 4 decimal, octal or hex numbers, the last of which fills what is left."""
-    parts = host.split(".")
-    if len(parts) > 4 or not all(NUMBER.fullmatch(part) for part in parts):
-        return None
     try:
-        numbers = [_number(part) for part in parts]
-        tail = numbers[-1].to_bytes(5 - len(parts), "big")
-        return IPv4Address(bytes(numbers[:-1]) + tail)
-    except (ValueError, OverflowError):
+        return IPv4Address(socket.inet_aton(host))
+    except OSError:
         return None
-
-
-def _number(text: str) -> int:
-    if text.startswith("0x"):
-        return int(text[2:] or "0", 16)
-    return int(text, 8 if text.startswith("0") and len(text) > 1 else 10)

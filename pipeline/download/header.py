@@ -8,7 +8,7 @@ from .reasons import Refused
 
 FORMATS = ("jpeg", "png", "webp")
 ENOUGH = 1024  # bytes after which markup or nothing is decided
-FILL = re.compile(rb"\xff+")  # before a marker of a JPEG
+FILL = re.compile(rb"\xff{2,}")  # before a marker of a JPEG
 LARGEST_PNG_PX = 2**31 - 1  # PNG specification, 7.1: a four-byte integer has no more
 
 # Pictures and the like that we do not take, by how they begin: (offset, bytes, name).
@@ -96,8 +96,8 @@ def _jpeg(data: bytes | bytearray) -> Header | None:
         if data[at] != 0xFF:
             raise Refused("corrupt", "no marker where one must be")
         marker = data[at + 1]
-        if marker == 0xFF:
-            at = _end_of_fill(data, at) - 1  # the last one is the marker's own
+        if fill := FILL.match(data, at):
+            at = fill.end() - 1  # the last one is the marker's own
         elif marker == 0x01 or 0xD0 <= marker <= 0xD7:  # without a length
             at += 2
         elif marker in (0xD9, 0xDA):
@@ -109,12 +109,6 @@ def _jpeg(data: bytes | bytearray) -> Header | None:
         else:
             at += 2 + _big(data, at + 2, 2)
     return None
-
-
-def _end_of_fill(data: bytes | bytearray, at: int) -> int:
-    fill = FILL.match(data, at)
-    assert fill is not None
-    return fill.end()
 
 
 def _png(data: bytes | bytearray) -> Header | None:

@@ -1,13 +1,17 @@
-"""robots.txt, asked once a host (RFC 9309).
+"""What a host wishes: robots.txt, asked once a host (RFC 9309), and opt-outs in the headers of an answer.
 
 200               what it says         401, 403, 404 and other 4xx   everything is allowed
 429, 5xx, silence nothing is allowed   cannot be reached at all      the pair is lost for that reason
+
+X-Robots-Tag: noai, noimageai          X-Robots-Tag: otherbot: noindex, corgi: noai
+X-Robots-Tag: noindex;                 X-Robots-Tag: unavailable_after: 25 Jun 2010 15:00:00 PST, noai
+TDM-Reservation: 1
 """
 
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from protego import Protego
@@ -21,6 +25,8 @@ KEEP_S = 24 * 3600  # RFC 9309, 2.4: no longer than a day
 KEEP_HOSTS = 50_000
 AGENT_LINE = re.compile(r"\s*user(?:-|\s+)?agent[:\s]+(?P<agent>[^#]*)", re.IGNORECASE)  # as generous as protego is
 SOMEBODY_ELSE = "User-agent: somebody/else"  # no agent of ours has a slash
+AGENT = re.compile(r"\*|[a-z][a-z0-9_.\-]*")  # no spaces: the rest of a date with a colon is no agent
+WITH_VALUE = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
 NOT_REACHED = ("dns", "connect", "tls", "private_address")
 
 
@@ -110,3 +116,32 @@ class Robots:
         if len(self._kept) >= KEEP_HOSTS:
             self._kept.pop(next(iter(self._kept)))
         self._kept[origin] = _Kept(rules, time.monotonic() + KEEP_S)
+
+
+def opted_out(
+    x_robots: Iterable[str], tdm: Iterable[str], *, agents: Collection[str], directives: Collection[str]
+) -> str | None:
+    """Return the first directive that forbids the use, None where nothing does.
+
+    `x_robots` and `tdm` are all values of the two headers; `agents` are the names meant for us and `directives` the
+    words that count, both lower-cased.
+    """
+    if "tdm-reservation" in directives and any(value.strip() == "1" for value in tdm):
+        return "tdm-reservation"
+    for value in x_robots:
+        for agent, directive in _directives(value.lower()):
+            if directive in directives and (agent is None or agent == "*" or agent in agents):
+                return directive
+    return None
+
+
+def _directives(value: str) -> Iterator[tuple[str | None, str]]:
+    """Yield (agent, directive) pairs; an agent holds for all that follows it in the value, until the next agent."""
+    agent = None
+    for part in re.split("[,;]", value):
+        head, colon, rest = part.strip().partition(":")
+        if not colon:
+            yield agent, head.strip()
+        elif head.strip() not in WITH_VALUE and AGENT.fullmatch(head.strip()):
+            agent = head.strip()
+            yield agent, rest.strip()

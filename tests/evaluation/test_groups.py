@@ -50,21 +50,6 @@ def test_length_of_a_feature_does_not_matter():
     )
 
 
-def test_choose_takes_as_many_from_each_group_whatever_the_order_of_rows():
-    names = [f"{group} {n}" for group in NAMES for n in range(20)]
-    kinds = [name.split()[0] for name in names]
-    rows = groups.choose(kinds, names=names, per_group=5)
-    assert [kinds[row] for row in rows] == [name for name in NAMES for _ in range(5)]
-    mixed = np.random.default_rng(0).permutation(60)
-    again = groups.choose([kinds[i] for i in mixed], names=[names[i] for i in mixed], per_group=5)
-    assert {names[row] for row in rows} == {names[mixed[row]] for row in again}
-
-
-def test_choose_says_which_group_is_too_small():
-    with pytest.raises(ValueError, match="'food' has 1"):
-        groups.choose(["food", "flags", "flags"], names=["a", "b", "c"], per_group=2)
-
-
 def test_unequal_lengths_are_refused():
     with pytest.raises(ValueError, match="needs a group"):
         groups.group_of_nearest(

@@ -1,5 +1,7 @@
 """Copies: exact, near and of captions; against plain loops over everything."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -8,19 +10,19 @@ from filters.duplicates import caption_copies, exact_copies, near_copies, near_g
 from filters.hamming import BYTES, WIDTHS, close_pairs, plan
 
 
+def column(*chunks: Iterable[str | None]) -> pa.ChunkedArray:
+    return pa.chunked_array([list(chunk) for chunk in chunks], pa.string())
+
+
 def test_of_exact_copies_the_smallest_key_stays():
-    keys = ["d", "b", "a", "c", "e", "f"]
-    assert exact_copies(keys, ["x", "x", "y", "x", None, None]) == {"c": "b", "d": "b"}
-    assert exact_copies(pa.array(keys), pa.chunked_array([["x", "x", "y"], ["x", "y", "z"]])) == {
-        "c": "b",
-        "d": "b",
-        "e": "a",
-    }
-    assert exact_copies([], []) == {}
+    keys = column("dbacef")
+    assert exact_copies(keys, column(["x", "x", "y", "x", None, None])) == {"c": "b", "d": "b"}
+    assert exact_copies(keys, column("xxy", "xyz")) == {"c": "b", "d": "b", "e": "a"}
+    assert exact_copies(column(), column()) == {}
 
 
 def test_of_a_frequent_caption_the_smallest_keys_stay():
-    keys, captions = ["d", "b", "a", "c", "e"], ["cat", "cat", "cat", "cat", "dog"]
+    keys, captions = column("dbace"), column(["cat", "cat", "cat", "cat", "dog"])
     assert caption_copies(keys, captions, 2) == {"c": "a", "d": "a"}
     assert caption_copies(keys, captions, 4) == {}
     assert caption_copies(keys, captions, None) == {}
@@ -40,7 +42,7 @@ def table(hashes, quality):
 def test_near_copies_are_connected_and_the_smallest_key_stays():
     a = np.random.default_rng(0).integers(0, 256, BYTES, dtype=np.uint8)
     b, c = flipped(a, list(range(0, 20))), flipped(a, list(range(0, 40)))  # a - b - c, 20 bits each; a - c is 40
-    keys, pairs = ["k2", "k3", "k1"], table([a, b, c], [100, 100, 100])
+    keys, pairs = column(["k2", "k3", "k1"]), table([a, b, c], [100, 100, 100])
     assert near_copies(keys, pairs, distance=31, min_quality=50) == {"k2": "k1", "k3": "k1"}
     assert near_copies(keys, pairs, distance=19, min_quality=50) == {}
 
@@ -48,9 +50,9 @@ def test_near_copies_are_connected_and_the_smallest_key_stays():
 def test_hashes_of_low_quality_and_missing_ones_take_no_part():
     a = np.zeros(BYTES, np.uint8)
     pairs = table([a, a, a, None, None], [100, 49, 50, 100, None])
-    assert near_copies(list("vwxyz"), pairs, distance=31, min_quality=50) == {"x": "v"}
-    assert near_copies(list("vwxyz"), pairs, distance=0, min_quality=0) == {"w": "v", "x": "v"}
-    assert near_copies([], pairs.slice(0, 0), distance=31, min_quality=50) == {}
+    assert near_copies(column("vwxyz"), pairs, distance=31, min_quality=50) == {"x": "v"}
+    assert near_copies(column("vwxyz"), pairs, distance=0, min_quality=0) == {"w": "v", "x": "v"}
+    assert near_copies(column(), pairs.slice(0, 0), distance=31, min_quality=50) == {}
 
 
 def test_distances_out_of_range_are_an_error():
@@ -119,10 +121,10 @@ def test_large_groups_are_compared_in_parts(monkeypatch):
 def test_groups_do_not_depend_on_the_order_of_rows():
     rng = np.random.default_rng(6)
     hashes, keys = crowd(rng, 200, farthest=30), [f"{n:03d}" for n in range(200)]
-    expected = near_copies(keys, table(hashes, [100] * 200), distance=20, min_quality=0)
+    expected = near_copies(column(keys), table(hashes, [100] * 200), distance=20, min_quality=0)
     order = rng.permutation(200)
     shuffled = table(hashes[order], [100] * 200)
-    assert near_copies([keys[n] for n in order], shuffled, distance=20, min_quality=0) == expected
+    assert near_copies(column(keys[n] for n in order), shuffled, distance=20, min_quality=0) == expected
     assert expected
 
 

@@ -11,7 +11,6 @@ from filters.scorers import build
 from pipeline.config import PipelineConfig
 from pipeline.funnel import funnel
 from storage import keep_list, pairs, scores
-from storage.image import read_image
 from storage.plan import dropped, shards_of
 from storage.shard import TAR
 from storage.tar import TarReader
@@ -92,7 +91,7 @@ def test_stored_scores_are_the_scorers_own_on_the_stored_bytes(small: PipelineCo
     for shard in shards_of(small.run)[:2]:
         stored = pairs.stored(shard)
         with TarReader(shard.path(TAR)) as tar:
-            images = [read_image(tar, row["tar_offset"], row["tar_size"]) for row in stored.to_pylist()]
+            images = [tar.image(row["tar_offset"], size=row["tar_size"]) for row in stored.to_pylist()]
         columns = stored.to_pydict()
         table = scores.read(shard, of=stored)
         for scorer in scorers:

@@ -23,7 +23,6 @@ from cascade.resize import fit
 from cascade.text_encoder import TextEmbedder
 from configs import UserError
 from storage import keep_list
-from storage.image import read_image
 from storage.shard import KEEP, PAIRS
 from storage.tables import content
 from storage.tar import TarReader
@@ -174,7 +173,7 @@ class ShardRows:
                 f"{width} x {height} px is smaller than the stage's {px} px; give the stage a rule in select.stages"
             )
         try:
-            return fit(read_image(self._tar, offset, size, at_least_px=px), px=px)
+            return fit(self._tar.image(offset, size=size, at_least_px=px), px=px)
         except (OSError, ValueError) as error:
             raise ImageError(" ".join(str(error).split())) from None
 

@@ -9,7 +9,7 @@ Workers are threads: reading, decoding and drawing noise release the interpreter
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -87,7 +87,7 @@ def assemble(config: TrainConfig, positions: np.ndarray, samples: Sequence[Sampl
     """Return samples as a batch with the random numbers of their positions, but none that only training needs."""
     stage = config.stage
     corners = crop_corners(config, positions)
-    augmented = augmentation(config, positions, samples, corners) if stage.low_res_px is not None else Augmentation()
+    augmented = augmentation(config, positions, samples, corners) if stage.low_res_px is not None else {}
     return Batch(
         positions=positions,
         keys=[sample.key for sample in samples],
@@ -97,7 +97,7 @@ def assemble(config: TrainConfig, positions: np.ndarray, samples: Sequence[Sampl
         time=draw_times(config, positions),
         text_embeds=text.embeds,
         text_mask=text.mask,
-        **augmented._asdict(),
+        **augmented,
     )
 
 
@@ -118,25 +118,17 @@ def crop_corners(config: TrainConfig, positions: np.ndarray) -> list[Corner]:
     return [Corner(*below(config.seed, int(position), Purpose.CROP, limits=limits)) for position in positions]
 
 
-class Augmentation(NamedTuple):
-    """The low-res input and what is drawn for it; nothing for a base stage."""
-
-    low_res: Tensor | None = None
-    aug_level: Tensor | None = None
-    aug_noise: Tensor | None = None
-
-
 def augmentation(
     config: TrainConfig, positions: np.ndarray, samples: Sequence[Sample], corners: Sequence[Corner]
-) -> Augmentation:
+) -> dict[str, Any]:
     """Return the low-res input of a stage that enlarges, and the level and noise that it is augmented with."""
     stage = config.stage
     lows = [sample.image.low for sample in samples if sample.image.low is not None]
-    return Augmentation(
-        low_res_crops(lows, corners, px=stage.train_px, image_px=stage.image_px),
-        uniforms(config.seed, positions, Purpose.AUG_LEVEL) * stage.aug_level_max,
-        normals(config.seed, positions, Purpose.AUG_NOISE, shape=shape_of(stage)),
-    )
+    return {
+        "low_res": low_res_crops(lows, corners, px=stage.train_px, image_px=stage.image_px),
+        "aug_level": uniforms(config.seed, positions, Purpose.AUG_LEVEL) * stage.aug_level_max,
+        "aug_noise": normals(config.seed, positions, Purpose.AUG_NOISE, shape=shape_of(stage)),
+    }
 
 
 def dropout_seeds(config: TrainConfig, positions: np.ndarray) -> Tensor | None:

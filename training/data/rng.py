@@ -37,11 +37,6 @@ class Purpose(IntEnum):
 VALIDATION = 2**62  # positions from here on belong to validation: no training gets so far, and int64 holds more
 
 
-def uniform(seed: int, position: int, purpose: Purpose) -> float:
-    """Return one number in [0, 1), a float32 so that every later use is exact."""
-    return float(_stream(seed, position, purpose).random(dtype=np.float32))
-
-
 def normal(seed: int, position: int, purpose: Purpose, *, shape: tuple[int, ...]) -> np.ndarray:
     """Return standard normal float32 numbers."""
     return _stream(seed, position, purpose).standard_normal(shape, dtype=np.float32)
@@ -83,8 +78,8 @@ def _stream(seed: int, position: int, purpose: Purpose) -> np.random.Generator:
 
 
 def uniforms(seed: int, positions: np.ndarray, purpose: Purpose) -> Tensor:
-    """Return (b,) fp32 in [0, 1)."""
-    return torch.tensor([uniform(seed, int(position), purpose) for position in positions])
+    """Return (b,) in [0, 1), drawn as float32 so that every later use is exact."""
+    return torch.tensor([float(_stream(seed, int(at), purpose).random(dtype=np.float32)) for at in positions])
 
 
 def normals(seed: int, positions: np.ndarray, purpose: Purpose, *, shape: tuple[int, ...]) -> Tensor:

@@ -6,10 +6,10 @@ import pytest
 from cascade.text_encoder import TextConfig, TextEncoder
 from configs import UserError
 from storage.shard import KEEP, PAIRS, Shard
+from storage.tar import TarReader
 from storage.text_embeds import suffix
 from tests.factory import ENCODER, Pair, draw, embed, make_run, write_run
 from tests.training.small_training import BASE, config_of
-from training.data import dataset
 from training.data.dataset import PairDataset, ShuffledCaptions
 from training.data.index import read_index
 from training.data.loader import Loader
@@ -51,13 +51,13 @@ def test_wide_images_give_their_middle_square(tmp_path):
 
 
 def test_images_are_decoded_once_as_long_as_there_is_room(tmp_path, monkeypatch):
-    index, decoded, read = make_run(tmp_path), [], dataset.read_image
+    index, decoded, read = make_run(tmp_path), [], TarReader.image
 
     def counted(*args, **options):
         decoded.append(args)
         return read(*args, **options)
 
-    monkeypatch.setattr(dataset, "read_image", counted)
+    monkeypatch.setattr(TarReader, "image", counted)
     for cache_mib, expected in ((1, 24), (0, 48)):
         data = {"index": str(index), "workers": 0, "cache_mib": cache_mib}
         loader = loader_of(config_of(tmp_path / "train", index, data=data))

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from training.data.rng import Purpose, below, normal, normals, permutation, uniform, uniforms
+from training.data.rng import Purpose, below, normal, normals, permutation, uniforms
 
 
 def generator(seed: int, position: int, purpose: Purpose) -> np.random.Generator:
@@ -14,7 +14,7 @@ def generator(seed: int, position: int, purpose: Purpose) -> np.random.Generator
 
 def test_a_stream_is_that_of_philox_at_its_place_and_has_nothing_of_the_one_before():
     for position in (3, 2**40):
-        uniform(1, 2, Purpose.TIME)  # leaves half a word over
+        uniforms(1, np.array([2]), Purpose.TIME)  # leaves half a word over
         fresh = generator(5, position, Purpose.NOISE).standard_normal(7, dtype=np.float32)
         assert (normal(5, position, Purpose.NOISE, shape=(7,)) == fresh).all()
         fresh_raw = generator(5, position, Purpose.WINDOW).bit_generator.random_raw(9)
@@ -23,8 +23,9 @@ def test_a_stream_is_that_of_philox_at_its_place_and_has_nothing_of_the_one_befo
 
 def test_seed_position_and_purpose_each_give_another_stream():
     keys = [(0, 0, Purpose.TIME), (1, 0, Purpose.TIME), (0, 1, Purpose.TIME), (0, 0, Purpose.DROP)]
-    assert len({uniform(*key) for key in keys}) == 4
-    assert uniform(3, 2**62 + 1, Purpose.TIME) == uniform(3, 2**62 + 1, Purpose.TIME)
+    assert len({float(uniforms(seed, np.array([position]), purpose)) for seed, position, purpose in keys}) == 4
+    far = np.array([2**62 + 1])
+    assert uniforms(3, far, Purpose.TIME) == uniforms(3, far, Purpose.TIME)
 
 
 def test_batches_are_made_of_single_samples():
@@ -33,7 +34,7 @@ def test_batches_are_made_of_single_samples():
     apart = [normal(1, int(position), Purpose.NOISE, shape=(3, 4, 4)) for position in positions]
     assert together.dtype == torch.float32 and (together.numpy() == np.stack(apart)).all()
     flat = uniforms(1, positions, Purpose.TIME)
-    assert flat.tolist() == [uniform(1, int(position), Purpose.TIME) for position in positions]
+    assert flat.tolist() == [float(uniforms(1, np.array([position]), Purpose.TIME)) for position in positions]
 
 
 def test_numbers_are_spread_as_they_should():

@@ -9,12 +9,12 @@ import pytest
 from filelock import FileLock
 
 from configs import UserError
-from storage.locks import locked
+from storage.processes import locked
 
 HOLDS = """
 import sys, time
 from pathlib import Path
-from storage.locks import locked
+from storage.processes import locked
 with locked(Path(sys.argv[1]), busy=""):
     print("held", flush=True)
     time.sleep(600)
