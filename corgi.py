@@ -42,7 +42,7 @@ def quickstart(
     ] = False,
     overrides: Overrides = None,
 ) -> None:
-    """Go the whole way once, on 4,009 real pairs. About a quarter of an hour on two cores."""
+    """Go the whole way once, on 4,009 real pairs. About ten minutes on two cores."""
     from quickstart.run import quickstart as whole_way
 
     whole_way(run, minutes=minutes, pairs=pairs, port=port, prepare_only=prepare_only, overrides=overrides or [])
