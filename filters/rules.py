@@ -22,6 +22,8 @@ __all__ = ["check", "check_expression", "failed_rules", "fingerprint", "holds"]
 ROW = "corgi_row"
 SAFE: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,
+    "memory_limit": "2GB",
+    "max_temp_directory_size": "0KB",
     "enable_external_access": "false",  # no files, no network, no extensions
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",

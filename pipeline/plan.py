@@ -102,6 +102,7 @@ class Plan(TableStep):
         """Make the table `staged`: key, url, caption, further columns, and ours: position, copy, failing reasons."""
         rows = source(database, self.table, url=self.plan.url, caption=self.plan.caption)
         database.sql(f"CREATE TEMP TABLE raw AS SELECT row_number() OVER () AS corgi_position, * FROM ({rows})")
+        database.sql("SET enable_external_access = false; SET lock_configuration = true")  # rules are a stranger's
         database.sql(
             f"""CREATE TEMP TABLE keyed AS SELECT left(sha256(url || chr(10) || caption), {KEY_CHARS}) AS key, *,
             row_number() OVER (PARTITION BY url, caption ORDER BY corgi_position) AS corgi_copy FROM raw"""

@@ -49,6 +49,8 @@ ATTACKS = [
     "exists (FROM query('SELECT 1'))",
     "exists (FROM duckdb_settings())",
     "getenv('HOME') <> ''",
+    "json_serialize_plan('SELECT * FROM read_csv(''{secret}'')') is not null",
+    "json_serialize_plan('SELECT * FROM read_parquet(''https://example.com/x.parquet'')') is not null",
     # this program's own variables
     "exists (FROM PAIRS_OF_THE_PROGRAM)",
     # settings, clocks, dice, sleep
@@ -62,10 +64,24 @@ ATTACKS = [
     "sleep_ms(100) is null",
     "pg_sleep(1) is null",
     "nextval('s') > 0",
+    "current_localtimestamp() > '2020-01-01'::timestamp",
+    "current_localtime() is null",
+    "age('2020-01-01'::timestamp) > interval 1 day",
     "error('x') is null",
     "write_log('x') is null",
     "current_user = 'x'",
     "txid_current() > 0",
+    # memory
+    "length(repeat('x', 1000000000)) > 0",
+    "length(lpad(caption, 1000000000, 'x')) > 0",
+    "length(format('{:1000000000}', caption)) > 0",
+    "length(replace(replace(caption, 'a', 'aaaa'), 'a', 'aaaa')) > 0",
+    "length(regexp_replace(caption, '.', '0000', 'g')) > 0",
+    "len(range(1000000000)) > 0",
+    "length(bar(number, 0, 1, 1000000000)) > 0",
+    "length(hex(hex(caption))) > 0",
+    "list_resize([1], 1000000000) is null",
+    "caption = '" + 10_000 * "x" + "'",
     # other pairs
     "number > avg(number)",
     "number = max(number) OVER ()",

@@ -190,3 +190,15 @@ def test_a_column_named_like_one_of_ours_is_refused(tmp_path: Path, columns: tup
         run_table(
             build("plan", config(tmp_path, tmp_path / "t.parquet", url=columns[-1] if "link" in columns else None))
         )
+
+
+def test_rules_reach_no_file_through_the_database_of_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    table, secret = write(tmp_path / "t.parquet"), tmp_path / "secret.txt"
+    secret.write_text("swordfish")
+    for rule in (f"(SELECT content FROM read_text('{secret}')) = 'swordfish'", f"exists (FROM glob('{secret}'))"):
+        made = config(tmp_path, table, rules={"r": rule})
+        with pytest.raises(UserError, match="rule 'r'"):
+            run_table(build("plan", made))
+        with monkeypatch.context() as without_parser, pytest.raises(UserError, match="Permission Error"):
+            without_parser.setattr(plan, "check", lambda *_: None)
+            run_table(build("plan", made))
