@@ -1,8 +1,8 @@
 """What a rule's expression may say: one SQL expression over the columns of one pair, and nothing else.
 
 Policies are passed around, so a rule is not trusted. It is parsed, and every part of it must be on the short list
-below: no second statement, no subquery, no look at other pairs, no files, no clock, no dice, and nothing whose answer is
-much longer than what it was given, so that no rule can fill the memory (`repeat`, or `replace` within `replace`).
+below: no second statement, no subquery, no look at other pairs, no files, no clock, no dice, and nothing whose answer
+is much longer than what it was given, so that no rule can fill the memory (`repeat`, or `replace` within `replace`).
 """
 
 import json
@@ -19,8 +19,8 @@ NAME = re.compile(r"[a-z][a-z0-9_]*")
 PARTS = {"BETWEEN", "CASE", "CAST", "COLLATE", "COLUMN_REF", "COMPARISON", "CONJUNCTION", "CONSTANT", "FUNCTION"}
 PARTS |= {"OPERATOR", "TYPE"}
 MAX_CHARS = 10_000
-# Functions of their arguments alone, as DuckDB names them. DuckDB's own word for that, CONSISTENT, is not enough: it also
-# says so of json_serialize_plan, which reads files, and of clocks.
+# Functions of their arguments alone, as DuckDB names them. DuckDB's own word for that, CONSISTENT, is not enough: it
+# also says so of json_serialize_plan, which reads files, and of clocks.
 FUNCTIONS = {
     *("+", "-", "*", "/", "//", "%", "**", "^", "&", "|", "<<", ">>", "~", "!", "||", "xor"),
     *("~~", "!~~", "~~*", "!~~*", "~~~", "^@", "like_escape", "not_like_escape", "ilike_escape", "not_ilike_escape"),
@@ -35,7 +35,15 @@ FUNCTIONS = {
     *("string_split_regex", "str_split_regex", "regexp_split_to_array", "regexp_extract_all", "hamming", "mismatches"),
     *("hash", "md5", "sha1", "sha256", "encode", "decode", "url_decode", "from_hex", "unhex", "get_bit"),
     *("list_value", "list_contains", "list_has", "list_has_any", "list_has_all", "list_position", "list_extract"),
-    *("list_element", "array_contains", "array_has", "array_has_any", "array_has_all", "array_position", "array_length"),
+    *(
+        "list_element",
+        "array_contains",
+        "array_has",
+        "array_has_any",
+        "array_has_all",
+        "array_position",
+        "array_length",
+    ),
     *("array_extract", "list_distinct", "list_unique", "list_slice", "array_slice", "struct_extract", "map_contains"),
     *("map_extract", "element_at", "cardinality"),
     *("date_part", "datepart", "year", "month", "day", "hour", "minute", "second", "epoch", "epoch_ms", "dayofweek"),

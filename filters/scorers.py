@@ -7,6 +7,7 @@ and an entry here. `nsfw: null` in a config leaves a scorer out, and its columns
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from pydantic import create_model
 
 from configs import Config
@@ -36,3 +37,9 @@ class ScorersConfig(ScorerSections):
 def build(config: ScorersConfig) -> list[Scorer]:
     """Return the scorers that are not null. Cheap: models are loaded by the first batch."""
     return [_of_module(name)(options) for name, options in config if options is not None]
+
+
+def columns_of(config: ScorersConfig) -> dict[str, pa.DataType]:
+    """Return the columns of the scorers that are not null, in order; no model is looked for."""
+    kinds = [_of_module(name) for name, options in config if options is not None]
+    return {name: kind for scorer in kinds for name, kind in scorer.columns.items()}

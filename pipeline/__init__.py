@@ -1,6 +1,7 @@
 """From a url table to trainable shards: a file a step, in the order of a pair's way.
 
 plan, url_tables     a table of any size is cut into shards of planned pairs
+columns, check       what a pair has, step by step; what is wrong with a config before anything runs
 download             urls become images, or reasons
 score                every image and caption gets its numbers
 dedup                which pairs are copies of which, over all shards

@@ -17,14 +17,13 @@ from pydantic import Field
 
 from configs import Config, UserError, fingerprint
 from configs.steps import STEPS
-from filters.expression import first_line
 from filters.rules import check
 from filters.rules import fingerprint as in_order
 from storage.plan import DROPPED_SCHEMA, dropped_writer, write_plan, write_urls
 from storage.shard import Shard
 
 from .step import TableStep
-from .url_tables import digests, keep_digests, source
+from .url_tables import digests, errors_of, keep_digests, source
 
 VERSION = 1
 KEY_CHARS = 24  # 96 bits: a chance of 6e-12 for one clash among 1e9 pairs
@@ -32,8 +31,10 @@ KEY_CHARS = 24  # 96 bits: a chance of 6e-12 for one clash among 1e9 pairs
 SCHEME = "regexp_matches(url, '^[a-z][a-z0-9+.-]*:.', 'i')"
 WITH_HOST = "regexp_matches(url, '^https?://[^/?#]', 'i')"
 HTTP = "regexp_matches(url, '^https?:', 'i')"
+NOT_OURS = "COLUMNS(lambda name: NOT starts_with(name, 'corgi_'))"
 # Reasons of the plan itself, in the order in which losses are counted; the config's rules follow.
 BUILT_IN = {
+    "unreadable": "NOT corgi_unreadable",
     "bad_url": f"{SCHEME} AND ({WITH_HOST} OR NOT {HTTP})",
     "bad_scheme": HTTP,
     "no_caption": "trim(caption) <> ''",
@@ -80,35 +81,26 @@ class Plan(TableStep):
             parts = enumerate(_cut(database, self.plan.shard_size))
             rows = [write_urls(Shard(self.run, number), pairs, fingerprint=mark) for number, pairs in parts]
         if not rows:
-            raise UserError(f"no pair of {self._tables} is left after planning: {dict(reasons)}")
+            raise UserError(f"no pair of {', '.join(map(str, self.table))} is left after planning: {dict(reasons)}")
         write_plan(self.run, rows, fingerprint=mark)
         return Counter(planned=sum(row["pairs"] for row in rows)) + reasons
 
-    @property
-    def _tables(self) -> str:
-        return ", ".join(map(str, self.table))
-
     @contextmanager
     def _database(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open a database that spills into the run folder. Its errors are told as a person's: they speak of tables."""
+        """Open a database that spills into the run folder."""
         settings = {"memory_limit": f"{self.plan.memory_gb}GB", "temp_directory": str(self.run / ".plan.scratch")}
-        try:
-            with duckdb.connect(config={**settings, "preserve_insertion_order": "true"}) as database:
-                yield database
-        except duckdb.Error as error:
-            raise UserError(f"{self._tables} cannot be planned: {first_line(error)}", exit_code=1) from None
+        with errors_of(self.table), duckdb.connect(config={**settings, "preserve_insertion_order": "true"}) as database:
+            yield database
 
     def _stage(self, database: duckdb.DuckDBPyConnection) -> None:
         """Make the table `staged`: key, url, caption, further columns, and ours: position, copy, failing reasons."""
-        rows = source(database, self.table, url=self.plan.url, caption=self.plan.caption)
-        database.sql(f"CREATE TEMP TABLE raw AS SELECT row_number() OVER () AS corgi_position, * FROM ({rows})")
+        self._load(database)
         database.sql("SET enable_external_access = false; SET lock_configuration = true")  # rules are a stranger's
         database.sql(
             f"""CREATE TEMP TABLE keyed AS SELECT left(sha256(url || chr(10) || caption), {KEY_CHARS}) AS key, *,
             row_number() OVER (PARTITION BY url, caption ORDER BY corgi_position) AS corgi_copy FROM raw"""
         )
-        known = database.sql("SELECT * EXCLUDE (corgi_position, corgi_copy) FROM keyed LIMIT 0").to_arrow_table().schema
-        check(self.plan.rules, known)
+        check(self.plan.rules, database.sql(f"SELECT {NOT_OURS} FROM keyed LIMIT 0").to_arrow_table().schema)
         taken = sorted(set(self.plan.rules) & set(BUILT_IN))
         if taken:
             raise UserError(f"plan.rules: {taken} are reasons of the plan's own; give yours other names")
@@ -116,6 +108,16 @@ class Plan(TableStep):
         tests = [f"CASE WHEN coalesce(({rule}), false) THEN NULL ELSE '{name}' END" for name, rule in rules.items()]
         failed = f"list_filter([{', '.join(tests)}], lambda reason: reason IS NOT NULL)"
         database.sql(f"CREATE TEMP TABLE staged AS SELECT *, {failed} AS corgi_reasons FROM keyed")
+
+    def _load(self, database: duckdb.DuckDBPyConnection) -> None:
+        """Make the table `raw` of all rows, numbered in their order."""
+        tables = source(database, self.table, url=self.plan.url, caption=self.plan.caption)
+        database.sql(f"CREATE TEMP TABLE raw AS SELECT row_number() OVER () AS corgi_position, * FROM ({tables.rows})")
+        if tables.rejected:
+            position = "(SELECT count(*) FROM raw) + row_number() OVER () AS corgi_position"
+            database.sql(f"INSERT INTO raw BY NAME SELECT {position}, * FROM ({tables.rejected})")
+        for name, ours in tables.renamed.items():
+            print(f"plan: the table's column {name!r} is called {ours} here: {name.lower()} is a column of ours")
 
 
 def _write_dropped(database: duckdb.DuckDBPyConnection, run: Path, mark: str) -> Counter[str]:
@@ -134,10 +136,7 @@ def _write_dropped(database: duckdb.DuckDBPyConnection, run: Path, mark: str) ->
 
 def _cut(database: duckdb.DuckDBPyConnection, size: int) -> Iterator[pa.Table]:
     """Yield the planned pairs by key, `size` at a time."""
-    rows = database.sql(
-        "SELECT * EXCLUDE (corgi_position, corgi_copy, corgi_reasons) FROM staged WHERE len(corgi_reasons) = 0"
-        " ORDER BY key"
-    )
+    rows = database.sql(f"SELECT {NOT_OURS} FROM staged WHERE len(corgi_reasons) = 0 ORDER BY key")
     held: list[pa.RecordBatch] = []
     for batch in rows.to_arrow_reader(size):
         held.append(batch)

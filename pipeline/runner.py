@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 
 from configs import UserError, fingerprint
 from configs.errors import DISK_ERRORS
-from configs.steps import STEPS, made_by
+from configs.steps import ENTRIES, STEPS, made_by
 from storage.ledger import note
 from storage.plan import shards_of
 from storage.processes import process_pool
 from storage.run import write_config
 from storage.shard import Shard
 
+from .check import check_rules
 from .config import PipelineConfig
 from .progress import Progress, most
 from .step import ShardStep, TableStep, step_class
@@ -50,6 +51,8 @@ def run_step(
     """Run one step of a run, after writing down the resolved config, and note in the ledger what it came to."""
     if not 0 <= rank < world_size:
         raise UserError(f"rank {rank} of {world_size}: a rank is at least 0 and below the world size")
+    if name == ENTRIES[0].name:
+        check_rules(config)
     if rank == 0:
         write_config(config.run, config, fingerprint=fingerprint(config))
     step = build(name, config)

@@ -20,6 +20,7 @@ from .tables import Mark, read_mark, rows_of_key, write_table
 
 DUPLICATES = STEPS["dedup"].writes
 KINDS = ("exact", "near", "caption")
+COLUMNS = tuple(f"{kind}_copy" for kind in KINDS)  # of `with_copies`
 SCHEMA = pa.schema([("shard", pa.int64()), ("key", pa.string()), ("kind", pa.string()), ("keeper", pa.string())])
 
 
@@ -39,9 +40,9 @@ def mark(run: Path) -> Mark:
 def with_copies(pairs: pa.Table, shard: Shard) -> pa.Table:
     """Return a shard's pairs with a boolean column for each kind: exact_copy, near_copy, caption_copy."""
     copies = pq.read_table(shard.run / DUPLICATES, filters=[("shard", "=", shard.number)])
-    for kind in KINDS:
+    for kind, column in zip(KINDS, COLUMNS, strict=True):
         keys = copies["key"].filter(pc.equal(copies["kind"], kind))
-        pairs = pairs.append_column(f"{kind}_copy", pc.is_in(pairs["key"], value_set=keys.combine_chunks()))
+        pairs = pairs.append_column(column, pc.is_in(pairs["key"], value_set=keys.combine_chunks()))
     return pairs
 
 

@@ -12,7 +12,8 @@ import pytest
 from configs import UserError, resolve
 from pipeline import plan
 from pipeline.config import PipelineConfig
-from pipeline.runner import build, run_table
+from pipeline.runner import build, run_step, run_table
+from storage.pairs import joined
 from storage.plan import dropped, shards_of
 from storage.shard import URLS, Shard
 
@@ -181,15 +182,108 @@ def test_no_name_of_a_column_is_code_or_takes_the_place_of_ours(tmp_path: Path):
     assert all(set(planned[name.lower()].to_pylist()) == {"0", "2", "4"} for name in HOSTILE)
 
 
+TABLES = {  # columns as they are published: the first two are read as url and caption
+    "laion400m": ["URL", "TEXT", "SAMPLE_ID", "HEIGHT", "WIDTH", "LICENSE", "NSFW", "similarity"],
+    "laion2b-multi": ["URL", "TEXT", "LANGUAGE", "WIDTH", "HEIGHT", "hash", "pwatermark", "punsafe"],
+    "re-laion": ["url", "caption", "key", "status", "width", "height", "exif"],
+    "datacomp": ["url", "text", "uid", "original_width", "original_height", "sha256", "clip_l14_similarity_score"],
+    "coyo": ["url", "text", "id", "width", "height", "image_phash", "aesthetic_score_laion_v2"],
+    "cc12m, sbu": ["image_url", "caption"],
+    "wit": ["image_url", "caption_alt_text_description", "language", "page_url", "caption_reference_description"],
+    "somebody": ["url", "alt_text", "CORGI_copy", "Near_Copy", "table"],
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_published_tables_are_understood_and_no_column_is_taken_for_one_of_ours(tmp_path: Path, name: str):
+    columns = TABLES[name]
+    values = {column: [f"http://a.test/{column}/{n}" for n in range(3)] for column in columns}
+    pq.write_table(pa.table(dict(sorted(values.items()))), tmp_path / "t.parquet")
+    made = config(tmp_path, tmp_path / "t.parquet")
+    run_step("plan", made)
+    planned = pq.read_table(shards_of(made.run)[0].path(URLS))
+    assert set(planned["url"].to_pylist()) == set(values[columns[0]])
+    assert set(planned["caption"].to_pylist()) == set(values[columns[1]])
+    further = {name.lower(): set(values[name]) for name in columns[2:]}
+    expected = {f"table_{name}" if name in OURS else name: rows for name, rows in further.items()}
+    assert {name: set(planned[name].to_pylist()) for name in planned.column_names[3:]} == expected
+    joined(planned.schema)  # the download's columns fit beside them
+
+
+OURS = {"language", "key", "status", "original_width", "original_height", "corgi_copy", "near_copy"}
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path):
+    for columns in (["url", "text", "Width", "WIDTH"], ["url", "text", "key", "table_key"]):
+        pq.write_table(pa.table({name: ["http://a.test/1"] for name in columns}), tmp_path / "t.parquet")
+        with pytest.raises(UserError, match=r"two columns that are called '(width|table_key)' here; rename one"):
+            run_step("plan", config(tmp_path, tmp_path / "t.parquet"))
+
+
 @pytest.mark.parametrize(
-    "columns", [("url", "caption", "key"), ("url", "caption", "CORGI_copy"), ("TEXT", "url", "link")]
+    ("select", "said"),
+    [
+        ({"rules": {"r": "min_side >= 5", "s": "nsfw < 0.5"}}, "rule 's' uses the column 'nsfw', which does not exist"),
+        ({"held_out": "split = 'test'"}, "rule 'held_out' uses the column 'split'"),
+        ({"stages": {"sr256": {"big": "stored_widht >= 256"}}}, "did you mean 'stored_width'"),
+        ({"rules": {"r": "hate < 0.5"}}, "rule 'r' uses the column 'hate'"),
+    ],
 )
-def test_a_column_named_like_one_of_ours_is_refused(tmp_path: Path, columns: tuple[str, ...]):
-    pq.write_table(pa.table({name: ["http://a.test/1"] for name in columns}), tmp_path / "t.parquet")
-    with pytest.raises(UserError, match="rename"):
-        run_table(
-            build("plan", config(tmp_path, tmp_path / "t.parquet", url=columns[-1] if "link" in columns else None))
-        )
+def test_a_rule_over_a_column_that_nothing_makes_fails_before_anything_is_done(
+    tmp_path: Path, select: dict[str, object], said: str
+):
+    made = config(tmp_path, write(tmp_path / "t.parquet"))
+    values = {**made.model_dump(mode="json"), "select": select, "score": {"hate": None}}
+    with pytest.raises(UserError, match=said):
+        run_step("plan", resolve(PipelineConfig, values))
+    assert not made.run.exists()
+    good = {"rules": {"r": "sample_id > 1 and nsfw_score < 1 and not exact_copy and fetched_bytes > 9"}}
+    run_step("plan", resolve(PipelineConfig, {**values, "select": good}))
+
+
+SURROGATE = b"half \xed\xa0\x80 a pair"
+
+
+def test_a_cell_that_is_no_text_loses_its_row_and_no_other(tmp_path: Path):
+    urls = pa.array([b"http://a.test/1", b"http://a.test/\xff", b"http://a.test/3", b"http://a.test/4"], pa.binary())
+    texts = pa.array([b"fine", b"good", SURROGATE, b"well"], pa.binary())
+    notes = pa.array([b"", None, b"", b"\xfe"], pa.binary())
+    columns = {"url": urls, "text": texts, "note": notes}
+    as_text = {name: pa.Array.from_buffers(pa.string(), 4, column.buffers()) for name, column in columns.items()}
+    pq.write_table(pa.table({**as_text, "bytes": texts.cast(pa.large_binary())}), tmp_path / "t.parquet")
+    (tmp_path / "t.csv").write_bytes(b"url,text\nhttp://a.test/1,fine\nhttp://a.test/\xff,good\nhttp://a.test/4,well\n")
+    lines = [
+        b'{"url": "http://a.test/1", "text": "fine"}',
+        b'{"url": "http://a.test/2", "text": "\\ud800"}',
+        b'{"url": "x',
+    ]
+    (tmp_path / "t.jsonl").write_bytes(b"\n".join(lines))
+    for suffix, kept, lost in ((".parquet", 1, 3), (".csv", 2, 1), (".jsonl", 1, 2)):
+        (tmp_path / suffix[1:]).mkdir()
+        made = config(tmp_path / suffix[1:], tmp_path / f"t{suffix}")
+        assert run_step("plan", made).counts == {"planned": kept, "unreadable": lost}
+        rows = dropped(made.run)
+        assert len(rows) == lost and all(row["reasons"][0] == "unreadable" for row in rows)
+
+
+def test_the_name_of_a_folder_is_no_column(tmp_path: Path):
+    folder = tmp_path / "date=2024"
+    folder.mkdir()
+    for suffix in ("parquet", "csv", "jsonl"):
+        table = pa.table({"url": ["http://a.test/1.jpg"], "caption": ["one"]})
+        if suffix == "parquet":
+            pq.write_table(table, folder / "t.parquet")
+        elif suffix == "csv":
+            pyarrow.csv.write_csv(table, folder / "t.csv")
+        else:
+            (folder / "t.jsonl").write_text('{"url": "http://a.test/1.jpg", "caption": "one"}\n')
+        made = config(tmp_path / suffix, folder / f"t.{suffix}")
+        run_step("plan", made)
+        assert pq.read_table(shards_of(made.run)[0].path(URLS), partitioning=None).column_names == [
+            "key",
+            "url",
+            "caption",
+        ]
 
 
 def test_rules_reach_no_file_through_the_database_of_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,27 @@
+"""The columns of a pair: what a table brings and what the steps add to it, in the order in which they come."""
+
+from functools import cache
+
+import pyarrow as pa
+
+from filters.scorers import ScorersConfig, columns_of
+from storage import duplicates, pairs
+
+OURS = ("key", "url", "caption")  # and what begins with corgi_
+
+
+def is_made_here(name: str) -> bool:
+    """Tell whether a column of a url table, in small letters, is called like one that a step makes or may make."""
+    return name in _made_here() or name.startswith("corgi_")
+
+
+@cache
+def _made_here() -> frozenset[str]:
+    return frozenset([*OURS, *pairs.COLUMNS.names, *columns_of(ScorersConfig()), *duplicates.COLUMNS])
+
+
+def judged(planned: pa.Schema, scorers: ScorersConfig) -> pa.Schema:
+    """Return the columns that rules of `select` may speak of. planned: those that `plan` writes."""
+    copies = [pa.field(name, pa.bool_()) for name in duplicates.COLUMNS]
+    scored = [pa.field(name, kind) for name, kind in columns_of(scorers).items()]
+    return pa.schema([*planned, *pairs.COLUMNS, *scored, *copies])
