@@ -21,6 +21,7 @@ from .killed_commands import digests, finish, kill_after, kill_when
 from .small_quickstart import begun, configured, precision
 
 TRAIN_STEPS = 24
+TRIES = 5  # to meet a moment
 TRAINING = (
     *(f"steps={TRAIN_STEPS}", "checkpoint.every_steps=8", "validation.every_steps=0", "log_every_steps=1"),
     *("batch=8", "micro_batch=8"),
@@ -145,7 +146,12 @@ def test_a_kill_in_a_save_goes_on_from_the_save_before(
         wanted = "*/*.safetensors*" if moment == "files" else f"*/{checkpoint.MANIFEST}"
         return any(any(folder.glob(wanted)) for folder in folders)
 
-    assert kill_when(training(small, run), log, saving)
+    for _ in range(TRIES):
+        if kill_when(training(small, run), log, saving):
+            break
+        shutil.rmtree(run)  # the moment is some milliseconds long, and was missed
+    else:
+        pytest.fail(f"{TRIES} trainings ended before they could be killed")
     began = time.time()
     finish(training(small, run), log)
     restarts = [line for line in ledger.read(run) if line["event"] == "restart" and line["time"] >= began]
