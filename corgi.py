@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from configs import exit_code_of
+from configs import exit_code_of, printable
 from configs.steps import ENTRIES, StepEntry
 
 app = typer.Typer(
@@ -165,7 +165,7 @@ def _run(
     counts = "  ".join(f"{reason} {count:,}" for reason, count in outcome.counts.most_common())
     print(f"{name}: {outcome.done} made, {outcome.skipped} there already, {outcome.seconds:.1f} s  {counts}".rstrip())
     for shard, cause in sorted(outcome.failed.items()):
-        print(f"{name}: shard {shard:05d} failed: {cause}", file=sys.stderr)
+        print(f"{name}: shard {shard:05d} failed: {printable(cause)}", file=sys.stderr)
     if len(outcome.failed) > config.tolerate:
         raise typer.Exit(3)
 

@@ -20,6 +20,11 @@ class UserError(ValueError):
         self.exit_code = exit_code
 
 
+def printable(text: str) -> str:
+    """Return text in which nothing moves a cursor, ends a line or turns words around: such characters are escaped."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return '; did you mean ...?' with the nearest known word, else the list of what is known."""
     known = sorted(known)
@@ -40,5 +45,5 @@ def exit_code_of(command: Callable[[], int | None]) -> int:
         line, exit_code = f"{error.strerror}: {error.filename or 'while writing'}; {remedy}", 1
     except KeyboardInterrupt:
         line, exit_code = "stopped; the same command goes on from here", 130
-    print(f"corgi: {line}", file=sys.stderr)
+    print(f"corgi: {printable(line)}", file=sys.stderr)
     return exit_code

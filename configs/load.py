@@ -20,6 +20,8 @@ class Config(BaseModel):
 
 
 Model = TypeVar("Model", bound=Config)
+MAX_VALUES = 100_000  # of a config; nine lines of aliases can stand for a billion
+SHOWN_CHARS = 200  # of a wrong value
 MERGE = "tag:yaml.org,2002:merge"  # <<
 
 
@@ -40,8 +42,8 @@ def read_yaml(file: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read: {error}") from None
     try:
-        values = yaml.load(text, _UniqueKeys) or {}
-    except yaml.YAMLError as error:
+        values = _parse(text) or {}
+    except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"{file}: expected keys and values at the top, got {type(values).__name__}")
@@ -79,6 +81,32 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _parse(text: str) -> Any:
+    """Return what a YAML text says. Raises YAMLError, and ValueError where a few lines stand for too much."""
+    loader = _UniqueKeys(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if (count := _count(node, {})) > MAX_VALUES:
+            raise ValueError(f"its aliases (*name) stand for {count:,} values; a config has {MAX_VALUES:,} at most")
+        return loader.construct_document(node)
+    except RecursionError:
+        raise ValueError("its values are nested too deeply") from None
+    finally:
+        loader.dispose()
+
+
+def _count(node: yaml.Node, known: dict[int, int]) -> int:
+    """Return how many values a node stands for, aliases written out. known: of nodes that were counted before."""
+    if id(node) not in known:
+        inner = node.value if isinstance(node, yaml.CollectionNode) else []
+        parts = [part for item in inner for part in (item if isinstance(item, tuple) else (item,))]
+        known[id(node)] = 1  # of one that holds itself
+        known[id(node)] += sum(_count(part, known) for part in parts)
+    return known[id(node)]
+
+
 def _override(values: dict[str, Any], override: str) -> dict[str, Any]:
     dotted, equals, text = override.partition("=")
     if not equals or not dotted:
@@ -94,8 +122,8 @@ def _override(values: dict[str, Any], override: str) -> dict[str, Any]:
 
 def _value(text: str) -> Any:
     try:
-        value = yaml.safe_load(text) if text else None
-    except yaml.YAMLError as error:
+        value = _parse(text)
+    except (yaml.YAMLError, ValueError) as error:
         problem = getattr(error, "problem", None) or error
         raise UserError(f"{text!r} is no value as YAML writes it: {problem}; put it in quotes") from None
     if isinstance(value, str):  # YAML 1.1 reads 1e-4 as a string
@@ -110,10 +138,18 @@ def _explain(model: type[BaseModel], item: dict[str, Any]) -> str:
     """Return one sentence for one pydantic error."""
     where = [str(part) for part in item["loc"]]
     if item["type"] != "extra_forbidden":
-        got = "" if item["type"] == "missing" or isinstance(item["input"], dict) else f", got {item['input']!r}"
+        got = (
+            "" if item["type"] == "missing" or isinstance(item["input"], dict) else f", got {shortened(item['input'])}"
+        )
         return f"{'.'.join(where) or 'config'}: {item['msg'].removeprefix('Value error, ')}{got}"
     known = {name for owner in _models_at(model, item["loc"][:-1]) for name in owner.model_fields}
     return f"{'.'.join(where[:-1]) or 'the config'} has no field {where[-1]!r}{nearest(where[-1], known)}"
+
+
+def shortened(value: Any) -> str:
+    """Return a value as an error shows it."""
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]} ..."
 
 
 def _models_at(model: type[BaseModel], path: Sequence[int | str]) -> list[type[BaseModel]]:

@@ -19,7 +19,7 @@ from configs import Config, UserError, fingerprint
 from configs.steps import STEPS
 from filters.rules import check
 from filters.rules import fingerprint as in_order
-from storage.plan import DROPPED_SCHEMA, dropped_writer, write_plan, write_urls
+from storage.plan import DROPPED_SCHEMA, dropped_writer, remove_shards_from, write_plan, write_urls
 from storage.shard import Shard
 
 from .step import TableStep
@@ -82,6 +82,8 @@ class Plan(TableStep):
             rows = [write_urls(Shard(self.run, number), pairs, fingerprint=mark) for number, pairs in parts]
         if not rows:
             raise UserError(f"no pair of {', '.join(map(str, self.table))} is left after planning: {dict(reasons)}")
+        if earlier := remove_shards_from(self.run, len(rows)):
+            print(f"plan: {earlier} shards of an earlier plan are removed, with all that was made from them")
         write_plan(self.run, rows, fingerprint=mark)
         return Counter(planned=sum(row["pairs"] for row in rows)) + reasons
 

@@ -4,6 +4,8 @@ Ranks share nothing: rank r takes shards[r::world_size].
 """
 
 import os
+import random
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -26,6 +28,7 @@ from .config import PipelineConfig
 from .progress import Progress, most
 from .step import ShardStep, TableStep, step_class
 
+EQUAL_FAILURES = 10  # in a row; after half of them, shards from elsewhere are tried
 Result = Counter[str] | BaseException
 
 
@@ -123,9 +126,10 @@ def _attempt_all(step: ShardStep, shards: Sequence[Shard], workers: int) -> Iter
     """Yield every shard once, with its counts or, after a second try, with its error.
 
     No more shards are under way than there are workers: when one dies, only those can be to blame, and each of them
-    is tried again alone, so that a shard that kills its process takes no other with it.
+    is tried again alone, so that a shard that kills its process takes no other with it. Raises UserError once
+    EQUAL_FAILURES shards in a row have failed for one cause: the others would, too.
     """
-    todo, again = list(reversed(shards)), list[Shard]()
+    todo, again, causes = list(reversed(shards)), list[Shard](), list[str]()
     while todo:
         pool = _pool(min(workers, len(todo)))
         pending: dict[Future[Counter[str]], Shard] = {}
@@ -138,17 +142,34 @@ def _attempt_all(step: ShardStep, shards: Sequence[Shard], workers: int) -> Iter
                 shard, error = pending.pop(future), future.exception()
                 is_broken = is_broken or isinstance(error, BrokenProcessPool)
                 if error is None:
+                    causes.clear()
                     yield shard, future.result()
                 elif _is_hopeless(error):
                     pool.shutdown(wait=False, cancel_futures=True)
                     raise error
                 else:
                     again.append(shard)
+                    causes = [*(cause for cause in causes if cause == _cause(error)), _cause(error)]
+                    _end_if_common(causes, error, todo)
         pool.shutdown(wait=not is_broken, cancel_futures=True)
     for shard in again:
         with _pool(1) as pool:
             future = pool.submit(step, shard)
             yield shard, future.exception() or future.result()
+
+
+def _cause(error: BaseException) -> str:
+    """Return what an error says, without the numbers in which those of two shards differ."""
+    return re.sub(r"\d+", "#", f"{type(error).__name__}: {error}")
+
+
+def _end_if_common(causes: list[str], error: BaseException, todo: list[Shard]) -> None:
+    """End the step where the last failures had one cause. causes: since the last shard that was made, if all equal."""
+    if len(causes) == EQUAL_FAILURES // 2:
+        random.Random(0).shuffle(todo)  # neighbours may share a fault that others have not
+    if len(causes) >= EQUAL_FAILURES and todo:
+        line = f"{len(causes)} shards in a row failed for one cause, {len(todo):,} were not tried"
+        raise UserError(f"{line}: {type(error).__name__}: {error}", exit_code=3)
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:

@@ -26,6 +26,7 @@ def committing(path: Path) -> Iterator[Path]:
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise
+    scratch.chmod(0o666 & ~_umask())  # some libraries write for their owner alone, whatever the umask says
     _fsync(scratch)
     scratch.rename(path)
     _fsync(path.parent)
@@ -75,6 +76,13 @@ def sha256_cached(path: Path) -> str:
 @functools.cache
 def _sha256(path: Path, size: int, changed_ns: int) -> str:
     return sha256_file(path)
+
+
+@functools.cache
+def _umask() -> int:
+    mask = os.umask(0)  # it can only be read by setting it
+    os.umask(mask)
+    return mask
 
 
 def _fsync(path: Path) -> None:

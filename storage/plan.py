@@ -4,6 +4,7 @@ plan.parquet           shard, first_key, pairs: a row a shard
 plan.dropped.parquet   key, url, caption, reasons: a row for every row of the table that is in no shard
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +17,12 @@ from configs import UserError
 from configs.steps import STEPS
 
 from .atomic import committing
-from .shard import URLS, Shard
+from .shard import FANOUT, URLS, Shard
 from .tables import FINGERPRINT, read_table, rows_of_key, write_table
 
 PLAN = STEPS["plan"].writes
 DROPPED = "plan.dropped.parquet"
+SHARD_FILE = re.compile(r"(\d{3,})/(\d{5,})[._].+")
 DROPPED_SCHEMA = pa.schema(
     [("key", "string"), ("url", "string"), ("caption", "string"), ("reasons", pa.list_(pa.string()))]
 )
@@ -44,6 +46,17 @@ def write_urls(shard: Shard, pairs: pa.Table, *, fingerprint: str) -> dict[str, 
     """Commit a shard's planned pairs; return its row of the plan."""
     write_table(shard.path(URLS), pairs, fingerprint=fingerprint)
     return {"shard": shard.number, "first_key": pairs["key"][0].as_py(), "pairs": len(pairs)}
+
+
+def remove_shards_from(run: Path, count: int) -> int:
+    """Remove all files of shards that an earlier plan left, from number `count` on; return how many shards it were."""
+    removed = set()
+    for path in run.glob("*/*"):
+        named = SHARD_FILE.fullmatch(f"{path.parent.name}/{path.name}")
+        if named and int(named[2]) >= count and int(named[2]) // FANOUT == int(named[1]):
+            path.unlink()
+            removed.add(named[2])
+    return len(removed)
 
 
 def write_plan(run: Path, rows: list[dict[str, Any]], *, fingerprint: str) -> None:

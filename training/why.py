@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from configs import UserError
+from configs import UserError, printable
 from pipeline.status import config_of
 from pipeline.why import find
 from storage.ledger import read_training
@@ -27,7 +27,7 @@ LINE_CHARS = 100
 def tell(run: Path, key: str) -> str:
     """Return the story of the pair whose key starts with `key`, a line each. Raises UserError where there is none."""
     story = find(config_of(run), key)
-    lines = [f"pair      {story.key}", *story.lines]
+    lines = [f"pair      {story.key}", *map(printable, story.lines)]  # they hold what strangers wrote
     if story.kept and story.shard is not None:
         for folder in trainings_of(run):
             config = read_config(folder)

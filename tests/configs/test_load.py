@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field
 
-from configs import Config, UserError, dump, fingerprint, load, resolve
+from configs import Config, UserError, dump, exit_code_of, fingerprint, load, printable, resolve
 
 
 class Adam(Config):
@@ -83,3 +83,39 @@ def test_an_override_that_is_no_yaml_is_told(tmp_path: Path, text: str):
     (tmp_path / "a.yaml").write_text("steps: 1\n")
     with pytest.raises(UserError, match="put it in quotes"):
         load(Training, tmp_path / "a.yaml", [text])
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BOMB, "aliases .* stand for 4[0-9,]+ values"),
+        ("rules: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        ("steps: " + "9" * 6000, "digits"),
+        ("steps: &s [*s]", "steps"),
+        (f"steps: {'x' * 100_000}", r"got 'x{199} \.\.\."),
+    ],
+)
+def test_a_few_lines_that_stand_for_too_much_are_one_line(tmp_path: Path, text: str, said: str):
+    file = tmp_path / "bomb.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=said) as caught:
+        load(Training, file)
+    assert len(str(caught.value)) < 700
+    with pytest.raises(UserError):
+        resolve(Training, {}, [f"steps={text.partition(': ')[2]}"])
+
+
+def test_strangers_bytes_are_escaped_on_a_terminal(capsys: pytest.CaptureFixture[str]):
+    text = "red\x1b[31m \x9b31m line\nforged: \u202eevil\udc80 \u4e2d\u6587 caf\u00e9"
+    assert printable(text) == r"red\x1b[31m \x9b31m line\nforged: \u202eevil\udc80 " + "\u4e2d\u6587 caf\u00e9"
+
+    def command() -> int:
+        raise UserError(text)
+
+    assert exit_code_of(command) == 2
+    assert capsys.readouterr().err == f"corgi: {printable(text)}\n"

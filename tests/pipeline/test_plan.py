@@ -296,3 +296,17 @@ def test_rules_reach_no_file_through_the_database_of_the_plan(tmp_path: Path, mo
         with monkeypatch.context() as without_parser, pytest.raises(UserError, match="Permission Error"):
             without_parser.setattr(plan, "check", lambda *_: None)
             run_table(build("plan", made))
+
+
+def test_a_plan_of_fewer_shards_leaves_none_of_the_earlier_ones(tmp_path: Path):
+    table = write(tmp_path / "t.parquet", 40)
+    made = config(tmp_path, table, shard_size=4)
+    run_step("plan", made)
+    for shard in shards_of(made.run):
+        for suffix in (".tar", ".parquet", "_stats.json", ".keep.parquet", ".minilm.arrow"):
+            shard.path(suffix).write_bytes(b"made")
+    (made.run / "000" / "20240101_note.txt").write_text("mine")
+    run_step("plan", config(tmp_path, table, shard_size=22))
+    names = sorted(path.name for path in (made.run / "000").iterdir())
+    assert [name for name in names if name.endswith(URLS)] == ["00000.urls.parquet", "00001.urls.parquet"]
+    assert {name[:5] for name in names} == {"00000", "00001", "20240"}

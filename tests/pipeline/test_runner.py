@@ -96,3 +96,19 @@ def test_a_rank_outside_the_world_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match="rank 2 of 2"):
         run_step("score", config, rank=2, world_size=2)
     assert not config.run.exists()
+
+
+def test_a_fault_common_to_all_shards_ends_the_step(tmp_path: Path):
+    all_shards = shards(tmp_path, 60)
+    with pytest.raises(
+        UserError, match=r"10 shards in a row failed for one cause, .* were not tried: .*broken"
+    ) as error:
+        run_shards(Double(break_on=tuple(range(60))), all_shards, workers=2)
+    assert error.value.exit_code == 3
+    assert sum(shard.path(".tried").exists() for shard in all_shards) < 15
+
+
+def test_neighbours_that_share_a_fault_do_not_end_it(tmp_path: Path):
+    all_shards = shards(tmp_path, 60)
+    outcome = run_shards(Double(break_on=tuple(range(25))), all_shards, workers=2)
+    assert outcome.done == 35 and len(outcome.failed) == 25

@@ -64,3 +64,14 @@ def test_absent_torn_and_foreign_files_carry_no_mark(tmp_path: Path):
     assert read_mark(tmp_path / "absent.parquet") is None
     with pytest.raises(UserError, match='run "corgi score" first'):
         read_table(tmp_path / "absent.parquet", made_by="score")
+
+
+def test_files_may_be_read_by_whom_the_umask_lets(tmp_path: Path):
+    save = (
+        "import torch; from safetensors.torch import save_file as s; commit(path, lambda p: s({'a': torch.ones(1)}, p))"
+    )
+    for mask, mode in ((0o022, 0o644), (0o027, 0o640), (0o077, 0o600)):
+        path = tmp_path / f"{mask:o}.safetensors"
+        start = f"import os; os.umask({mask}); from pathlib import Path; from storage.atomic import commit"
+        subprocess.run([sys.executable, "-c", f"{start}; path = Path({str(path)!r}); {save}"], check=True)
+        assert path.stat().st_mode & 0o777 == mode
