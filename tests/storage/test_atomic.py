@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from configs import UserError
-from storage.atomic import commit, commit_bytes
+from storage.atomic import commit, commit_bytes, committing, remove_left_over
 from storage.tables import FINGERPRINT, content_of, read_mark, read_table, write_table
 
 
@@ -37,7 +37,27 @@ def test_a_killed_write_is_absent_and_the_next_one_works(tmp_path: Path):
     assert done.returncode == -signal.SIGKILL
     assert not (tmp_path / "x").exists()
     commit_bytes(tmp_path / "x", b"whole")
-    assert [file.name for file in tmp_path.iterdir()] == ["x"]
+    foreign = [tmp_path / f".x.{name}.scratch" for name in ("other.host.test-7-7f", "unlike")]
+    for scratch in foreign:
+        scratch.write_bytes(b"somebody is at work on it")
+    with committing(tmp_path / "y") as ours:
+        remove_left_over(tmp_path)
+        assert {file.name for file in tmp_path.iterdir()} == {"x", ours.name, *(scratch.name for scratch in foreign)}
+        ours.write_bytes(b"whole")
+    os.utime(foreign[0], (0, 0))
+    remove_left_over(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"x", "y", foreign[1].name}
+
+
+def test_a_scratch_file_is_never_a_link_that_lies_in_wait(tmp_path: Path):
+    target = tmp_path / "precious"
+    target.write_bytes(b"mine")
+    with committing(tmp_path / "x") as scratch:
+        scratch.write_bytes(b"first")
+    for name in (".x.scratch", scratch.name):
+        (tmp_path / name).symlink_to(target)
+    commit_bytes(tmp_path / "x", b"second")
+    assert (target.read_bytes(), (tmp_path / "x").read_bytes()) == (b"mine", b"second")
 
 
 def test_the_mark_tells_maker_and_content_apart(tmp_path: Path):
