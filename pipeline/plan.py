@@ -2,17 +2,21 @@
 
 Pairs get a key, the start of sha256(url, newline, caption), and are sorted by it. A hash spreads the hosts over all
 shards, is stable over reruns, and lets one pair be found by bisection. What needs no download to be dropped is dropped
-here, with its reasons. DuckDB does the sorting and spills to disk, so memory does not grow with the table.
+here, with its reasons. Rows are first spread over files by the beginning of their key, half a million each, so memory
+does not grow with the table, and disk is needed for one copy of it.
 """
 
+import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from pydantic import Field
 
 from configs import Config, UserError, fingerprint
@@ -23,9 +27,11 @@ from storage.plan import DROPPED_SCHEMA, dropped_writer, remove_shards_from, wri
 from storage.shard import Shard
 
 from .step import TableStep
-from .url_tables import digests, errors_of, keep_digests, source
+from .url_tables import digests, errors_of, keep_digests, quoted, schema_of, source
 
 VERSION = 1
+BUCKET_ROWS = 500_000
+BATCH = 10_000
 KEY_CHARS = 24  # 96 bits: a chance of 6e-12 for one clash among 1e9 pairs
 
 SCHEME = "regexp_matches(url, '^[a-z][a-z0-9+.-]*:.', 'i')"
@@ -49,7 +55,7 @@ class PlanConfig(Config):
     url: str | None = None  # the table's column; None: url or URL
     caption: str | None = None  # None: caption, TEXT or text
     rules: dict[str, str] = {}  # name -> SQL over the table's lower-cased columns that must hold
-    memory_gb: float = Field(default=4, gt=0)  # DuckDB spills to disk beyond this
+    memory_gb: float = Field(default=0.5, gt=0)  # DuckDB's own; it spills to disk beyond this
 
 
 @dataclass(frozen=True)
@@ -71,15 +77,16 @@ class Plan(TableStep):
 
         An earlier plan goes first, so that none is ever left beside shards that it did not cut.
         """
+        self._check_rules()
         self.run.mkdir(parents=True, exist_ok=True)
-        mark = self.fingerprint()
+        mark, reasons = self.fingerprint(), Counter[str]()
         keep_digests(self.table, self.run)
-        with self._database() as database:
-            self._stage(database)
+        with self._database() as database, dropped_writer(self.run, fingerprint=mark) as writer:
+            buckets = self._load(database)
             self.path.unlink(missing_ok=True)
-            reasons = _write_dropped(database, self.run, mark)
-            parts = enumerate(_cut(database, self.plan.shard_size))
-            rows = [write_urls(Shard(self.run, number), pairs, fingerprint=mark) for number, pairs in parts]
+            kept = (batch for bucket in buckets for batch in self._judged(database, bucket, writer, reasons))
+            cut = enumerate(_cut(kept, self.plan.shard_size))
+            rows = [write_urls(Shard(self.run, number), pairs, fingerprint=mark) for number, pairs in cut]
         if not rows:
             raise UserError(f"no pair of {', '.join(map(str, self.table))} is left after planning: {dict(reasons)}")
         if earlier := remove_shards_from(self.run, len(rows)):
@@ -87,61 +94,93 @@ class Plan(TableStep):
         write_plan(self.run, rows, fingerprint=mark)
         return Counter(planned=sum(row["pairs"] for row in rows)) + reasons
 
-    @contextmanager
-    def _database(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open a database that spills into the run folder."""
-        settings = {"memory_limit": f"{self.plan.memory_gb}GB", "temp_directory": str(self.run / ".plan.scratch")}
-        with errors_of(self.table), duckdb.connect(config={**settings, "preserve_insertion_order": "true"}) as database:
-            yield database
-
-    def _stage(self, database: duckdb.DuckDBPyConnection) -> None:
-        """Make the table `staged`: key, url, caption, further columns, and ours: position, copy, failing reasons."""
-        self._load(database)
-        database.sql("SET enable_external_access = false; SET lock_configuration = true")  # rules are a stranger's
-        database.sql(
-            f"""CREATE TEMP TABLE keyed AS SELECT left(sha256(url || chr(10) || caption), {KEY_CHARS}) AS key, *,
-            row_number() OVER (PARTITION BY url, caption ORDER BY corgi_position) AS corgi_copy FROM raw"""
-        )
-        check(self.plan.rules, database.sql(f"SELECT {NOT_OURS} FROM keyed LIMIT 0").to_arrow_table().schema)
+    def _check_rules(self) -> None:
+        check(self.plan.rules, schema_of(self.table, url=self.plan.url, caption=self.plan.caption))
         taken = sorted(set(self.plan.rules) & set(BUILT_IN))
         if taken:
             raise UserError(f"plan.rules: {taken} are reasons of the plan's own; give yours other names")
+
+    @contextmanager
+    def _database(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open a database with a scratch folder of its own, which goes with it."""
+        settings = {"memory_limit": f"{self.plan.memory_gb}GB", "temp_directory": str(self._scratch / "spilled")}
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.mkdir()
+        try:
+            with (
+                errors_of(self.table),
+                duckdb.connect(config={**settings, "preserve_insertion_order": "true"}) as database,
+            ):
+                yield database
+        finally:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    @property
+    def _scratch(self) -> Path:
+        return self.run / ".plan.scratch"
+
+    def _load(self, database: duckdb.DuckDBPyConnection) -> Iterator[pa.Table]:
+        """Spread all rows over files by the beginning of their key; return each file's rows, in the order of keys.
+
+        Equal keys meet in one file, so that each can be judged alone, however large the table is.
+        """
+        tables = source(database, self.table, url=self.plan.url, caption=self.plan.caption)
+        for name, ours in tables.renamed.items():
+            print(f"plan: the table's column {name!r} is called {ours} here: {name.lower()} is a column of ours")
+        count = -(-tables.size // BUCKET_ROWS)
+        keyed = (
+            f"left(sha256(url || chr(10) || caption), {KEY_CHARS}) AS key, *, row_number() OVER () AS corgi_position"
+        )
+        place = f"(('0x' || left(key, 4))::INTEGER * {count}) >> 16 AS corgi_bucket"
+        folder = self._scratch / "buckets"
+        database.sql(
+            f"SET partitioned_write_flush_threshold = {BATCH}"
+        )  # rows held for each file before they are written
+        database.sql(
+            f"""COPY (SELECT *, {place} FROM (SELECT {keyed} FROM ({tables.rows}))) TO {quoted(str(folder), mark="'")}
+            (FORMAT parquet, PARTITION_BY (corgi_bucket), ROW_GROUP_SIZE 20000)"""
+        )
+        rejected = pa.table({"corgi_bucket": pa.array([], pa.int32())})
+        if tables.rejected:
+            rejected = database.sql(
+                f"SELECT *, {place} FROM (SELECT {keyed} FROM ({tables.rejected}))"
+            ).to_arrow_table()
+        database.sql("SET enable_external_access = false; SET lock_configuration = true")  # rules are a stranger's
+        return (_bucket(folder / f"corgi_bucket={number}", rejected, number) for number in range(count))
+
+    def _judged(
+        self, database: duckdb.DuckDBPyConnection, rows: pa.Table, writer: pq.ParquetWriter, reasons: Counter[str]
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the planned pairs among some rows by key; write the others with all their reasons, count the first."""
         rules = {**BUILT_IN, **self.plan.rules}
         tests = [f"CASE WHEN coalesce(({rule}), false) THEN NULL ELSE '{name}' END" for name, rule in rules.items()]
         failed = f"list_filter([{', '.join(tests)}], lambda reason: reason IS NOT NULL)"
-        database.sql(f"CREATE TEMP TABLE staged AS SELECT *, {failed} AS corgi_reasons FROM keyed")
-
-    def _load(self, database: duckdb.DuckDBPyConnection) -> None:
-        """Make the table `raw` of all rows, numbered in their order."""
-        tables = source(database, self.table, url=self.plan.url, caption=self.plan.caption)
-        database.sql(f"CREATE TEMP TABLE raw AS SELECT row_number() OVER () AS corgi_position, * FROM ({tables.rows})")
-        if tables.rejected:
-            position = "(SELECT count(*) FROM raw) + row_number() OVER () AS corgi_position"
-            database.sql(f"INSERT INTO raw BY NAME SELECT {position}, * FROM ({tables.rejected})")
-        for name, ours in tables.renamed.items():
-            print(f"plan: the table's column {name!r} is called {ours} here: {name.lower()} is a column of ours")
-
-
-def _write_dropped(database: duckdb.DuckDBPyConnection, run: Path, mark: str) -> Counter[str]:
-    """Write every dropped row with all its reasons; count it under the first."""
-    rows = database.sql(
-        "SELECT key, url, caption, corgi_reasons AS reasons FROM staged WHERE len(corgi_reasons) > 0"
-        " ORDER BY key, corgi_position"
-    )
-    counts: Counter[str] = Counter()
-    with dropped_writer(run, fingerprint=mark) as writer:
-        for batch in rows.to_arrow_reader(10_000):
+        copy = "row_number() OVER (PARTITION BY key ORDER BY corgi_position) AS corgi_copy"
+        database.register("rows", rows)
+        counted = f"SELECT *, {copy} FROM rows"
+        database.sql(f"CREATE OR REPLACE TEMP TABLE judged AS SELECT *, {failed} AS corgi_reasons FROM ({counted})")
+        dropped = "SELECT key, url, caption, corgi_reasons AS reasons FROM judged WHERE len(corgi_reasons) > 0"
+        for batch in database.sql(f"{dropped} ORDER BY key, corgi_position").to_arrow_reader(BATCH):
             writer.write_table(pa.Table.from_batches([batch]).cast(DROPPED_SCHEMA))
-            counts.update(reasons[0] for reasons in batch.column("reasons").to_pylist())
-    return counts
+            reasons.update(names[0] for names in batch.column("reasons").to_pylist())
+        planned = f"SELECT {NOT_OURS} FROM judged WHERE len(corgi_reasons) = 0 ORDER BY key"
+        yield from database.sql(planned).to_arrow_reader(BATCH)
 
 
-def _cut(database: duckdb.DuckDBPyConnection, size: int) -> Iterator[pa.Table]:
-    """Yield the planned pairs by key, `size` at a time."""
-    rows = database.sql(f"SELECT {NOT_OURS} FROM staged WHERE len(corgi_reasons) = 0 ORDER BY key")
+def _bucket(folder: Path, rejected: pa.Table, number: int) -> pa.Table:
+    """Return the rows of one bucket, those that the reader of the table refused among them."""
+    parts = [rejected.filter(pc.equal(rejected["corgi_bucket"], number)).drop_columns("corgi_bucket")]
+    parts += [pq.read_table(file, partitioning=None) for file in sorted(folder.glob("*.parquet"))]
+    return pa.concat_tables([part for part in parts if len(part)] or parts, promote_options="default")
+
+
+def _cut(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
+    """Yield the planned pairs, `size` at a time."""
     held: list[pa.RecordBatch] = []
-    for batch in rows.to_arrow_reader(size):
+    for batch in batches:
         held.append(batch)
+        if sum(map(len, held)) < size:
+            continue
         table = pa.Table.from_batches(held)
         while len(table) >= size:
             yield table.slice(0, size)

@@ -30,6 +30,8 @@ CAPTION_NAMES = ("caption", "text", "alt_text", "caption_alt_text_description", 
 RENAMED = "table_"  # before the name of a further column that is called like one of ours
 DIGESTS = "table.digests.json"  # path -> [bytes, ns of the last change, sha256]
 ENCODED = pa.large_binary()
+ROW_BYTES = 200  # of a line, to guess how many there are
+BATCH = 16_384  # rows that are read at a time
 REJECTED = """
     SELECT '' AS url, any_value(csv_line) AS caption, true AS corgi_unreadable
     FROM reject_errors GROUP BY file_id, line ORDER BY file_id, line
@@ -40,6 +42,7 @@ class Source(NamedTuple):
     """All rows of the tables, as queries."""
 
     rows: str  # url, caption, every further column, and corgi_unreadable
+    size: int  # about how many rows these are, at least 1
     rejected: str | None  # of lines that the reader refuses; complete once `rows` has run
     renamed: dict[str, str]  # the table's name -> ours, of columns that are called like one of ours
 
@@ -84,41 +87,47 @@ def source(
     if suffix not in READERS:
         raise UserError(f"{first}: a table is .parquet, .csv or .jsonl, not {suffix!r}")
     if suffix == ".parquet":
-        read, columns, encoded = "tables", *_register(database, tables)
+        read, columns, encoded, count = "tables", *_register(database, tables)
     else:
-        read, encoded = READERS[suffix].format(", ".join(_quoted(str(path), mark="'") for path in tables)), set[str]()
+        read, encoded = READERS[suffix].format(", ".join(quoted(str(path), mark="'") for path in tables)), set[str]()
         columns = database.sql(f"SELECT * FROM {read} LIMIT 0").columns
+        count = sum(path.stat().st_size for path in tables) // ROW_BYTES
     url = _column(columns, url, URL_NAMES, "url", first)
     caption = _column(columns, caption, CAPTION_NAMES, "caption", first)
     further = _our_names([name for name in columns if name not in (url, caption)], first)
-    texts = {name: f"try(decode({_quoted(name)}))" if name in encoded else _quoted(name) for name in columns}
-    unreadable = [f"{_quoted(name)} IS NOT NULL AND {texts[name]} IS NULL" for name in columns if name in encoded]
+    texts = {name: f"try(decode({quoted(name)}))" if name in encoded else quoted(name) for name in columns}
+    unreadable = [f"{quoted(name)} IS NOT NULL AND {texts[name]} IS NULL" for name in columns if name in encoded]
     if suffix == ".jsonl":  # of a line that it cannot read, DuckDB makes a row of nothing
-        unreadable = [" AND ".join(f"{_quoted(name)} IS NULL" for name in columns)]
+        unreadable = [" AND ".join(f"{quoted(name)} IS NULL" for name in columns)]
     selected = [
         f"coalesce(trim(CAST({texts[url]} AS VARCHAR)), '') AS url",
         f"coalesce(CAST({texts[caption]} AS VARCHAR), '') AS caption",
-        *(f"{texts[name]} AS {_quoted(ours)}" for name, ours in further.items()),
+        *(f"{texts[name]} AS {quoted(ours)}" for name, ours in further.items()),
         f"{' OR '.join(unreadable) or 'false'} AS corgi_unreadable",
     ]
     renamed = {name: ours for name, ours in further.items() if ours != name.lower()}
-    return Source(f"SELECT {', '.join(selected)} FROM {read}", REJECTED if suffix == ".csv" else None, renamed)
+    rows = f"SELECT {', '.join(selected)} FROM {read}"
+    return Source(rows, max(1, count), REJECTED if suffix == ".csv" else None, renamed)
 
 
-def _register(database: duckdb.DuckDBPyConnection, tables: list[Path]) -> tuple[list[str], set[str]]:
-    """Register parquet files as `tables`; return their columns, and which of them are text, registered as its bytes.
+def _register(database: duckdb.DuckDBPyConnection, tables: list[Path]) -> tuple[list[str], set[str], int]:
+    """Register parquet files as `tables`; return columns, which of them are text, registered as its bytes, and rows.
 
     DuckDB's own reader would stop at the first cell that is no UTF-8.
     """
     try:
-        scanner = pyarrow.dataset.dataset([str(path) for path in tables], format="parquet").scanner()
+        # Without these, whole files are held in memory.
+        options = pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
+        kind = pyarrow.dataset.ParquetFileFormat(default_fragment_scan_options=options)
+        dataset = pyarrow.dataset.dataset([str(path) for path in tables], format=kind)
+        scanner = dataset.scanner(batch_size=BATCH, batch_readahead=2, fragment_readahead=1)
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{tables[0]} cannot be read: {' '.join(str(error).split())}") from None
     schema = pa.schema([(field.name, _bytes_for(field.type)) for field in scanner.projected_schema])
     batches = (pa.RecordBatch.from_arrays(batch.columns, batch.schema.names) for batch in scanner.to_batches())
     reader = pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in batches))
     database.register("tables", reader)
-    return schema.names, {field.name for field in schema if field.type == ENCODED}
+    return schema.names, {field.name for field in schema if field.type == ENCODED}, dataset.count_rows()
 
 
 def _bytes_for(kind: pa.DataType) -> pa.DataType:
@@ -163,5 +172,6 @@ def _our_names(further: list[str], table: Path) -> dict[str, str]:
     return names
 
 
-def _quoted(name: str, mark: str = '"') -> str:
+def quoted(name: str, mark: str = '"') -> str:
+    """Return a name, or with mark "'" a text, as SQL writes it."""
     return mark + name.replace(mark, 2 * mark) + mark

@@ -12,6 +12,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Literal, NamedTuple
 
+from configs import printable
 from configs.steps import ENTRIES, STEPS
 
 from .config import ChainConfig, JobSettings, Setting
@@ -94,7 +95,8 @@ def script(chain: ChainConfig, place: Place, draft: Draft) -> str:
     ids = "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" if draft.kind == "array" else "$SLURM_JOB_ID"
     lines = [
         "#!/bin/bash",
-        f"# {draft.name}, a job of {place.file}. Written by `corgi submit`; what should differ belongs into that file.",
+        f"# {draft.name}, a job of {printable(str(place.file))}.",
+        "# Written by `corgi submit`; what should differ belongs into that file.",
         *(_noted(f"#SBATCH {setting.value}", setting.key) for setting in _options(chain, place, draft)),
         "",
         "set -eo pipefail",

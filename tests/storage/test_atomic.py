@@ -76,6 +76,21 @@ def test_the_same_table_gives_the_same_bytes(tmp_path: Path):
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
+def test_the_digest_of_what_a_table_holds_does_not_depend_on_how_it_lies_in_memory():
+    columns = {"text": ["a", None, "ccc", "d"] * 50, "flag": [True, False, None, True] * 50, "plain": ["q"] * 200}
+    lists = pa.array([["x"], [], None, ["y", "zz"]] * 50, pa.list_(pa.string()))
+    table = pa.table({**columns, "bytes": pa.array([b"x", None, b"yy", b""] * 50, pa.large_binary()), "lists": lists})
+    part = table.slice(37, 100)
+    layouts = [
+        pa.Table.from_pylist(part.to_pylist(), schema=part.schema),
+        pa.concat_tables([part.slice(0, 13), part.slice(13)]),
+        table.filter(pa.array([37 <= row < 137 for row in range(200)])),
+        part.set_column(2, "plain", pa.DictionaryArray.from_arrays([0] * 100, ["q"]).dictionary_decode()),
+    ]
+    assert {content_of(layout) for layout in layouts} == {content_of(part)}
+    assert content_of(table.slice(36, 100)) != content_of(part)
+
+
 def test_absent_torn_and_foreign_files_carry_no_mark(tmp_path: Path):
     pq.write_table(pa.table({"a": [1]}).replace_schema_metadata({FINGERPRINT: "f"}), tmp_path / "half.parquet")
     assert read_mark(tmp_path / "half.parquet") is None  # a maker, and no digest of what it holds
