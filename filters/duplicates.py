@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .hamming import BYTES, close_pairs
+from .hamming import BYTES, close_pairs, join
 
 # One statement for equal values of any kind. It sorts and spills, so it can also be run over tables larger than memory.
 COPIES = """
@@ -67,19 +67,8 @@ def near_groups(hashes: np.ndarray, *, distance: int) -> np.ndarray:
     rows = np.unique(first_of_equals)
     group = np.arange(len(rows))
     for i, j in close_pairs(hashes[rows], distance=distance) if distance else ():
-        group = _join(group, i, j)
+        group = join(group, i, j)
     return rows[group][np.searchsorted(rows, first_of_equals)]
-
-
-def _join(group: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    """Join the groups of rows i and j; a group is named by its smallest row."""
-    while len(apart := np.flatnonzero(group[i] != group[j])):
-        a, b = group[i[apart]], group[j[apart]]
-        group = group.copy()
-        np.minimum.at(group, np.maximum(a, b), np.minimum(a, b))
-        while not np.array_equal(group, named := group[group]):
-            group = named
-    return group
 
 
 def _copies(keys: pa.ChunkedArray, values: pa.ChunkedArray, *, keep: int) -> dict[str, str]:

@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from filters import hamming
 from filters.duplicates import caption_copies, exact_copies, near_copies, near_groups
-from filters.hamming import BYTES, WIDTHS, close_pairs, plan
+from filters.hamming import BYTES, WIDTHS, close_pairs, join, plan
 
 
 def column(*chunks: Iterable[str | None]) -> pa.ChunkedArray:
@@ -136,3 +137,40 @@ def test_twenty_thousand_hashes_with_planted_copies():
     groups = near_groups(hashes, distance=31)
     assert groups[19_000:19_500].tolist() == list(range(500))
     assert np.flatnonzero(groups != np.arange(20_000)).tolist() == list(range(19_000, 19_500))
+
+
+@pytest.mark.parametrize("distance", [15, 31])
+def test_families_are_connected_as_by_comparing_all_with_all(distance: int):
+    rng = np.random.default_rng(distance)
+    parts = [rng.integers(0, 256, (300, BYTES), np.uint8)]
+    center = rng.integers(0, 256, BYTES, dtype=np.uint8)
+    for family, farthest in ((900, 5), (700, 12), (600, 20)):  # the second and third share the bands of the first
+        bits = np.zeros((family, 256), bool)
+        for row in bits:
+            row[rng.choice(256, rng.integers(0, farthest), replace=False)] = True
+        far = np.zeros(256, bool)
+        far[128 : 128 + 3 * farthest] = True
+        parts.append(np.packbits(np.unpackbits(center) ^ bits ^ far, axis=1))
+    hashes = np.unique(np.concatenate(parts), axis=0)
+    words = hashes.view(np.uint64)
+    group = np.arange(len(hashes))
+    for number in range(len(hashes)):
+        near = np.flatnonzero(np.bitwise_count(words[number] ^ words).sum(1) <= distance)
+        group = join(group, np.full(len(near), number), near)
+    assert (near_groups(hashes, distance=distance) == group).all() and len(np.unique(group)) < len(hashes) - 600
+
+
+def test_a_large_family_is_not_compared_all_with_all(monkeypatch: pytest.MonkeyPatch):
+    compared, distances = list[int](), hamming._distances
+
+    def counted(words: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        compared.append(len(left))
+        return distances(words, left, right)
+
+    monkeypatch.setattr(hamming, "_distances", counted)
+    rng = np.random.default_rng(0)
+    family = np.zeros((20_000, 256), bool)
+    family[np.arange(20_000)[:, None], rng.integers(0, 256, (20_000, 6))] = True
+    hashes = np.unique(np.packbits(family, axis=1), axis=0)
+    assert (near_groups(hashes, distance=15) == 0).all()
+    assert sum(compared) < len(hashes) ** 2 / 10  # all pairs, in each of 16 bands, would be eighty times as many
