@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from configs import Config, UserError, fingerprint
@@ -61,7 +62,9 @@ class Dedup(TableStep):
         }
         if "pdq" in rows.column_names:
             copies["near"] = near_copies(keys, rows, distance=config.distance, min_quality=config.min_quality)
-        shard_of = dict(zip(keys.to_pylist(), rows["shard"].to_pylist(), strict=True))
+        copied_keys = pa.array({key for keepers in copies.values() for key in keepers}, pa.string())
+        of_copies = rows.filter(pc.is_in(keys, value_set=copied_keys))
+        shard_of = dict(zip(of_copies["key"].to_pylist(), of_copies["shard"].to_pylist(), strict=True))
         copied = [
             {"shard": shard_of[key], "key": key, "kind": kind, "keeper": keeper}
             for kind, keepers in copies.items()
