@@ -37,7 +37,7 @@ ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of an object, in what Pillow says: a
 SUBSAMPLING = {"full": "444", "half": "420"}
 STRIP_ROWS = 64
 
-# What a decoder may be asked for. A progressive file has about 10 scans, which cost up to 0.7 s for 1,000 million pixels.
+# What a decoder may be asked for. A progressive file has about 10 scans; 1,000 million pixels in all take up to 0.7 s.
 MAX_SCANS = 500  # what libjpeg-turbo advises
 SCANS_AT_MOST_PIXELS = 20  # of an image of limits.max_pixels: CMYK has 18; a smaller one may have more
 BYTES_PER_PX = 12  # of memory: coefficients and pixels of a progressive CMYK JPEG; a PNG takes 8 at most
@@ -70,7 +70,7 @@ def store(data: bytes, limits: Limits) -> Stored:
     It is made smaller by Pillow's Hamming window, of its filters the nearest to the mean of the area under a pixel.
 
     Raises Refused: the reasons of the header again; too_many_scans and decode_limit for what would take too much time
-    or memory; corrupt for whatever does not decode to the end.
+    or memory; corrupt for whatever does not decode to the end. Raises MemoryError where memory has a limit.
     """
     header = read_header(data, complete=True)
     assert header is not None
@@ -79,7 +79,7 @@ def store(data: bytes, limits: Limits) -> Stored:
     try:
         image = _decode(data, header, limits.max_side_px)
     except MemoryError:
-        raise Refused("decode_limit", "more memory than max_pixels allows") from None
+        raise
     except Exception as error:  # decoders raise anything at all on damaged files
         raise Refused("corrupt", _first_line(error)) from None
     pixels = np.asarray(image)
