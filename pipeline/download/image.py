@@ -77,7 +77,7 @@ def store(data: bytes, limits: Limits) -> Stored:
     check_header(header, limits)
     _check_work(data, header, limits)
     try:
-        image = _decode(data, header, limits.max_side_px)
+        image = decode(data, header, max_side_px=limits.max_side_px)
     except MemoryError:
         raise
     except Exception as error:  # decoders raise anything at all on damaged files
@@ -112,8 +112,8 @@ def _check_work(data: bytes, header: Header, limits: Limits) -> None:
         raise Refused("decode_limit", f"a webp of {size}")
 
 
-def _decode(data: bytes, header: Header, max_side_px: int) -> Image.Image:
-    """Decode to sRGB of the stored size, the right way up."""
+def decode(data: bytes, header: Header, *, max_side_px: int) -> Image.Image:
+    """Return the pixels that are stored: sRGB, of the stored size, the right way up. Raises anything at all."""
     size = fit(header.width, header.height, max_side_px=max_side_px)
     least = size
     if size != (header.width, header.height):

@@ -9,7 +9,7 @@
     7  first bytes, as soon as they tell:  not_a_picture, bad_format, too_many_pixels, too_small, bad_aspect
     8  body       too_many_bytes, timeout, cut_off
     9  whole body hash_mismatch
-   10  decoding   too_many_scans (of a JPEG), decode_limit (time, memory, a dead decoder), corrupt (truncated images too)
+   10  decoding   too_many_scans (of a JPEG), decode_limit (time, memory, a dead decoder), corrupt (truncated too)
 
 Only transient reasons are tried again: refused connections and the statuses in `retry_statuses`.
 """
