@@ -5,6 +5,7 @@ the small image, bit for bit. Up: bilinear, which never overshoots. Images: (bat
 """
 
 import functools
+import math
 
 import numpy as np
 import torch
@@ -30,17 +31,17 @@ def shrink(x: Tensor, height_px: int, width_px: int | None = None) -> Tensor:
         raise ValueError(f"shrink makes pictures smaller; {height} x {width} px cannot become {height_px} x {width_px}")
     if height % height_px == 0 and width % width_px == 0:
         return F.avg_pool2d(x, (height // height_px, width // width_px))
-    rows, columns = (_box(old, new).to(x) for old, new in ((height, height_px), (width, width_px)))
+    rows, columns = (_box(0, old, new).to(x) for old, new in ((height, height_px), (width, width_px)))
     return rows @ x @ columns.T
 
 
 @functools.lru_cache(maxsize=1024)
-def _box(old: int, new: int) -> Tensor:
-    """Return the (new, old) matrix of means: the share of each old pixel in the span of each new one."""
-    edges = torch.arange(new + 1, dtype=torch.float64) * (old / new)
-    pixels = torch.arange(old, dtype=torch.float64)
+def _box(start: float, span: float, new: int) -> Tensor:
+    """Return the (new, pixels) matrix of means over `span` pixels from `start`: the share of each in each new one."""
+    edges = start + torch.arange(new + 1, dtype=torch.float64) * (span / new)
+    pixels = torch.arange(math.ceil(start + span), dtype=torch.float64)
     overlap = torch.minimum(edges[1:, None], pixels + 1) - torch.maximum(edges[:-1, None], pixels)
-    return (overlap.clamp(min=0) * (new / old)).float()
+    return (overlap.clamp(min=0) * (new / span)).float()
 
 
 def enlarge(x: Tensor, size_px: int) -> Tensor:
@@ -53,10 +54,27 @@ def fit(image: np.ndarray, *, px: int) -> Tensor:
 
     image: (height, width, 3) uint8, both sides at least px.
     """
-    height, width = image.shape[:2]
+    return fit_scaled(image, px=px, scale=1, height=image.shape[0], width=image.shape[1])
+
+
+def fit_scaled(image: np.ndarray, *, px: int, scale: float, height: int, width: int) -> Tensor:
+    """Return what `fit` does, from an image that was decoded at a scale: (3, px, px) uint8.
+
+    image: (rows, columns, 3) uint8, the last row and column perhaps covered in part, as libjpeg rounds sizes up.
+    height, width: of the image at full size, of which it is the middle square; times scale, at least px.
+    """
     side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = torch.from_numpy(image[top : top + side, left : left + side]).permute(2, 0, 1)
-    if side == px:
-        return square.contiguous()
-    return to_uint8(shrink(from_uint8(square)[None], px))[0]
+    top, left, span = ((height - side) // 2 * scale, (width - side) // 2 * scale, side * scale)
+    if span == px and top % 1 == left % 1 == 0:
+        return _window(image, top, left, span).contiguous()
+    square = from_uint8(_window(image, top, left, span))[None]
+    if top % 1 == left % 1 == span % 1 == 0:
+        return to_uint8(shrink(square, px))[0]
+    rows, columns = _box(top % 1, span, px), _box(left % 1, span, px)
+    return to_uint8(rows @ square @ columns.T)[0]
+
+
+def _window(image: np.ndarray, top: float, left: float, span: float) -> Tensor:
+    """Return the pixels that a square touches, (3, rows, columns)."""
+    rows, columns = (slice(math.floor(start), math.ceil(start + span)) for start in (top, left))
+    return torch.from_numpy(image[rows, columns]).permute(2, 0, 1)

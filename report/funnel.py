@@ -147,7 +147,7 @@ def _columns(shard: Shard) -> pa.Table:
 def _image(shard: Shard, row: Mapping[str, Any], px: int) -> str:
     """Return the stored image, small, as a data: url."""
     with TarReader(shard.path(TAR)) as tar:
-        image = Image.fromarray(tar.image(row["tar_offset"], size=row["tar_size"], at_least_px=px))
+        image = Image.fromarray(tar.image(row["tar_offset"], size=row["tar_size"]))
     image.thumbnail((px, px))
     file = io.BytesIO()
     image.save(file, "WEBP", quality=70, method=4)

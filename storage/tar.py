@@ -8,7 +8,7 @@ What webdataset, open_clip and the rest read. Nothing is ever extracted to disk.
 import os
 import tarfile
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO, NamedTuple, Self
 
 import numpy as np
 import simplejpeg
@@ -64,9 +64,13 @@ class TarReader:
             offset, size = offset + len(part), size - len(part)
         return b"".join(parts)
 
-    def image(self, offset: int, *, size: int, at_least_px: int = 0) -> np.ndarray:
+    def image(self, offset: int, *, size: int) -> np.ndarray:
         """Return the JPEG whose data lies there, decoded. Raises ValueError where that cannot be."""
-        return decode(self.read(offset, size=size), at_least_px=at_least_px)
+        return decode(self.read(offset, size=size))
+
+    def scaled_image(self, offset: int, *, size: int, at_least_px: int) -> "Scaled":
+        """Return it decoded at a reduced scale, see `decode_scaled`. Raises ValueError where that cannot be."""
+        return decode_scaled(self.read(offset, size=size), at_least_px=at_least_px)
 
     def close(self) -> None:
         """Close the file."""
@@ -79,10 +83,26 @@ class TarReader:
         self.close()
 
 
-def decode(data: bytes, *, at_least_px: int = 0) -> np.ndarray:
-    """Return a stored JPEG as (height, width, 3) uint8 RGB.
+class Scaled(NamedTuple):
+    """An image decoded at a reduced scale. The last row and column may be covered in part: sizes are rounded up."""
 
-    With `at_least_px` the decoder may scale down by 1/2, 1/4 or 1/8 as long as both sides keep that many pixels.
+    pixels: np.ndarray  # (rows, columns, 3) uint8 RGB
+    scale: float  # of these to the sides of the stored image, 1/8 to 1
+    height: int  # of the stored image
+    width: int
+
+
+def decode(data: bytes) -> np.ndarray:
+    """Return a stored JPEG as (height, width, 3) uint8 RGB. Raises ValueError where it does not decode."""
+    return simplejpeg.decode_jpeg(data, colorspace="RGB")
+
+
+def decode_scaled(data: bytes, *, at_least_px: int) -> Scaled:
+    """Return a stored JPEG at the smallest n/8 of its size at which both sides keep so many pixels, else in full.
+
+    Raises ValueError like `decode`.
     """
-    fast = {"min_width": at_least_px, "min_height": at_least_px, "min_factor": 1} if at_least_px else {}
-    return simplejpeg.decode_jpeg(data, colorspace="RGB", **fast)
+    height, width, *_ = simplejpeg.decode_jpeg_header(data)
+    eighths = next((n for n in range(1, 8) if min(height, width) * n >= 8 * at_least_px), 8)
+    least = {"min_height": -(-height * eighths // 8), "min_width": -(-width * eighths // 8)}
+    return Scaled(simplejpeg.decode_jpeg(data, colorspace="RGB", **least), eighths / 8, height, width)

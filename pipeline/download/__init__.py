@@ -8,7 +8,8 @@ guard, resolver      urls and addresses that may be asked; names to checked addr
 host_limits          turns per host                robots   what the host wishes: robots.txt and opt-outs
 body, header         a body as it arrives; format and size from its first bytes
 network_errors       what goes wrong between two machines, as reasons
-image                decode, turn, shrink, encode
+image, color         decode, shrink, to sRGB, turn, encode    jpeg_segments   scans, what may be mended
+decoders             processes that do so, and may die
 fetch, guarded       one url through all of the above; a shard with our own fetcher
 img2dataset_engine   a shard with the library, which runs in img2dataset_child
 step                 the shard step

@@ -4,20 +4,20 @@ import asyncio
 import hashlib
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
 from storage.pairs import OK, Add, Outcome
 
-from .config import DownloadConfig, Limits
+from .config import DownloadConfig
+from .decoders import Decoders
 from .fetch import Answer, Fetcher, Visit
-from .image import Stored, store
+from .image import Stored
 from .reasons import Refused
 from .resolver import Lookup
 
 WINDOW = 16  # times `connections`: how many pairs may be under way or wait for a slower one before them
-DECODERS = 2  # threads; at most so many images are in memory as pixels
+DECODERS = 2  # processes; at most so many images are in memory as pixels
 
 
 class Expected(NamedTuple):
@@ -47,7 +47,7 @@ async def _fetch_all(
     config: DownloadConfig, planned: Sequence[dict[str, Any]], add: Add, lookup: Lookup | None
 ) -> None:
     under_way: deque[asyncio.Task[Outcome]] = deque()
-    with ThreadPoolExecutor(DECODERS, thread_name_prefix="decode") as decoders:
+    with Decoders(DECODERS, config.limits) as decoders:
         async with Fetcher(config, lookup=lookup) as fetcher:
             try:
                 for pair in planned:
@@ -62,17 +62,15 @@ async def _fetch_all(
                 await asyncio.gather(*under_way, return_exceptions=True)
 
 
-async def _fetch_one(
-    config: DownloadConfig, pair: dict[str, Any], fetcher: Fetcher, decoders: ThreadPoolExecutor
-) -> Outcome:
+async def _fetch_one(config: DownloadConfig, pair: dict[str, Any], fetcher: Fetcher, decoders: Decoders) -> Outcome:
     expected = expected_of(pair, config)
     processed: Processed | None = None
 
     async def finish(answer: Answer) -> None:
         nonlocal processed
         assert answer.data is not None
-        work = partial(process, answer.data, expected=expected, limits=config.limits)
-        processed = await asyncio.get_running_loop().run_in_executor(decoders, work)
+        work = partial(process, answer.data, expected=expected, decoders=decoders)
+        processed = await asyncio.get_running_loop().run_in_executor(decoders.threads, work)
         if processed.refused is not None:
             raise processed.refused
 
@@ -85,14 +83,14 @@ def expected_of(pair: dict[str, Any], config: DownloadConfig) -> Expected | None
     return Expected(config.verify_hash, str(digest).strip().lower()) if digest else None
 
 
-def process(body: bytes, *, expected: Expected | None, limits: Limits) -> Processed:
+def process(body: bytes, *, expected: Expected | None, decoders: Decoders) -> Processed:
     """Hash, then decode: an image that is not the one in the table need not be decoded."""
     digest = hashlib.sha256(body).hexdigest()
     stored, refused = None, None
     try:
         if expected is not None and hashlib.new(expected.algorithm, body).hexdigest() != expected.digest:
             raise Refused("hash_mismatch", f"the table says {expected.digest}")
-        stored = store(body, limits)
+        stored = decoders.store(body)
     except Refused as error:
         refused = error
     return Processed(len(body), digest, stored, refused)

@@ -93,10 +93,12 @@ def _jpeg(data: bytes | bytearray) -> Header | None:
     """Walk the segments up to the frame header (SOF): ITU T.81, B.2."""
     at = 2
     while at + 4 <= len(data):
-        if data[at] != 0xFF:
-            raise Refused("corrupt", "no marker where one must be")
         marker = data[at + 1]
-        if fill := FILL.match(data, at):
+        if data[at] != 0xFF or marker == 0:  # junk between segments, which all decoders skip
+            at = data.find(0xFF, at + 1)
+            if at < 0:
+                return None
+        elif fill := FILL.match(data, at):
             at = fill.end() - 1  # the last one is the marker's own
         elif marker == 0x01 or 0xD0 <= marker <= 0xD7:  # without a length
             at += 2

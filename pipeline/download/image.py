@@ -1,6 +1,6 @@
 """From the bytes of a served image to the bytes that are stored. Pure: no files, no network.
 
-    header -> decode, JPEGs at a reduced DCT scale -> shrink -> turn as EXIF says -> white behind alpha -> JPEG
+    header -> decode, JPEGs at a reduced DCT scale -> white behind alpha -> shrink -> sRGB -> turn as EXIF says -> JPEG
 
 What is stored is made from pixels alone, so places, serial numbers, thumbnails and profiles stay behind.
 """
@@ -8,14 +8,17 @@ What is stored is made from pixels alone, so places, serial numbers, thumbnails 
 import re
 import warnings
 from io import BytesIO
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
 import simplejpeg
 from PIL import Image
 
+from .color import to_srgb
 from .config import Limits
 from .header import Header, check_header, read_header
+from .jpeg_segments import count_scans, little_is_lost, mended
 from .reasons import Refused
 
 ORIENTATION = 0x0112  # EXIF tag
@@ -28,10 +31,17 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-DCT_MARGIN = 1.5  # decode at least so much larger than stored: below that, two filters in a row blur
-WHOLE = "extraneous bytes before marker 0xd9"  # junk after the last pixel: nothing is lost
+MARGIN = 2.0  # decode at least so much larger than stored: at 1.5 two filters in a row lose 2.5 dB beside one
+EIGHTHS = range(1, 9)  # libjpeg decodes at so many eighths of the size
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of an object, in what Pillow says: another one in each process
 SUBSAMPLING = {"full": "444", "half": "420"}
+STRIP_ROWS = 64
+
+# What a decoder may be asked for. A progressive file has about 10 scans; 1,000 million pixels in all take up to 0.7 s.
+MAX_SCANS = 500  # what libjpeg-turbo advises
+SCANS_AT_MOST_PIXELS = 20  # of an image of limits.max_pixels: CMYK has 18; a smaller one may have more
+BYTES_PER_PX = 12  # of memory: coefficients and pixels of a progressive CMYK JPEG; a PNG takes 8 at most
+WEBP_BYTES_PER_PX = 16  # two canvases and two copies
 
 # Pillow warns of odd metadata, of which we keep none, and of sizes, which have a limit of their own here.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -46,16 +56,28 @@ class Stored(NamedTuple):
     header: Header  # of the image as served
 
 
+class Pixels(NamedTuple):
+    """A decoded image of which the last row and column may be covered in part only: sizes are rounded up."""
+
+    image: Image.Image
+    width: float  # of the image that is covered
+    height: float
+
+
 def store(data: bytes, limits: Limits) -> Stored:
     """Return the image in `data`, at most `limits.max_side_px` on its longest side and never enlarged.
 
-    Raises Refused: the reasons of the header again, and corrupt for whatever does not decode to the end.
+    It is made smaller by Pillow's Hamming window, of its filters the nearest to the mean of the area under a pixel.
+
+    Raises Refused: the reasons of the header again; too_many_scans and decode_limit for what would take too much time
+    or memory; corrupt for whatever does not decode to the end. Raises MemoryError where memory has a limit.
     """
     header = read_header(data, complete=True)
     assert header is not None
     check_header(header, limits)
+    _check_work(data, header, limits)
     try:
-        image = _decode(data, header, limits.max_side_px)
+        image = decode(data, header, max_side_px=limits.max_side_px)
     except MemoryError:
         raise
     except Exception as error:  # decoders raise anything at all on damaged files
@@ -74,39 +96,84 @@ def fit(width: int, height: int, *, max_side_px: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _decode(data: bytes, header: Header, max_side_px: int) -> Image.Image:
-    """Decode to RGB of the stored size, the right way up."""
+def memory_bytes(limits: Limits) -> int:
+    """Return how much memory the pixels of one image may take."""
+    return BYTES_PER_PX * limits.max_pixels
+
+
+def _check_work(data: bytes, header: Header, limits: Limits) -> None:
+    """Raise Refused for what a small file can ask of a decoder and no ordinary picture does."""
+    pixels, size = header.width * header.height, f"{header.width} x {header.height}"
+    if header.format == "jpeg":
+        most = min(MAX_SCANS, SCANS_AT_MOST_PIXELS * limits.max_pixels // pixels)
+        if count_scans(data, enough=most + 1) > most:
+            raise Refused("too_many_scans", f"more than {most} of {size}")
+    if header.format == "webp" and WEBP_BYTES_PER_PX * pixels > memory_bytes(limits):
+        raise Refused("decode_limit", f"a webp of {size}")
+
+
+def decode(data: bytes, header: Header, *, max_side_px: int) -> Image.Image:
+    """Return the pixels that are stored: sRGB, of the stored size, the right way up. Raises anything at all."""
     size = fit(header.width, header.height, max_side_px=max_side_px)
+    least = size
+    if size != (header.width, header.height):
+        least = ceil(MARGIN * size[0]), ceil(MARGIN * size[1])
     if header.format == "jpeg" and header.channels in (1, 3):
-        image = _decode_jpeg(data, header, size)
+        pixels = _decode_jpeg(data, header, least)
+        orientation, profile = _metadata_of_jpeg(data)
     else:
         opened = Image.open(BytesIO(data), formats=[header.format])
         if opened.size != (header.width, header.height):  # a second IHDR: the limits were held against the first
             raise ValueError(f"declared twice, as {opened.width} x {opened.height} px too")
-        image = _opaque(opened)
+        pixels = _flatten(opened, least)
+        orientation, profile = _orientation(opened), opened.info.get("icc_profile")
+    image = pixels.image
     if image.size != size:
-        image = image.resize(size, Image.Resampling.BICUBIC)
-    turn = TURNS.get(_orientation(data, header.format))
+        image = image.resize(size, Image.Resampling.HAMMING, box=(0, 0, pixels.width, pixels.height))
+    image = to_srgb(image, profile)
+    turn = TURNS.get(orientation)
     return image if turn is None else image.transpose(turn)
 
 
-def _decode_jpeg(data: bytes, header: Header, size: tuple[int, int]) -> Image.Image:
-    """Decode at the smallest DCT scale not below DCT_MARGIN times `size`, or in full where there is none."""
-    least = [
-        min(full, round(DCT_MARGIN * side)) for full, side in zip((header.width, header.height), size, strict=True)
-    ]
-    whole = size == (header.width, header.height)
-    scale = {} if whole else {"min_width": least[0], "min_height": least[1]}
+def _decode_jpeg(data: bytes, header: Header, least: tuple[int, int]) -> Pixels:
+    """Decode at the smallest scale not below `least`, or in full where there is none."""
+    width, height = header.width, header.height
+    eighths = next((n for n in EIGHTHS if width * n >= 8 * least[0] and height * n >= 8 * least[1]), 8)
+    covered = width * eighths / 8, height * eighths / 8
+    image = Image.fromarray(_decode_tolerantly(data, min_width=ceil(covered[0]), min_height=ceil(covered[1])))
+    return Pixels(image, *covered)
+
+
+def _decode_tolerantly(data: bytes, **scale: int) -> np.ndarray:
+    """Decode without a warning, if need be after mending the headers, or with one that costs little of the picture."""
     try:
-        return Image.fromarray(simplejpeg.decode_jpeg(data, "RGB", **scale))
+        return simplejpeg.decode_jpeg(data, "RGB", **scale)
+    except ValueError:
+        data = mended(data)
+    try:
+        return simplejpeg.decode_jpeg(data, "RGB", **scale)
     except ValueError as error:
-        if WHOLE not in str(error):
+        if not little_is_lost(data, str(error)):
             raise
-        return Image.fromarray(simplejpeg.decode_jpeg(data, "RGB", strict=False, **scale))
+    return simplejpeg.decode_jpeg(data, "RGB", strict=False, **scale)
+
+
+def _flatten(image: Image.Image, least: tuple[int, int]) -> Pixels:
+    """Turn any mode into RGB or CMYK, strip by strip, and by whole factors into means that stay above `least`."""
+    factor = max(1, min(image.width // least[0], image.height // least[1]))
+    rows = factor * max(1, STRIP_ROWS // factor)
+    mode = "CMYK" if image.mode == "CMYK" else "RGB"
+    whole = Image.new(mode, (-(-image.width // factor), -(-image.height // factor)))
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        whole.paste(_opaque(strip).reduce(factor), (0, top // factor))
+    return Pixels(whole, image.width / factor, image.height / factor)
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """Turn any mode into RGB, with white where there is nothing."""
+    """Turn any mode but CMYK into RGB, with white where there is nothing."""
+    if image.mode == "CMYK":
+        return image
     if image.mode.startswith("I;16") or image.mode == "I":  # 16-bit grey: convert() would clip it to 255
         image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
     if image.has_transparency_data:
@@ -115,10 +182,19 @@ def _opaque(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _orientation(data: bytes, format: str) -> int:
+def _metadata_of_jpeg(data: bytes) -> tuple[int, bytes | None]:
+    """Return the EXIF orientation and the colour profile; damaged metadata is no reason to lose the image."""
     try:
-        return int(Image.open(BytesIO(data), formats=[format]).getexif().get(ORIENTATION, 1))
-    except Exception:  # damaged metadata is no reason to lose the image
+        opened = Image.open(BytesIO(data), formats=["jpeg"])
+    except Exception:
+        return 1, None
+    return _orientation(opened), opened.info.get("icc_profile")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # damaged, again
         return 1
 
 

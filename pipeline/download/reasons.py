@@ -9,7 +9,7 @@
     7  first bytes, as soon as they tell:  not_a_picture, bad_format, too_many_pixels, too_small, bad_aspect
     8  body       too_many_bytes, timeout, cut_off
     9  whole body hash_mismatch
-   10  decoding   corrupt (truncated images too)
+   10  decoding   too_many_scans (of a JPEG), decode_limit (time, memory, a dead decoder), corrupt (truncated too)
 
 Only transient reasons are tried again: refused connections and the statuses in `retry_statuses`.
 """
@@ -34,6 +34,8 @@ REASONS = (
     "too_many_bytes",
     "cut_off",
     "hash_mismatch",
+    "too_many_scans",
+    "decode_limit",
     "corrupt",
 )
 

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import simplejpeg
 import torch
 
-from cascade.resize import enlarge, fit, from_uint8, shrink, to_uint8
+from cascade.resize import enlarge, fit, fit_scaled, from_uint8, shrink, to_uint8
+from storage.tar import decode, decode_scaled
 
 
 def images(batch, height, width):
@@ -48,3 +50,19 @@ def test_the_middle_square_is_fitted_by_area_means():
     square = torch.from_numpy(image[4:44]).permute(2, 0, 1)
     assert torch.equal(fit(image, px=40), square)
     assert torch.equal(fit(image, px=20), to_uint8(shrink(from_uint8(square)[None], 20))[0])
+
+
+@pytest.mark.parametrize(("height", "width"), [(171, 256), (173, 256), (255, 201), (256, 179), (683, 1024), (64, 67)])
+def test_an_image_decoded_at_a_scale_is_fitted_as_a_whole_one(height: int, width: int):
+    waves = np.add.outer(np.sin(np.linspace(0, 20, height)), np.sin(np.linspace(0, 30, width)))
+    data = simplejpeg.encode_jpeg(np.stack([128 + 60 * waves] * 3, -1).astype(np.uint8), quality=100)
+    scaled = decode_scaled(data, at_least_px=64)
+    whole = fit(decode(data), px=64)
+    error = fit_scaled(scaled.pixels, px=64, scale=scaled.scale, height=height, width=width).float() - whole.float()
+    assert error.square().mean().sqrt() < 1.5
+
+
+def test_an_image_at_full_scale_is_fitted_bit_for_bit():
+    image = np.random.default_rng(0).integers(0, 256, (48, 40, 3), np.uint8)
+    for px in (40, 20, 13):
+        assert torch.equal(fit_scaled(image, px=px, scale=1.0, height=48, width=40), fit(image, px=px))

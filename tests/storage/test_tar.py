@@ -4,10 +4,12 @@ import io
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+import simplejpeg
 import webdataset
 
-from storage.tar import RECORD, TarReader, TarWriter
+from storage.tar import RECORD, TarReader, TarWriter, decode, decode_scaled
 
 MEMBERS = {"a1.jpg": b"\xff\xd8picture", "a1.txt": "ein Corgi \u00fc".encode(), "a1.json": b"{}", "b2.jpg": bytes(1024)}
 
@@ -65,3 +67,25 @@ def test_a_tar_that_is_cut_short_is_named(tmp_path: Path):
 def test_a_name_too_long_for_ustar_is_refused():
     with pytest.raises(ValueError):
         TarWriter(io.BytesIO()).add("x" * 300, data=b"")
+
+
+@pytest.mark.parametrize(("height", "width"), [(171, 256), (256, 173), (64, 64), (65, 64), (200, 300), (7, 1000)])
+def test_a_scaled_image_says_how_much_of_its_pixels_it_covers(height: int, width: int):
+    data = simplejpeg.encode_jpeg(np.zeros((height, width, 3), np.uint8))
+    for at_least_px in (1, 7, 32, 64):
+        image = decode_scaled(data, at_least_px=at_least_px)
+        assert (image.height, image.width) == (height, width)
+        least = min(height, width)
+        assert least * image.scale >= min(at_least_px, least)
+        assert image.scale == 1 / 8 or least * (image.scale - 1 / 8) < at_least_px
+        assert image.pixels.shape == (-(-height * image.scale // 1), -(-width * image.scale // 1), 3)
+
+
+def test_an_image_is_read_where_it_lies(tmp_path: Path):
+    data = simplejpeg.encode_jpeg(np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8))
+    with (tmp_path / "one.tar").open("wb") as file:
+        offset = (tar := TarWriter(file)).add("a.jpg", data=data)
+        tar.close()
+    with TarReader(tmp_path / "one.tar") as reader:
+        assert np.array_equal(reader.image(offset, size=len(data)), decode(data))
+        assert reader.scaled_image(offset, size=len(data), at_least_px=20).pixels.shape == (25, 35, 3)

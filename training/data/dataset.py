@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
-from cascade.resize import fit
+from cascade.resize import fit_scaled
 from cascade.text_encoder import TextEmbedder
 from configs import UserError
 from storage import keep_list
@@ -173,7 +173,8 @@ class ShardRows:
                 f"{width} x {height} px is smaller than the stage's {px} px; give the stage a rule in select.stages"
             )
         try:
-            return fit(self._tar.image(offset, size=size, at_least_px=px), px=px)
+            image, scale, height, width = self._tar.scaled_image(offset, size=size, at_least_px=px)
+            return fit_scaled(image, px=px, scale=scale, height=height, width=width)
         except (OSError, ValueError) as error:
             raise ImageError(" ".join(str(error).split())) from None
 

@@ -1,0 +1,60 @@
+"""Reduced decoding changes no picture: neither shifted nor blurred beside one resize of all its pixels."""
+
+import numpy as np
+import pytest
+import simplejpeg
+from PIL import Image
+
+from pipeline.download.header import read_header
+from pipeline.download.image import decode, fit
+
+from .download_server import encoded
+
+PX = 256
+RESIZE = Image.Resampling.HAMMING
+
+
+def photo(seed: int, width: int, height: int) -> Image.Image:
+    """Smoothed noise of several grains, edges, and a little noise of each pixel."""
+    rng = np.random.default_rng(seed)
+    pixels = 128 + rng.normal(0, 2, (height, width, 3)).astype(np.float32)
+    for cells, strength in ((4, 45), (16, 22), (64, 11), (200, 5)):
+        grain = rng.normal(0, strength, (cells, cells, 3)).astype(np.float32)
+        pixels += resized(grain, (width, height), Image.Resampling.BICUBIC)
+    rows, columns = np.mgrid[:height, :width]
+    for _ in range(12):
+        angle, at = rng.uniform(0, 3.14), rng.uniform(0.1, 0.8)
+        pixels[np.cos(angle) * columns / width + np.sin(angle) * rows / height > at] += rng.normal(0, 25, 3)
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def resized(pixels: np.ndarray, size: tuple[int, int], how: Image.Resampling) -> np.ndarray:
+    """Every channel resized in floats."""
+    channels = [Image.fromarray(channel.astype(np.float32)).resize(size, how) for channel in np.moveaxis(pixels, -1, 0)]
+    return np.stack([np.asarray(channel) for channel in channels], -1)
+
+
+def psnr_db(image: np.ndarray, reference: np.ndarray) -> float:
+    return float(10 * np.log10(255**2 / np.mean((image.astype(np.float64) - reference.clip(0, 255)) ** 2)))
+
+
+def sizes() -> list[tuple[int, int]]:
+    """No multiples of 8, and those that rounding up hurts most."""
+    rng = np.random.default_rng(0)
+    some = [(int(width), int(height)) for width, height in rng.integers(257, 1600, (14, 2)) if width % 8 and height % 8]
+    return [*some, (342, 257), (300, 299), (1999, 257)]
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_pixels_are_those_of_one_resize_in_floats(format: str):
+    worths = []
+    for seed, (width, height) in enumerate(sizes()):
+        image = photo(seed, width, height)
+        options = {"quality": 90, "subsampling": 2 * (seed % 2)} if format == "JPEG" else {"compress_level": 1}
+        data = encoded(image, format, **options)
+        whole = simplejpeg.decode_jpeg(data, "RGB") if format == "JPEG" else np.asarray(image)
+        header = read_header(data, complete=True)
+        assert header is not None
+        reference = resized(whole, fit(width, height, max_side_px=PX), RESIZE)
+        worths.append(psnr_db(np.asarray(decode(data, header, max_side_px=PX)), reference))
+    assert np.median(worths) >= 50 and min(worths) >= 44
