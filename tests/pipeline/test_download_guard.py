@@ -108,6 +108,42 @@ def test_no_url_makes_the_guard_stumble(text: str, start: str):
         check_url(start + text, base=URL("http://a.test/b.jpg"))
 
 
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("http://h.test/a%2cb%2Fc%3A?sig=a%20b+c%2B&e=%2C", "http://h.test/a%2cb%2Fc%3A?sig=a%20b+c%2B&e=%2C"),
+        ("http://h.test/a b/ü?é=| #part", "http://h.test/a%20b/%C3%BC?%C3%A9=%7C%20"),
+        ('http://h.test/"<>\\^`{|}?"<>\\^`{|}', "http://h.test/{0}?{0}".format("%22%3C%3E%5C%5E%60%7B%7C%7D")),
+        ("http://h.test/[x]@:$&'()*+,;=!-._~%", "http://h.test/[x]@:$&'()*+,;=!-._~%"),
+        ("HTTP://BÜCHER.test:80?x", "http://xn--bcher-kva.test/?x"),
+        ("http://h.test/a/../b/./c//%2E%2e/d/..", "http://h.test/b/c/"),
+        ("http://h.test/..", "http://h.test/"),
+    ],
+)
+def test_a_url_is_asked_for_in_its_own_spelling(url: str, asked: str):
+    checked = check_url(url)
+    assert str(checked) == asked
+    assert checked.raw_path_qs == asked.partition(".test")[2]
+
+
+@pytest.mark.parametrize(
+    ("location", "asked"),
+    [
+        ("/2%2c.jpg?x=%2C+%20;", "http://h.test/2%2c.jpg?x=%2C+%20;"),
+        ("z%3a;", "http://h.test/x/z%3a;"),
+        ("?p=%2f", "http://h.test/x/y%2Cz?p=%2f"),
+        ("../%2f", "http://h.test/%2f"),
+        ("//c.test/x%2cy", "http://c.test/x%2cy"),
+        ("https://c.test/%2c;", "https://c.test/%2c;"),
+        ("#part", "http://h.test/x/y%2Cz?q=%2c"),
+        ("/\\c.test/", "http://h.test/%5Cc.test/"),
+        ("/\udce9", "http://h.test/%E9"),  # a byte that is not UTF-8
+    ],
+)
+def test_a_redirect_is_followed_in_its_own_spelling(location: str, asked: str):
+    assert str(check_url(location, base=check_url("http://h.test/x/y%2Cz?q=%2c"))) == asked
+
+
 def test_a_public_address_inside_another_stays_public():
     for text in ("::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1"):
         assert is_public(ip_address(text)), text
