@@ -12,7 +12,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import BadHttpMessage, BadStatusLine, LineTooLong
 
 from .config import DownloadConfig
 from .resolver import Resolver
@@ -63,7 +63,7 @@ class TolerantHandler(ResponseHandler):
         if self._head is not None:
             self._take_head(data)
         elif data and self._payload is not None and self._payload.is_eof():
-            self.close()  # bytes after the body answer nothing, least of all the next request
+            self._hang_up()  # bytes after the body answer nothing, least of all the next request
         else:
             super().data_received(data)
 
@@ -74,30 +74,50 @@ class TolerantHandler(ResponseHandler):
         self._head = head = (self._head + data) if self._head else bytearray(data.lstrip(b"\r\n"))
         end = HEAD_END.search(head, searched)
         if not head.startswith(b"HTTP/"[: len(head)]):
-            self._head = None
-            super().data_received(bytes(head))  # the parser refuses it
+            self._refuse(BadStatusLine())
         elif (end.end() if end else len(head)) > MAX_HEAD_BYTES:
-            self._head = None
-            self.set_exception(LineTooLong(b"all headers", MAX_HEAD_BYTES))
-            self.close()
+            self._refuse(LineTooLong(b"all headers", MAX_HEAD_BYTES))
         elif end is not None:
             first, rest = bytes(head[: end.end()]), bytes(head[end.end() :])
             self._head = bytearray() if INTERIM.match(first) else None
-            super().data_received(put_right(first))
+            try:
+                super().data_received(put_right(first))
+            except BadHttpMessage as error:
+                self._refuse(error)
+                return
             if rest:
                 self.data_received(rest)
 
+    def _refuse(self, error: BadHttpMessage) -> None:
+        self._head = None
+        self.set_exception(error)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self.transport is not None:
+            self.transport.close()  # the handler's own close() forgets why
+
 
 def put_right(head: bytes) -> bytes:
-    """Return a head without what is no header, and without spaces between a name and its colon."""
+    """Return a head without what is no header, spaces before colons, and lengths that are said again.
+
+    Raises BadHttpMessage for two lengths (RFC 9112, 6.3): nobody knows where the body ends.
+    """
     status, *lines = head.replace(b"\r\n", b"\n").rstrip(b"\n").split(b"\n")
     headers: list[bytes] = []
+    lengths: set[bytes] = set()
     dropped = False
     for line in lines:
         folded = line.startswith((b" ", b"\t"))  # it continues the line before, and is dropped with it
         name, colon, value = line.partition(b":")
         name = name.rstrip(b" \t")
-        dropped = dropped if folded else not (colon and NAME.fullmatch(name))
+        if not folded:
+            dropped = not (colon and NAME.fullmatch(name))
+            if name.lower() == b"content-length":
+                dropped = dropped or value.strip() in lengths
+                lengths.add(value.strip())
         if not dropped:
             headers.append(line if folded else name + colon + value)
+    if len(lengths) > 1:
+        raise BadHttpMessage("two lengths")
     return b"\r\n".join([status, *headers, b"", b""])

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import threading
 from ipaddress import ip_address
 
 import pytest
@@ -222,6 +223,63 @@ def test_a_name_without_an_address_is_dns_and_a_silent_server_is_worth_another_q
         return names.asked
 
     assert asyncio.run(ask_twice()) == 2
+
+
+def test_a_name_that_nobody_answers_for_is_left_alone_for_a_while():
+    async def ask() -> tuple[list[str], int]:
+        names = Names(*[socket.gaierror(socket.EAI_AGAIN, "")] * 2, ["8.8.8.8"])
+        resolver = Resolver(DownloadConfig(), lookup=names)
+        kinds = []
+        for _ in range(4):
+            with pytest.raises(Refused, match="name server does not answer") as refused:
+                await resolver.resolve("h.test", 80)
+            kinds.append(type(refused.value).__name__)
+        return kinds, names.asked
+
+    assert asyncio.run(ask()) == (["Transient", "Transient", "Refused", "Refused"], 2)
+
+
+def test_a_name_that_is_given_up_is_asked_about_again_later(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("pipeline.download.resolver.GIVEN_UP_S", 0.0)
+    names = Names(*[socket.gaierror(socket.EAI_AGAIN, "")] * 2, ["8.8.8.8"])
+
+    async def ask() -> str:
+        resolver = Resolver(DownloadConfig(), lookup=names)
+        for _ in range(2):
+            with pytest.raises(Transient, match="dns"):
+                await resolver.resolve("h.test", 80)
+        return (await resolver.resolve("h.test", 443))[0]["host"]
+
+    assert asyncio.run(ask()) == "8.8.8.8"
+
+
+def test_a_name_server_that_is_silent_is_given_up_on():
+    async def never(host: str, port: int) -> list[AddressInfo]:
+        await asyncio.Event().wait()
+        return []
+
+    async def ask() -> None:
+        await Resolver(DownloadConfig(dns_s=0.05), lookup=never).resolve("h.test", 80)
+
+    with pytest.raises(Transient, match="dns"):
+        asyncio.run(ask())
+
+
+def test_names_that_take_long_do_not_wait_for_each_other(monkeypatch: pytest.MonkeyPatch):
+    together = threading.Barrier(60, timeout=20)  # it opens only when all of them are asked about at once
+
+    def wait_for_all(host: str, *args: object, **kwargs: object) -> list[AddressInfo]:
+        together.wait()
+        return [(0, 0, 0, "", ("8.8.8.8", 80))]
+
+    async def ask() -> int:
+        monkeypatch.setattr(socket, "getaddrinfo", wait_for_all)
+        resolver = Resolver(DownloadConfig(dns_s=30))
+        answers = await asyncio.gather(*(resolver.resolve(f"h{n}.test", 80) for n in range(60)))
+        await resolver.close()
+        return len(answers)
+
+    assert asyncio.run(ask()) == 60
 
 
 def test_no_socket_is_opened_towards_a_private_address():
