@@ -17,6 +17,7 @@ NOT_IN_FINGERPRINT = {
     "host_connections",
     "host_interval_s",
     "connect_s",
+    "dns_s",
     "first_byte_s",
     "total_s",
     "retries",
@@ -26,6 +27,8 @@ NOT_IN_FINGERPRINT = {
     "watchdog_s",
 }
 OPT_OUTS = ("noai", "noimageai", "noml", "none", "noindex", "noimageindex", "tdm-reservation")
+Protocol = Literal["content-signal", "content-usage", "tdmrep", "ai.txt"]  # beside the two headers of OPT_OUTS
+PROTOCOLS: tuple[Protocol, ...] = ("content-signal", "content-usage", "tdmrep", "ai.txt")
 
 
 class Limits(NamedTuple):
@@ -59,12 +62,17 @@ class DownloadConfig(Config):
     robots: Literal["honour", "ignore"] = "honour"
     opt_out: Literal["honour", "ignore"] = "honour"
     opt_out_directives: tuple[str, ...] = OPT_OUTS  # of X-Robots-Tag, and the TDM-Reservation header
-    opt_out_agents: tuple[str, ...] = ("img2dataset",)  # an opt-out addressed to these is meant for us, too
+    opt_out_agents: tuple[str, ...] = ("img2dataset",)  # what is addressed to these is meant for us, too
+    # The first two stand in robots.txt and in a header; robots.txt is read for them even if `robots` says ignore. The
+    # other two cost a small request a host each, once a day, and none where robots.txt refuses. They are on because the
+    # EU's law lets a host reserve its rights by one such file alone, and it is heard no other way.
+    opt_out_protocols: tuple[Protocol, ...] = PROTOCOLS
     connections: int = Field(default=64, ge=1)
     host_connections: int = Field(default=4, ge=1)
     host_interval_s: float = Field(default=0.05, ge=0)  # between two requests to one host
 
     # Patience.
+    dns_s: float = Field(default=10.0, gt=0)  # for the system to find a name's addresses
     connect_s: float = Field(default=5.0, gt=0)  # until the connection stands
     first_byte_s: float = Field(default=10.0, gt=0)  # of silence, before the first byte or any later one
     total_s: float = Field(default=30.0, gt=0)  # for one url: all redirects, attempts and waits between them

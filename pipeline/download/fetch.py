@@ -3,7 +3,7 @@ image that is wanted. The order of all checks stands in reasons.py.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Self
@@ -20,12 +20,14 @@ from .guard import Allowed, address_in, check_address, check_url
 from .header import Header
 from .host_limits import HostLimits, retry_after_s
 from .network_errors import NETWORK_ERRORS, as_refused
+from .opt_outs import said_in_headers
+from .packed import Unpacker, is_image, unpacked_text
 from .reasons import Refused, Transient
 from .resolver import Lookup, Resolver
-from .robots import MAX_BYTES, NOT_REACHED, Robots, RobotsAnswer, opted_out
+from .session import open_session
+from .wishes import MAX_BYTES, NOT_REACHED, FileAnswer, Wishes
 
 REDIRECTS = (301, 302, 303, 307, 308)
-ACCEPT = "image/webp,image/png,image/jpeg,image/*;q=0.5,*/*;q=0.1"
 CONTENT_TYPE_CHARS = 100
 
 
@@ -65,16 +67,14 @@ class Fetcher:
         self._allowed = [Allowed.parse(text) for text in config.allow_addresses]
         self._resolver = Resolver(config, lookup=lookup)
         self._host_limits = HostLimits(config)
-        self._robots = Robots(config, ask=self._ask_robots)
-        self._agents = {config.agent, *(agent.lower() for agent in config.opt_out_agents)}
-        self._opt_outs = {directive.lower() for directive in config.opt_out_directives}
-        self._session = _session(config, self._resolver)
+        self._wishes = Wishes(config, ask=self._ask_file)
+        self._session = open_session(config, self._resolver)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._robots.close()
+        await self._wishes.close()
         await self._resolver.close()
         await self._session.close()
 
@@ -86,7 +86,7 @@ class Fetcher:
         """
         visit = Visit(Answer(url))
         try:
-            await self._attempt_all(visit, lambda: self._follow(visit, url, self._robots.check, self._read, finish))
+            await self._attempt_all(visit, lambda: self._follow(visit, url, self._wishes.check, self._read, finish))
         except Refused as refused:
             visit.refused = refused
         return visit
@@ -147,7 +147,7 @@ class Fetcher:
         async with self._session.get(url, allow_redirects=False) as response:
             visit.answer.http_status = response.status
             visit.answer.content_type = _text(response.headers.get(hdrs.CONTENT_TYPE), max_chars=CONTENT_TYPE_CHARS)
-            location = _text(response.headers.get(hdrs.LOCATION))
+            location = response.headers.get(hdrs.LOCATION)
             if response.status in REDIRECTS and location is not None:
                 return location
             if response.status in self._config.retry_statuses:
@@ -165,75 +165,65 @@ class Fetcher:
         """Read the whole body of a good answer into `visit.answer`; give up as early as the answer allows."""
         if response.status != 200:
             raise Refused(f"http_{response.status}")
-        self._check_opt_out(response)
+        words = said_in_headers(response.headers, self._config)
+        if words is not None:
+            raise Refused("opt_out", words)
         if (response.content_length or 0) > self._config.max_bytes:
             raise Refused("too_many_bytes", f"{response.content_length} announced")
         body = Body(self._config.limits, max_bytes=self._config.max_bytes)
+        labels = response.headers.getall(hdrs.CONTENT_ENCODING, [])
+        unpacker = Unpacker(labels, max_bytes=self._config.max_bytes, is_plain=is_image)
         try:
             async for chunk in response.content.iter_any():
-                body.feed(chunk)
+                _feed(body, unpacker.feed(chunk))
+            _feed(body, unpacker.end())
             visit.answer.data = body.end()
         except aiohttp.ClientError:
-            body.feed(left_over(response.content))
+            _feed(body, unpacker.feed(left_over(response.content)))
             raise
         finally:
             visit.answer.header = body.header
-            visit.effort.bytes += len(body.data)
+            visit.effort.bytes += unpacker.bytes
 
-    def _check_opt_out(self, response: ClientResponse) -> None:
-        if self._config.opt_out == "ignore":
-            return
-        x_robots, tdm = response.headers.getall("X-Robots-Tag", []), response.headers.getall("TDM-Reservation", [])
-        directive = opted_out(x_robots, tdm, agents=self._agents, directives=self._opt_outs)
-        if directive is not None:
-            raise Refused("opt_out", directive)
-
-    async def _ask_robots(self, url: URL) -> RobotsAnswer:
-        """Fetch a robots.txt by the same guard, attempts and redirects as an image."""
+    async def _ask_file(self, url: URL, patient: bool) -> FileAnswer:
+        """Fetch a file of wishes by the same guard and redirects as an image, and if `patient` as often."""
         visit = Visit(Answer(str(url)))
+
+        async def attempt() -> None:
+            await self._follow(visit, str(url), _anything, _read_text, _nothing_more)
+
         try:
-            await self._attempt_all(visit, lambda: self._follow(visit, str(url), _anything, _read_text, _nothing_more))
+            await (self._attempt_all(visit, attempt) if patient else attempt())
         except Refused as refused:
             elsewhere = URL(visit.answer.url).origin() != url.origin()
             reason = "robots_txt" if elsewhere and refused.reason in NOT_REACHED else refused.reason
             raise Refused(reason, refused.detail) from None  # final, after all attempts
         assert visit.answer.http_status is not None
-        return RobotsAnswer(visit.answer.http_status, (visit.answer.data or b"").decode("utf-8", "replace"))
+        return FileAnswer(visit.answer.http_status, (visit.answer.data or b"").decode("utf-8-sig", "replace"))
 
 
-def _session(config: DownloadConfig, resolver: Resolver) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(
-        resolver=resolver,
-        socket_factory=resolver.open_socket,
-        use_dns_cache=False,  # the resolver keeps what it checked
-        limit=0,  # turns are given by host_limits.py
-    )
-    return aiohttp.ClientSession(
-        connector=connector,
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=config.connect_s, sock_read=config.first_byte_s),
-        # Bodies stay as they were sent: what is not unpacked is no bomb.
-        headers={"User-Agent": config.user_agent, "Accept": ACCEPT, "Accept-Encoding": "identity"},
-        auto_decompress=False,
-        cookie_jar=aiohttp.DummyCookieJar(),  # what one pair was told changes nothing for the next
-    )
+def _feed(body: Body, pieces: Iterator[bytes]) -> None:
+    for piece in pieces:
+        body.feed(piece)
 
 
 async def _read_text(visit: Visit, response: ClientResponse) -> None:
-    """Read as much of a robots.txt as must be read."""
+    """Read as much of a file of wishes as must be read."""
     text = bytearray()
     async for chunk in response.content.iter_any():
         text += chunk
         if len(text) > MAX_BYTES:
             break
-    visit.answer.data = bytes(text[:MAX_BYTES])
+    labels = response.headers.getall(hdrs.CONTENT_ENCODING, [])
+    visit.answer.data = unpacked_text(bytes(text), labels, max_bytes=MAX_BYTES) if response.status == 200 else b""
 
 
 async def _anything(url: URL) -> None:
-    """Let every url through: robots.txt itself may always be asked for."""
+    """Let every url through: files of wishes may always be asked for."""
 
 
 async def _nothing_more(answer: Answer) -> None:
-    """Finish at once: a robots.txt is whole when it is read."""
+    """Finish at once: a file of wishes is whole when it is read."""
 
 
 def _text(header: str | None, *, max_chars: int | None = None) -> str | None:

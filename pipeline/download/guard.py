@@ -38,6 +38,10 @@ NEVER = tuple(
 HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
 NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+PARTS = re.compile(r"(?P<start>[^/?#]*//[^/?#]*)(?P<path>[^?#]*)(?P<query>(\?[^#]*)?)(#.*)?")  # RFC 3986, appendix B
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+ILLEGAL = re.compile(r"[^!#-;=?-\[\]_a-z~]")  # in a request line: spaces, "<>\^`{|}, and all that is not ASCII
+DOTS = re.compile(r"/(\.|%2e){1,2}$", re.IGNORECASE)
 MAX_URL_CHARS = 8000  # servers refuse longer request lines
 
 
@@ -72,22 +76,69 @@ def split_target(text: str) -> tuple[str, int]:
 def check_url(text: str, *, base: URL | None = None) -> URL:
     """Return the url in `text`, relative to `base` if that is given, as it will be asked for. Raises Refused.
 
-    The parser is the one that later connects, so that no two parsers can disagree about the host.
+    The host is in ASCII, the path and query in the url's own bytes: signatures do not survive another spelling. What is
+    checked is the very object that later connects, so that no two parsers can disagree about the host.
     """
     if CONTROL.search(text) or len(text) > MAX_URL_CHARS:
         raise Refused("bad_url", "control characters or too long")
     try:
-        url = URL(text) if base is None else base.join(URL(text))
-        host, scheme = (url.raw_host or "").lower(), url.scheme
-    except (ValueError, IndexError) as error:  # yarl raises the second at http://x[]@/
-        raise Refused("bad_url", str(error)) from None
-    if scheme not in ("http", "https"):
-        raise Refused("bad_scheme" if scheme else "bad_url", scheme or "no scheme")
-    if url.user is not None or url.password is not None:
-        raise Refused("bad_url", "a user name in the url")
-    if url.port == 0 or not (":" in host or HOST.fullmatch(host)):
-        raise Refused("bad_url", f"no host to ask: {host!r}")
-    return url.with_fragment(None)
+        start, path, query = _split(text.strip(" ") if base is None else _joined(base, text.strip(" ")))
+        server = URL(start)
+        host, scheme = (server.raw_host or "").lower(), server.scheme
+        if scheme not in ("http", "https"):
+            raise Refused("bad_scheme" if scheme else "bad_url", scheme or "no scheme")
+        if server.user is not None or server.password is not None:
+            raise Refused("bad_url", "a user name in the url")
+        if server.port == 0 or not (":" in host or HOST.fullmatch(host)):
+            raise Refused("bad_url", f"no host to ask: {host!a}")
+        return URL(f"{server.origin()}{_quoted(_without_dots(path) or '/')}{_quoted(query)}", encoded=True)
+    except (ValueError, IndexError):  # yarl raises the second at http://x[]@/
+        raise Refused("bad_url", "no url that can be read") from None
+
+
+def _joined(base: URL, text: str) -> str:
+    """Resolve a reference (RFC 3986, 5.2.2) without spelling any of it anew; dots are resolved later."""
+    origin, path = str(base.origin()), base.raw_path
+    if SCHEME.match(text):
+        return text
+    if text.startswith("//"):
+        return f"{base.scheme}:{text}"
+    if text.startswith("/"):
+        return origin + text
+    if text.startswith("?"):
+        return origin + path + text
+    if not text or text.startswith("#"):
+        return str(base)
+    return origin + path[: path.rindex("/") + 1] + text
+
+
+def _split(url: str) -> tuple[str, str, str]:
+    """Return what comes before the path, the path, and the query with its "?"; the fragment is nobody's but ours."""
+    parts = PARTS.fullmatch(url)
+    return (parts["start"], parts["path"], parts["query"]) if parts else (url, "", "")
+
+
+def _quoted(text: str) -> str:
+    """Escape what no request line may hold, and nothing else: escapes and their case stay as they are.
+
+    Bytes of a header that are not UTF-8 have come as surrogates and go out as they came.
+    """
+    return ILLEGAL.sub(
+        lambda char: "".join(f"%{byte:02X}" for byte in char[0].encode("utf-8", "surrogateescape")), text
+    )
+
+
+def _without_dots(path: str) -> str:
+    """Resolve "." and ".." (RFC 3986, 5.2.4), escaped ones too: robots.txt must speak of what the server will read."""
+    segments: list[str] = []
+    for segment in path.split("/")[1:]:
+        dots = segment.lower().replace("%2e", ".")
+        if dots == "..":
+            del segments[-1:]
+        elif dots != ".":
+            segments.append(segment)
+    ends_in_dots = DOTS.search(path) is not None
+    return "".join(f"/{segment}" for segment in segments) + "/" * ends_in_dots
 
 
 def address_in(host: str) -> Address | None:

@@ -25,8 +25,10 @@ def as_refused(error: Exception, *, answered: bool) -> Refused:
         if error.errno == errno.EACCES:  # the last gate, see resolver.py
             return Refused("private_address", "at the socket")
         return Transient("connect", "no connection")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return Refused("bad_http", "no answer that is HTTP")
     if answered:
         return Refused("cut_off", "the connection broke inside the body")
     if isinstance(error, ValueError):  # InvalidURL, too
         return Refused("bad_url", "nothing that can be asked for")
-    return Transient("connect", "no answer that is HTTP")
+    return Transient("connect", "closed without an answer")

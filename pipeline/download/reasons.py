@@ -1,17 +1,19 @@
 """Why a pair is lost, and in which order the reasons are met. A pair is counted under the first one.
 
     1  url        bad_url, bad_scheme, private_address (an address written into the url)
-    2  robots     what reaching the host's robots.txt meets: dns, private_address, connect, tls; then robots_txt
-    3  request    dns, private_address, connect, tls, timeout
+    2  wishes     what reaching the host's robots.txt meets: dns, private_address, connect, tls; then robots_txt; then
+                  opt_out, of robots.txt, tdmrep.json, ai.txt
+    3  request    dns, private_address, connect, tls, timeout, bad_http
     4  redirect   too_many_redirects, then 1-3 again for the next url
     5  answer     http_<code> for every status that is neither 200 nor a redirect
     6  headers    opt_out, then too_many_bytes if so many are announced
-    7  first bytes, as soon as they tell:  not_a_picture, bad_format, too_many_pixels, too_small, bad_aspect
-    8  body       too_many_bytes, timeout, cut_off
+    7  first bytes, as soon as they tell:  bad_encoding, not_a_picture, bad_format, too_many_pixels, too_small,
+                  bad_aspect
+    8  body       too_many_bytes, bad_encoding, timeout, cut_off
     9  whole body hash_mismatch
    10  decoding   too_many_scans (of a JPEG), decode_limit (time, memory, a dead decoder), corrupt (truncated too)
 
-Only transient reasons are tried again: refused connections and the statuses in `retry_statuses`.
+Only transient reasons are tried again: refused connections, silent name servers, and `retry_statuses`.
 """
 
 # Everything but http_<code>, in the order above.
@@ -24,8 +26,10 @@ REASONS = (
     "tls",
     "robots_txt",
     "timeout",
+    "bad_http",
     "too_many_redirects",
     "opt_out",
+    "bad_encoding",
     "not_a_picture",
     "bad_format",
     "too_many_pixels",

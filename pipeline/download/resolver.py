@@ -1,4 +1,4 @@
-"""From names to addresses that may be connected to, asked once a shard.
+"""From names to addresses that may be connected to, asked once a shard, in threads that do nothing but wait.
 
 A name that leads to one private address is refused whatever else it leads to. The answer is kept, so a name cannot be
 public when it is checked and private when it is used.
@@ -7,8 +7,12 @@ public when it is checked and private when it is used.
 import asyncio
 import errno
 import socket
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
+from functools import partial
 from ipaddress import ip_address
 from typing import cast
 
@@ -21,6 +25,9 @@ from .reasons import Refused, Transient
 # What loop.getaddrinfo gives: family, type, protocol, canonical name, (address, port, ...).
 AddressInfo = tuple[int, int, int, str, tuple]
 Lookup = Callable[[str, int], Awaitable[list[AddressInfo]]]
+MAX_THREADS = 256
+QUESTIONS = 2  # about a name that nobody answers for; the system's own resolver has tried more than once in each
+GIVEN_UP_S = 60.0  # then it is not asked about
 
 
 class Resolver(AbstractResolver):
@@ -29,8 +36,13 @@ class Resolver(AbstractResolver):
     def __init__(self, config: DownloadConfig, *, lookup: Lookup | None = None) -> None:
         self._targets = {pattern: split_target(target) for pattern, target in config.resolve.items()}
         self._allowed = [Allowed.parse(text) for text in config.allow_addresses]
-        self._lookup = lookup or _ask_system
+        # A question takes seconds where nobody answers, and a few dead names must not keep all others waiting.
+        self._threads = ThreadPoolExecutor(min(config.connections, MAX_THREADS), thread_name_prefix="resolve")
+        self._lookup = lookup or self._ask_system
+        self._patience_s = config.dns_s
         self._answers: dict[tuple[str, int], asyncio.Task[list[ResolveResult]]] = {}
+        self._unanswered: Counter[str] = Counter()
+        self._given_up: dict[str, float] = {}  # host -> time until which it is not asked about
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -51,6 +63,7 @@ class Resolver(AbstractResolver):
         for task in self._answers.values():
             task.cancel()
         await asyncio.gather(*self._answers.values(), return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def open_socket(self, info: AddressInfo) -> socket.socket:
         """Open a socket, if the address is let through: the last gate, whatever the way to here."""
@@ -74,11 +87,13 @@ class Resolver(AbstractResolver):
         return next((target for pattern, target in self._targets.items() if fnmatchcase(name, pattern)), None)
 
     async def _ask_for(self, host: str, port: int) -> list[tuple[str, int]]:
+        if self._given_up.get(host, 0.0) > time.monotonic():
+            raise Refused("dns", f"the name server does not answer for {host}")
         try:
-            infos = await self._lookup(host, port)
-        except socket.gaierror as error:
-            if error.errno == socket.EAI_AGAIN:
-                raise Transient("dns", f"the name server does not answer for {host}") from None
+            infos = await asyncio.wait_for(self._lookup(host, port), self._patience_s)
+        except (TimeoutError, socket.gaierror) as error:
+            if isinstance(error, TimeoutError) or error.errno == socket.EAI_AGAIN:
+                raise self._no_answer(host) from None
             raise Refused("dns", f"no address for {host}") from None
         except (OSError, UnicodeError):
             raise Refused("dns", f"no address for {host}") from None
@@ -86,15 +101,18 @@ class Resolver(AbstractResolver):
             raise Refused("dns", f"no address for {host}")
         return [(cast(str, info[4][0]), port) for info in infos]
 
+    def _no_answer(self, host: str) -> Transient:
+        self._unanswered[host] += 1
+        if self._unanswered[host] % QUESTIONS == 0:
+            self._given_up[host] = time.monotonic() + GIVEN_UP_S
+        return Transient("dns", f"the name server does not answer for {host}")
+
+    async def _ask_system(self, host: str, port: int) -> list[AddressInfo]:
+        question = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+        return cast(list[AddressInfo], await asyncio.get_running_loop().run_in_executor(self._threads, question))
+
 
 def _result(host: str, address: str, port: int) -> ResolveResult:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
     return ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=flags)
-
-
-async def _ask_system(host: str, port: int) -> list[AddressInfo]:
-    infos = await asyncio.get_running_loop().getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
-    )
-    return cast(list[AddressInfo], infos)

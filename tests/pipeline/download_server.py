@@ -34,6 +34,7 @@ class Page:
     drip: tuple[int, float] | None = None  # so many bytes, then a pause, and so on
     cut_at: int | None = None  # bytes after which the connection breaks
     chunked: bool = False  # no length is announced
+    raw: bytes | None = None  # sent as it is instead of all the above, then the connection closes
     at_first: tuple[int, dict[str, str]] | None = None  # status and headers of the first answer, then the page
 
 
@@ -43,6 +44,7 @@ class Web:
     def __init__(self, pages: dict[str, Page]) -> None:
         self.pages = pages
         self.asked: Counter[str] = Counter()
+        self.targets: list[str] = []  # of the request lines, as they were sent
         self.port = 0
         self.most_at_once: Counter[str] = Counter()
         self._now: Counter[str] = Counter()
@@ -55,6 +57,7 @@ class Web:
         host = request.host.partition(":")[0]
         where = f"{host}{request.path}"
         self.asked[where] += 1
+        self.targets.append(request.raw_path)
         self._now[host] += 1
         self.most_at_once[host] = max(self.most_at_once[host], self._now[host])
         try:
@@ -69,6 +72,11 @@ class Web:
         if page.at_first and self.asked[where] == 1:
             return web.Response(status=page.at_first[0], headers=page.at_first[1])
         await asyncio.sleep(page.wait_s)
+        if page.raw is not None:
+            assert request.transport is not None
+            request.transport.write(page.raw)  # type: ignore[attr-defined]
+            request.transport.close()
+            return web.Response()
         response = web.StreamResponse(status=page.status)
         response.content_type = page.type
         for name, value in page.headers:

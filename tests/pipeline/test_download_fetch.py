@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from protego import Protego
 
-from pipeline.download import robots
+from pipeline.download import robots, wishes
 from pipeline.download.guarded import fetch_shard
 from pipeline.download.resolver import AddressInfo, Resolver, _result
 from storage.atomic import read_json
@@ -25,7 +25,7 @@ PICTURE = jpeg(1)
 
 @pytest.fixture(autouse=True)
 def _no_robots_kept():
-    robots._kept.clear()
+    wishes._kept.clear()
 
 
 def one(tmp_path: Path, page: Page, **values: object) -> dict[str, Any]:
@@ -81,7 +81,7 @@ HTML = b"<!DOCTYPE html><title>moved</title>" + b"a" * 2000
         (Page(HTML), {}, "not_a_picture"),
         (Page(HTML, chunked=True), {"max_bytes": 1500}, "not_a_picture"),  # the first bytes come first
         (Page(b""), {}, "not_a_picture"),
-        (Page(zlib.compress(PICTURE), headers=[("Content-Encoding", "deflate")]), {}, "not_a_picture"),
+        (Page(zlib.compress(PICTURE), headers=[("Content-Encoding", "deflate")]), {}, "ok"),
         (Page(encoded(drawing(1), "GIF")), {}, "bad_format"),
         (Page(b"<svg xmlns='http://www.w3.org/2000/svg'/>", type="image/svg+xml"), {}, "bad_format"),
         (Page(bomb(30_000)), {}, "too_many_pixels"),

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import threading
 from ipaddress import ip_address
 
 import pytest
@@ -108,6 +109,42 @@ def test_no_url_makes_the_guard_stumble(text: str, start: str):
         check_url(start + text, base=URL("http://a.test/b.jpg"))
 
 
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("http://h.test/a%2cb%2Fc%3A?sig=a%20b+c%2B&e=%2C", "http://h.test/a%2cb%2Fc%3A?sig=a%20b+c%2B&e=%2C"),
+        ("http://h.test/a b/ü?é=| #part", "http://h.test/a%20b/%C3%BC?%C3%A9=%7C%20"),
+        ('http://h.test/"<>\\^`{|}?"<>\\^`{|}', "http://h.test/{0}?{0}".format("%22%3C%3E%5C%5E%60%7B%7C%7D")),
+        ("http://h.test/[x]@:$&'()*+,;=!-._~%", "http://h.test/[x]@:$&'()*+,;=!-._~%"),
+        ("HTTP://BÜCHER.test:80?x", "http://xn--bcher-kva.test/?x"),
+        ("http://h.test/a/../b/./c//%2E%2e/d/..", "http://h.test/b/c/"),
+        ("http://h.test/..", "http://h.test/"),
+    ],
+)
+def test_a_url_is_asked_for_in_its_own_spelling(url: str, asked: str):
+    checked = check_url(url)
+    assert str(checked) == asked
+    assert checked.raw_path_qs == asked.partition(".test")[2]
+
+
+@pytest.mark.parametrize(
+    ("location", "asked"),
+    [
+        ("/2%2c.jpg?x=%2C+%20;", "http://h.test/2%2c.jpg?x=%2C+%20;"),
+        ("z%3a;", "http://h.test/x/z%3a;"),
+        ("?p=%2f", "http://h.test/x/y%2Cz?p=%2f"),
+        ("../%2f", "http://h.test/%2f"),
+        ("//c.test/x%2cy", "http://c.test/x%2cy"),
+        ("https://c.test/%2c;", "https://c.test/%2c;"),
+        ("#part", "http://h.test/x/y%2Cz?q=%2c"),
+        ("/\\c.test/", "http://h.test/%5Cc.test/"),
+        ("/\udce9", "http://h.test/%E9"),  # a byte that is not UTF-8
+    ],
+)
+def test_a_redirect_is_followed_in_its_own_spelling(location: str, asked: str):
+    assert str(check_url(location, base=check_url("http://h.test/x/y%2Cz?q=%2c"))) == asked
+
+
 def test_a_public_address_inside_another_stays_public():
     for text in ("::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1"):
         assert is_public(ip_address(text)), text
@@ -186,6 +223,63 @@ def test_a_name_without_an_address_is_dns_and_a_silent_server_is_worth_another_q
         return names.asked
 
     assert asyncio.run(ask_twice()) == 2
+
+
+def test_a_name_that_nobody_answers_for_is_left_alone_for_a_while():
+    async def ask() -> tuple[list[str], int]:
+        names = Names(*[socket.gaierror(socket.EAI_AGAIN, "")] * 2, ["8.8.8.8"])
+        resolver = Resolver(DownloadConfig(), lookup=names)
+        kinds = []
+        for _ in range(4):
+            with pytest.raises(Refused, match="name server does not answer") as refused:
+                await resolver.resolve("h.test", 80)
+            kinds.append(type(refused.value).__name__)
+        return kinds, names.asked
+
+    assert asyncio.run(ask()) == (["Transient", "Transient", "Refused", "Refused"], 2)
+
+
+def test_a_name_that_is_given_up_is_asked_about_again_later(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("pipeline.download.resolver.GIVEN_UP_S", 0.0)
+    names = Names(*[socket.gaierror(socket.EAI_AGAIN, "")] * 2, ["8.8.8.8"])
+
+    async def ask() -> str:
+        resolver = Resolver(DownloadConfig(), lookup=names)
+        for _ in range(2):
+            with pytest.raises(Transient, match="dns"):
+                await resolver.resolve("h.test", 80)
+        return (await resolver.resolve("h.test", 443))[0]["host"]
+
+    assert asyncio.run(ask()) == "8.8.8.8"
+
+
+def test_a_name_server_that_is_silent_is_given_up_on():
+    async def never(host: str, port: int) -> list[AddressInfo]:
+        await asyncio.Event().wait()
+        return []
+
+    async def ask() -> None:
+        await Resolver(DownloadConfig(dns_s=0.05), lookup=never).resolve("h.test", 80)
+
+    with pytest.raises(Transient, match="dns"):
+        asyncio.run(ask())
+
+
+def test_names_that_take_long_do_not_wait_for_each_other(monkeypatch: pytest.MonkeyPatch):
+    together = threading.Barrier(60, timeout=20)  # it opens only when all of them are asked about at once
+
+    def wait_for_all(host: str, *args: object, **kwargs: object) -> list[AddressInfo]:
+        together.wait()
+        return [(0, 0, 0, "", ("8.8.8.8", 80))]
+
+    async def ask() -> int:
+        monkeypatch.setattr(socket, "getaddrinfo", wait_for_all)
+        resolver = Resolver(DownloadConfig(dns_s=30))
+        answers = await asyncio.gather(*(resolver.resolve(f"h{n}.test", 80) for n in range(60)))
+        await resolver.close()
+        return len(answers)
+
+    assert asyncio.run(ask()) == 60
 
 
 def test_no_socket_is_opened_towards_a_private_address():

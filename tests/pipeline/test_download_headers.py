@@ -15,8 +15,8 @@ from pipeline.download.body import MAX_HEADER_BYTES, Body
 from pipeline.download.config import OPT_OUTS, DownloadConfig
 from pipeline.download.header import Header, check_header, read_header
 from pipeline.download.host_limits import retry_after_s
+from pipeline.download.opt_outs import opted_out
 from pipeline.download.reasons import Refused
-from pipeline.download.robots import opted_out
 
 from .download_server import drawing, encoded
 

@@ -1,0 +1,98 @@
+"""Bodies that were packed on the way (Content-Encoding), although we ask for none to be.
+
+What comes out counts against the cap like what came in: a few bytes may unpack to gigabytes.
+"""
+
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+
+from .reasons import Refused
+
+PIECE_BYTES = 65_536
+ENOUGH = 4  # bytes that tell how a body begins
+GZIP = b"\x1f\x8b"  # RFC 1952, 2.3.1
+IMAGE = re.compile(rb"\xff\xd8\xff|\x89PNG|RIFF")
+NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+
+
+class Unpacker:
+    """Give it a body in chunks; get it as it was before it was packed, in pieces of at most 64 KiB.
+
+    `labels` are all values of Content-Encoding. Servers label wrongly: a body that is not packed, as `is_plain` tells
+    by its first bytes, is let through under any label. Raises Refused: bad_encoding, and too_many_bytes where more than
+    `max_bytes` of a packed body come in; what comes out is for the caller to count.
+    """
+
+    def __init__(self, labels: Iterable[str], *, max_bytes: int, is_plain: Callable[[bytes], object]) -> None:
+        names = (name.strip().lower().removeprefix("x-") for label in labels for name in label.split(","))
+        self._names = [name for name in names if name not in ("", "identity")]
+        self._max_bytes, self._is_plain = max_bytes, is_plain
+        self._start = b""
+        self._decided = not self._names
+        self._stream: zlib._Decompress | None = None
+        self.bytes = 0  # that came in
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """Take the next chunk; yield what is in it."""
+        self.bytes += len(chunk)
+        if not self._decided:
+            chunk, self._start = self._start + chunk, b""
+            if len(chunk) < ENOUGH:
+                self._start = chunk
+                return
+            self._decide(chunk)
+        yield from self._unpacked(chunk)
+
+    def end(self) -> Iterator[bytes]:
+        """Yield what was held back, once no more will come. A packed body cut short is judged by what it gave."""
+        if self._start:
+            self._decide(self._start)
+            yield from self._unpacked(self._start)
+        if self._stream is not None:
+            yield self._stream.flush()  # a few bytes: all that came in was taken
+
+    def _decide(self, start: bytes) -> None:
+        self._decided = True
+        if self._is_plain(start):
+            return
+        if self._names == ["gzip"]:
+            self._stream = zlib.decompressobj(wbits=31) if start.startswith(GZIP) else None
+        elif self._names == ["deflate"]:  # RFC 9110, 8.4.1.2: some send it without zlib's two bytes
+            self._stream = zlib.decompressobj(wbits=15 if start[0] & 15 == 8 else -15)
+        else:
+            raise Refused("bad_encoding", f"{', '.join(self._names)[:40]!a}")
+
+    def _unpacked(self, chunk: bytes) -> Iterator[bytes]:
+        if self._stream is None:
+            yield chunk
+            return
+        over = max(0, self.bytes - self._max_bytes)
+        chunk = chunk[: max(0, len(chunk) - over)]  # however it arrived, the same bytes are looked at
+        try:
+            while chunk and not self._stream.eof:  # what follows the packed body is nobody's
+                yield self._stream.decompress(chunk, PIECE_BYTES)
+                chunk = self._stream.unconsumed_tail
+        except zlib.error:
+            raise Refused("bad_encoding", f"no {self._names[0]}") from None
+        if over:
+            raise Refused("too_many_bytes", f"more than {self._max_bytes}")
+
+
+def is_image(start: bytes) -> bool:
+    """Tell whether an image begins so."""
+    return IMAGE.match(start) is not None
+
+
+def unpacked_text(body: bytes, labels: list[str], *, max_bytes: int) -> bytes:
+    """Return as much of a text as the cap lets through, both in and out; a gzip file needs no label. Raises Refused."""
+    if body.startswith(GZIP) and not labels:
+        labels = ["gzip"]
+    unpacker = Unpacker(labels, max_bytes=max_bytes, is_plain=lambda start: not NO_TEXT.search(start))
+    text = bytearray()
+    for piece in chain(unpacker.feed(body[:max_bytes]), unpacker.end()):
+        text += piece
+        if len(text) >= max_bytes:
+            break
+    return bytes(text[:max_bytes])
