@@ -5,7 +5,9 @@
 config               what may be fetched, how politely, how long, and what is stored
 reasons              every reason a pair can be lost for, and the one order in which they are met
 guard, resolver      urls and addresses that may be asked; names to checked addresses
-host_limits          turns per host                robots   what the host wishes: robots.txt and opt-outs
+host_limits          turns per host
+wishes               what a host wants, asked once: robots (the file and its groups), opt_outs (every other protocol)
+session, packed      answers that are not quite HTTP; bodies that come compressed, with a cap
 body, header         a body as it arrives; format and size from its first bytes
 network_errors       what goes wrong between two machines, as reasons
 image, color         decode, shrink, to sRGB, turn, encode    jpeg_segments   scans, what may be mended
