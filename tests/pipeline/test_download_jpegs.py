@@ -128,3 +128,10 @@ def test_the_larger_the_picture_the_fewer_scans():
         store(data, DownloadConfig(max_pixels=640 * 480).limits)  # as large as may be: ordinary files are let in
     with pytest.raises(Refused, match="too_many_scans"):
         store(many_scans(30), DownloadConfig(max_pixels=640 * 480).limits)
+
+
+@pytest.mark.parametrize(
+    "filling", [b"\xff" * 4_000_000 + b"\0", b"\xff\0" * 2_000_000, b"\xff\xda\0\2" + b"\xff" * 4_000_000]
+)
+def test_megabytes_of_fill_are_walked_once(filling: bytes):
+    assert len(list(segments(b"\xff\xd8" + filling))) < 2  # trying each byte anew would take days
