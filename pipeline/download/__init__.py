@@ -5,8 +5,11 @@
 config               what may be fetched, how politely, how long, and what is stored
 reasons              every reason a pair can be lost for, and the one order in which they are met
 guard, resolver      urls and addresses that may be asked; names to checked addresses
-host_limits          turns per host                robots   what the host wishes: robots.txt and opt-outs
-body, header         a body as it arrives; format and size from its first bytes
+host_limits          turns per host
+wishes               what the host wishes, each of its files asked once
+robots, opt_outs     robots.txt and its groups; what the protocols say of training, in headers, lines and files
+session              connections, what is sent, and answers that are not quite HTTP
+packed, body, header a body as it was before it was packed; as it arrives; format and size from its first bytes
 network_errors       what goes wrong between two machines, as reasons
 image                decode, turn, shrink, encode
 fetch, guarded       one url through all of the above; a shard with our own fetcher
