@@ -3,8 +3,8 @@
 One process each, 64 connections, the same urls on many hosts (addresses of loopback), images of LAION's sizes stored at
 256 px. Every run is a whole command, once over a few urls and once over all: the difference is the steady state, apart
 from start-up. Core-seconds are those of the command and its children, without the server. Corgi also asks every host
-for robots.txt and waits 50 ms between two requests to one. img2dataset's start-up is dearer here than it need be, as
-albumentations imports torch where it finds it; so no bar stands on figures that include it.
+for robots.txt and two files beside it and waits 50 ms between two requests to one. img2dataset's start-up is dearer
+here than it need be, as albumentations imports torch where it finds it; so no bar stands on figures that include it.
 """
 
 import json

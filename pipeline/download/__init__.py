@@ -6,9 +6,10 @@ config               what may be fetched, how politely, how long, and what is st
 reasons              every reason a pair can be lost for, and the one order in which they are met
 guard, resolver      urls and addresses that may be asked; names to checked addresses
 host_limits          turns per host
-wishes               what a host wants, asked once: robots (the file and its groups), opt_outs (every other protocol)
-session, packed      answers that are not quite HTTP; bodies that come compressed, with a cap
-body, header         a body as it arrives; format and size from its first bytes
+wishes               what the host wishes, each of its files asked once
+robots, opt_outs     robots.txt and its groups; what the protocols say of training, in headers, lines and files
+session              connections, what is sent, and answers that are not quite HTTP
+packed, body, header a body as it was before it was packed; as it arrives; format and size from its first bytes
 network_errors       what goes wrong between two machines, as reasons
 image, color         decode, shrink, to sRGB, turn, encode    jpeg_segments   scans, what may be mended
 decoders             processes that do so, and may die

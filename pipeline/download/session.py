@@ -71,7 +71,8 @@ class TolerantHandler(ResponseHandler):
         assert self._head is not None
         self.start_timeout()  # it measures silence
         searched = max(0, len(self._head) - len(b"\n\r"))
-        self._head = head = (self._head + data) if self._head else bytearray(data.lstrip(b"\r\n"))
+        self._head += data if self._head else data.lstrip(b"\r\n")
+        head = self._head
         end = HEAD_END.search(head, searched)
         if not head.startswith(b"HTTP/"[: len(head)]):
             self._refuse(BadStatusLine())

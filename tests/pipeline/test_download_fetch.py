@@ -1,5 +1,6 @@
 """The guarded engine against a web that misbehaves: every reason, in its place."""
 
+import asyncio
 import hashlib
 import socket
 import struct
@@ -209,6 +210,25 @@ def fetch(config: Any, urls: list[str], names: dict[str, list[str]]) -> list[Out
     outcomes: list[Outcome] = []
     fetch_shard(config, [{"key": "k", "url": url, "caption": ""} for url in urls], outcomes.append, lookup=lookup)
     return outcomes
+
+
+def test_a_silent_name_server_is_no_word_of_robots_txt():
+    async def never(host: str, port: int) -> list[AddressInfo]:
+        await asyncio.Event().wait()
+        return []
+
+    async def later(host: str, port: int) -> list[AddressInfo]:
+        raise socket.gaierror(socket.EAI_AGAIN, "try again")
+
+    with serve({}) as web_:
+        for lookup in (never, later):
+            outcomes: list[Outcome] = []
+            planned = [{"key": "k", "url": "http://silent.example/x.jpg", "caption": ""}] * 2
+            config = config_for(web_, dns_s=0.1, total_s=2.0)
+            fetch_shard(config, planned, outcomes.append, lookup=lookup)
+            assert [(outcome.status, outcome.detail) for outcome in outcomes] == [
+                ("dns", "the name server does not answer for silent.example")
+            ] * 2
 
 
 def rules(text: str, **values: Any) -> Page:
