@@ -1,14 +1,13 @@
 """Format and size of an image from its first bytes, before the rest is fetched and long before anything is decoded."""
 
-import re
 from typing import NamedTuple
 
 from .config import Limits
+from .jpeg_segments import FRAMES, MARKER
 from .reasons import Refused
 
 FORMATS = ("jpeg", "png", "webp")
 ENOUGH = 1024  # bytes after which markup or nothing is decided
-FILL = re.compile(rb"\xff{2,}")  # before a marker of a JPEG
 LARGEST_PNG_PX = 2**31 - 1  # PNG specification, 7.1: a four-byte integer has no more
 
 # Pictures and the like that we do not take, by how they begin: (offset, bytes, name).
@@ -90,26 +89,19 @@ def _refuse(data: bytes | bytearray, complete: bool) -> None:
 
 
 def _jpeg(data: bytes | bytearray) -> Header | None:
-    """Walk the segments up to the frame header (SOF): ITU T.81, B.2."""
+    """Walk the segments up to the frame header (SOF): ITU T.81, B.2. Junk between them is skipped, as decoders do."""
     at = 2
-    while at + 4 <= len(data):
-        marker = data[at + 1]
-        if data[at] != 0xFF or marker == 0:  # junk between segments, which all decoders skip
-            at = data.find(0xFF, at + 1)
-            if at < 0:
-                return None
-        elif fill := FILL.match(data, at):
-            at = fill.end() - 1  # the last one is the marker's own
-        elif marker == 0x01 or 0xD0 <= marker <= 0xD7:  # without a length
-            at += 2
-        elif marker in (0xD9, 0xDA):
+    while match := MARKER.search(data, at):
+        marker, at = match[1][0], match.end()
+        if marker in (0xD9, 0xDA):
             raise Refused("corrupt", "no frame before the pixels")
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            if at + 10 > len(data):
+        if marker in FRAMES:
+            if at + 8 > len(data):
                 return None
-            return Header("jpeg", _big(data, at + 7, 2), _big(data, at + 5, 2), data[at + 9])
-        else:
-            at += 2 + _big(data, at + 2, 2)
+            return Header("jpeg", _big(data, at + 5, 2), _big(data, at + 3, 2), data[at + 7])
+        if at + 2 > len(data):
+            return None
+        at += _big(data, at, 2)
     return None
 
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 SOS, EOI, DRI, APP0, APP14 = 0xDA, 0xD9, 0xDD, 0xE0, 0xEE
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 SEQUENTIAL = (0xC0, 0xC1)
-NO_LENGTH = frozenset((0x01, 0xD8, EOI, *range(0xD0, 0xD8)))
-MARKER = re.compile(rb"\xff([^\x00\xff])")  # libjpeg, too, skips what is none; no "+", which would try each fill byte
-AFTER_SCAN = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")  # stuffed bytes and restarts belong to the scan
+NO_LENGTH = (0xD8, EOI)
+# Of a segment, or the end. libjpeg, too, skips fill bytes and junk; stuffed bytes and restarts belong to a scan.
+MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd7])")
 RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x")
 LOST_RESTART = re.compile(r"found marker 0xd[0-7] instead of RST[0-7]")
@@ -24,21 +24,20 @@ class Segment(NamedTuple):
     """Where a segment lies in the file; the entropy-coded data of a scan lie between its segment and the next one."""
 
     marker: int
-    start: int  # of the marker's last 0xFF
+    start: int  # of the marker, fill bytes left out
     end: int  # behind the last byte of the segment
 
 
 def segments(data: bytes) -> Iterator[Segment]:
     """Yield all segments up to the end of the image, junk and fill bytes between them left out."""
-    at, pattern = 2, MARKER
-    while match := pattern.search(data, at):
+    at = 2
+    while match := MARKER.search(data, at):
         marker, at = match[1][0], match.end()
         if marker not in NO_LENGTH:
             at += int.from_bytes(data[at : at + 2], "big")
         yield Segment(marker, match.end() - 2, at)
         if marker == EOI:
             return
-        pattern = AFTER_SCAN if marker == SOS else MARKER
 
 
 def count_scans(data: bytes, *, enough: int) -> int:

@@ -110,6 +110,12 @@ def test_scans_are_counted_without_those_of_a_thumbnail_or_a_second_image():
     assert count_scans(with_more(WHOLE, 2, inside) + PROGRESSIVE, enough=500) == 1
 
 
+@pytest.mark.parametrize("junk", [b"\xff", b"\xff\0", b"\xff\xd0", b"\0"])
+def test_junk_of_any_kind_is_walked_over_once(junk: bytes):
+    data = with_more(WHOLE, TABLES, junk * 1_000_000)  # in a time that grows with the square, this takes days
+    assert [segment.marker for segment in segments(data)] == [segment.marker for segment in segments(WHOLE)]
+
+
 def many_scans(scans: int) -> bytes:
     """The last scan over and over."""
     last = [segment.start for segment in segments(PROGRESSIVE) if segment.marker == SOS][-1]
