@@ -182,8 +182,9 @@ def _here() -> Holder:
 
 
 def _started(process: int) -> str:
-    """Return when a process of this host began, "" where there is none; a number alone may be another's by now."""
+    """Return when a process of this host began, "" where it has ended; a number alone may be another's by now."""
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
+        state, *fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return ""
+    return "" if state in "ZX" else fields[18]  # a zombie only waits for its parent to hear of its end
