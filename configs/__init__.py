@@ -9,7 +9,7 @@ quickstart, train, policies                                       the YAML files
 What a config means belongs to the module that owns its model. Imports nothing of ours.
 """
 
-from .errors import UserError, exit_code_of, nearest, printable
+from .errors import UserError, exit_code_of, nearest, printable, shortened
 from .fingerprint import fingerprint, hashed
 from .load import Config, dump, load, read_yaml, resolve
 
@@ -25,4 +25,5 @@ __all__ = [
     "printable",
     "read_yaml",
     "resolve",
+    "shortened",
 ]

@@ -25,6 +25,11 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
+def shortened(text: str, limit: int) -> str:
+    """Return text of at most `limit` characters, with an ellipsis where some are left out."""
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return '; did you mean ...?' with the nearest known word, else the list of what is known."""
     known = sorted(known)

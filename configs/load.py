@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .errors import UserError, nearest
+from .errors import UserError, nearest, shortened
 
 
 class Config(BaseModel):
@@ -139,17 +139,13 @@ def _explain(model: type[BaseModel], item: dict[str, Any]) -> str:
     where = [str(part) for part in item["loc"]]
     if item["type"] != "extra_forbidden":
         got = (
-            "" if item["type"] == "missing" or isinstance(item["input"], dict) else f", got {shortened(item['input'])}"
+            ""
+            if item["type"] == "missing" or isinstance(item["input"], dict)
+            else f", got {shortened(repr(item['input']), SHOWN_CHARS)}"
         )
         return f"{'.'.join(where) or 'config'}: {item['msg'].removeprefix('Value error, ')}{got}"
     known = {name for owner in _models_at(model, item["loc"][:-1]) for name in owner.model_fields}
     return f"{'.'.join(where[:-1]) or 'the config'} has no field {where[-1]!r}{nearest(where[-1], known)}"
-
-
-def shortened(value: Any) -> str:
-    """Return a value as an error shows it."""
-    text = repr(value)
-    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]} ..."
 
 
 def _models_at(model: type[BaseModel], path: Sequence[int | str]) -> list[type[BaseModel]]:

@@ -106,9 +106,8 @@ def _candidates(values: np.ndarray, band: Band) -> Iterator[tuple[np.ndarray, np
         for bits in combinations(range(band.bits), flips):
             a, b = _partners(unique, np.uint32(sum(1 << bit for bit in bits)))
             is_crowd = np.sqrt(counts[a] * counts[b]) > CROWD
-            for one, other in {(int(i), int(j)) for i, j in zip(a[is_crowd], b[is_crowd], strict=True)}:
-                places = {place: np.arange(first[place], first[place] + counts[place]) for place in (one, other)}
-                crowd = np.concatenate(list(places.values()))
+            for pair in zip(a[is_crowd].tolist(), b[is_crowd].tolist(), strict=True):
+                crowd = np.concatenate([np.arange(first[k], first[k] + counts[k]) for k in {*pair}])
                 yield crowd, crowd
             a, b = a[~is_crowd], b[~is_crowd]
             for left, right in _products(first[a], counts[a], first[b], counts[b]):

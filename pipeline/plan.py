@@ -52,8 +52,8 @@ class PlanConfig(Config):
     """How the url table is cut into shards, and what is dropped before any byte is fetched."""
 
     shard_size: int = Field(default=10_000, ge=1)  # planned pairs in a shard
-    url: str | None = None  # the table's column; None: url or URL
-    caption: str | None = None  # None: caption, TEXT or text
+    url: str | None = None  # the table's column; None: the first of url_tables.URL_NAMES that is there
+    caption: str | None = None  # None: the first of url_tables.CAPTION_NAMES
     rules: dict[str, str] = {}  # name -> SQL over the table's lower-cased columns that must hold
     memory_gb: float = Field(default=0.5, gt=0)  # DuckDB's own; it spills to disk beyond this
 
@@ -133,9 +133,8 @@ class Plan(TableStep):
         )
         place = f"(('0x' || left(key, 4))::INTEGER * {count}) >> 16 AS corgi_bucket"
         folder = self._scratch / "buckets"
-        database.sql(
-            f"SET partitioned_write_flush_threshold = {BATCH}"
-        )  # rows held for each file before they are written
+        # By default half a million rows are held for each file before they are written.
+        database.sql(f"SET partitioned_write_flush_threshold = {BATCH}")
         database.sql(
             f"""COPY (SELECT *, {place} FROM (SELECT {keyed} FROM ({tables.rows}))) TO {quoted(str(folder), mark="'")}
             (FORMAT parquet, PARTITION_BY (corgi_bucket), ROW_GROUP_SIZE 20000)"""

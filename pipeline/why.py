@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
 
-from configs import UserError
+from configs import UserError, shortened
 from configs.steps import ENTRIES
 from filters.rules import failed_rules
 from storage import keep_list, pairs
@@ -152,4 +152,4 @@ def _columns(step: str, values: dict[str, Any], *, leave_out: Iterable[str] = ()
 def short(value: Any) -> str:
     """Return the value of a column in at most 200 characters."""
     text = f"{value:.4g}" if isinstance(value, float) else value.hex() if isinstance(value, bytes) else str(value)
-    return text if len(text) <= 200 else text[:197] + "..."
+    return shortened(text, 200)

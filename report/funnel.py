@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
-from configs import UserError
+from configs import UserError, shortened
 from filters.expression import check_expression
 from pipeline.config import PipelineConfig
 from pipeline.select import candidates_of
@@ -85,9 +85,9 @@ class LostPairs:
         by_rule = reason in self.rules and "failed" in pair
         others = [name for name in pair.get("failed") or pair.get("reasons") or () if name != reason]
         texts = {
-            "caption": _shorten(pair["caption"], 300),
-            "url": _shorten(known.get("url") or pair.get("url") or "", 160),
-            "detail": _shorten(self._numbers(known, reason) if by_rule else pair.get("detail") or "", 300),
+            "caption": shortened(pair["caption"], 300),
+            "url": shortened(known.get("url") or pair.get("url") or "", 160),
+            "detail": shortened(self._numbers(known, reason) if by_rule else pair.get("detail") or "", 300),
             "others": f"also failed: {', '.join(others)}" if others else "",
         }
         words = {name: text for name, text in texts.items() if text}
@@ -152,7 +152,3 @@ def _image(shard: Shard, row: Mapping[str, Any], px: int) -> str:
     file = io.BytesIO()
     image.save(file, "WEBP", quality=70, method=4)
     return data_url(file.getvalue(), kind="webp")
-
-
-def _shorten(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 3] + "..."
