@@ -29,6 +29,8 @@ NOT_IN_FINGERPRINT = {
     "watchdog_s",
 }
 OPT_OUTS = ("noai", "noimageai", "noml", "none", "noindex", "noimageindex", "tdm-reservation")
+Format = Literal["jpeg", "png", "webp", "gif", "bmp", "tiff", "avif"]
+FORMATS: tuple[Format, ...] = ("jpeg", "png", "webp")
 Resize = Literal["keep_ratio_largest", "keep_ratio", "center_crop", "border", "no"]
 Protocol = Literal["content-signal", "content-usage", "tdmrep", "ai.txt"]  # beside the two headers of OPT_OUTS
 PROTOCOLS: tuple[Protocol, ...] = ("content-signal", "content-usage", "tdmrep", "ai.txt")
@@ -37,6 +39,7 @@ PROTOCOLS: tuple[Protocol, ...] = ("content-signal", "content-usage", "tdmrep", 
 class Limits(NamedTuple):
     """What an image must be, and how it is stored."""
 
+    formats: tuple[Format, ...]
     resize: Resize
     size_px: int
     only_if_bigger: bool
@@ -54,6 +57,9 @@ class DownloadConfig(Config):
     engine: Literal["guarded", "img2dataset"] = "guarded"
 
     # Images.
+    formats: tuple[Format, ...] = Field(
+        default=FORMATS, min_length=1
+    )  # "gif", "bmp", "tiff", "avif": their first frame
     resize: Resize = "keep_ratio_largest"  # img2dataset's modes, see resize.py
     size_px: int = Field(default=256, ge=1, le=65_500)  # of the side that the mode names, as stored
     only_if_bigger: bool = True  # smaller ones stay as they are; False enlarges them, see resize.py for the filters

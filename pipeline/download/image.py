@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import simplejpeg
-from PIL import Image
+from PIL import AvifImagePlugin, Image
 
 from .color import to_srgb
 from .config import Limits
@@ -24,7 +24,7 @@ from .jpeg_segments import count_scans, little_is_lost, mended
 from .metadata import metadata_of, metadata_of_jpeg
 from .originals import may_stay
 from .reasons import Refused
-from .resize import Pixels, Size, Sizes, bordered, resized, sizes_of
+from .resize import Pixels, Size, Sizes, bordered, most_stored_pixels, resized, sizes_of
 
 MARGIN = 2.0  # decode at least so much larger than stored: at 1.5 two filters in a row lose 2.5 dB beside one
 EIGHTHS = range(1, 9)  # libjpeg decodes at so many eighths of the size
@@ -37,10 +37,12 @@ LARGEST_JPEG_PX = 65_500  # of a side: libjpeg's JPEG_MAX_DIMENSION
 MAX_SCANS = 500  # what libjpeg-turbo advises
 SCANS_AT_MOST_PIXELS = 20  # of an image of limits.max_pixels: CMYK has 18; a smaller one may have more
 BYTES_PER_PX = 12  # of memory: coefficients and pixels of a progressive CMYK JPEG; a PNG takes 8 at most
-WEBP_BYTES_PER_PX = 16  # two canvases and two copies
+MORE_BYTES_PER_PX = {"webp": 16, "avif": 24}  # canvases or planes of 16 bits, and two copies
+STORED_BYTES_PER_PX = 8  # of the pixels that are stored, and of their JPEG
 
 # Pillow warns of odd metadata, of which we keep none, and of sizes, which have a limit of their own here.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each of more would reserve address space, which is what is bounded
 
 
 class Stored(NamedTuple):
@@ -61,7 +63,7 @@ def store(data: bytes, limits: Limits) -> Stored:
     decode_limit for what would take too much time or memory; corrupt for whatever does not decode to the end. Raises
     MemoryError where memory has a limit.
     """
-    header = read_header(data, complete=True)
+    header = read_header(data, complete=True, formats=limits.formats)
     assert header is not None
     check_header(header, limits)
     sizes, served = sizes_of(header.width, header.height, limits), (header.width, header.height)
@@ -80,8 +82,8 @@ def store(data: bytes, limits: Limits) -> Stored:
 
 
 def memory_bytes(limits: Limits) -> int:
-    """Return how much memory the pixels of one image may take."""
-    return BYTES_PER_PX * limits.max_pixels
+    """Return how much memory the pixels of one image may take, as served and as stored."""
+    return BYTES_PER_PX * limits.max_pixels + STORED_BYTES_PER_PX * most_stored_pixels(limits)
 
 
 def _check_work(data: bytes, header: Header, sizes: Sizes, limits: Limits) -> None:
@@ -94,8 +96,8 @@ def _check_work(data: bytes, header: Header, sizes: Sizes, limits: Limits) -> No
         most = min(MAX_SCANS, SCANS_AT_MOST_PIXELS * limits.max_pixels // pixels)
         if count_scans(data, enough=most + 1) > most:
             raise Refused("too_many_scans", f"more than {most} of {size}")
-    if header.format == "webp" and WEBP_BYTES_PER_PX * pixels > memory_bytes(limits):
-        raise Refused("decode_limit", f"a webp of {size}")
+    if MORE_BYTES_PER_PX.get(header.format, 0) * pixels > BYTES_PER_PX * limits.max_pixels:
+        raise Refused("decode_limit", f"{size} of {header.format}")
 
 
 def decode(data: bytes, header: Header, sizes: Sizes) -> Image.Image:
@@ -157,6 +159,8 @@ def _opaque(image: Image.Image) -> Image.Image:
         return image
     if image.mode.startswith("I;16") or image.mode == "I":  # 16-bit grey: convert() would clip it to 255
         image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+    if image.mode == "F":
+        raise ValueError("pixels are floats, of which nobody knows the range")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

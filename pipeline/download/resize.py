@@ -49,6 +49,14 @@ def sizes_of(width: int, height: int, limits: Limits) -> Sizes:
     return Sizes(scaled, (px, px) if limits.resize in ("center_crop", "border") else scaled)
 
 
+def most_stored_pixels(limits: Limits) -> int:
+    """Return how many pixels an image has at most as it is stored."""
+    if limits.resize == "no":
+        return limits.max_pixels
+    longest = limits.size_px * (limits.max_aspect if limits.resize == "keep_ratio" else 1)
+    return min(limits.max_pixels, round(longest * limits.size_px))
+
+
 def resized(pixels: Pixels, sizes: Sizes) -> Image.Image:
     """Return the image scaled, with what is stored of it; only that is computed. A border is not yet there."""
     if sizes.scaled == sizes.stored == pixels.image.size:

@@ -167,4 +167,4 @@ def test_a_webp_of_more_memory_than_pixels_allow_is_refused():
     store(body, DownloadConfig(max_pixels=2 * 400 * 300).limits)
     with pytest.raises(Refused, match="decode_limit") as refused:
         store(body, DownloadConfig(max_pixels=400 * 300).limits)
-    assert refused.value.detail == "a webp of 400 x 300"
+    assert refused.value.detail == "400 x 300 of webp"
