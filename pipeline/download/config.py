@@ -57,19 +57,17 @@ class DownloadConfig(Config):
     engine: Literal["guarded", "img2dataset"] = "guarded"
 
     # Images.
-    formats: tuple[Format, ...] = Field(
-        default=FORMATS, min_length=1
-    )  # "gif", "bmp", "tiff", "avif": their first frame
+    formats: tuple[Format, ...] = Field(default=FORMATS, min_length=1)  # gif, bmp, tiff and avif: their first frame
     resize: Resize = "keep_ratio_largest"  # img2dataset's modes, see resize.py
     size_px: int = Field(default=256, ge=1, le=65_500)  # of the side that the mode names, as stored
-    only_if_bigger: bool = True  # smaller ones stay as they are; False enlarges them, see resize.py for the filters
+    only_if_bigger: bool = True  # False enlarges, by Lanczos; what shrinks does by Hamming's window, near the area mean
     min_side_px: int = Field(default=0, ge=0)  # shortest side as served
     max_aspect: float = Field(default=100.0, ge=1)  # longest over shortest side as served
     max_pixels: int = Field(default=64_000_000, ge=1, le=178_000_000)  # as the header declares; more is a bomb
     max_bytes: int = Field(default=20_000_000, ge=1)  # of a body
     jpeg_quality: int = Field(default=95, ge=1, le=100)
     jpeg_chroma: Literal["full", "half"] = "full"  # at small sizes halved colour is seen and learnt; it saves a third
-    originals: Originals = "clean"  # JPEGs that fit stay as they are: those without metadata, with any, or none
+    originals: Originals = "clean"  # JPEGs that need no change stay byte for byte: without metadata, with any, or never
     verify_hash: Literal["sha256", "md5", "none"] = "sha256"  # of the body, where the table has a column of that name
 
     # Politeness.
