@@ -32,8 +32,8 @@ class Member(NamedTuple):
 def members(path: Path) -> Iterator[Member]:
     """Yield the regular files in the tar at `path`, in order.
 
-    Raises DamagedTarError at a header that is none, or where the file ends inside a member. That nothing follows the last
-    member, not even an end mark, is no damage: so look tars of writers that were killed between two members.
+    Raises DamagedTarError at a header that is none, or where the file ends inside a member. That nothing follows the
+    last member, not even an end mark, is no damage: so look tars of writers that were killed between two members.
     """
     end, at = path.stat().st_size, 0
     said: dict[str, bytes] = {}  # of the member to come

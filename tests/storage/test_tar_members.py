@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.tar_members import Member, DamagedTarError, members
+from storage.tar_members import DamagedTarError, Member, members
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
 LONG = "a/" * 60 + "b" * 90 + ".jpg"
