@@ -20,6 +20,11 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return transform.apply(image.convert(transform.input_mode))
 
 
+def is_as_srgb(profile: bytes | None) -> bool:
+    """Say whether RGB or grey pixels stay as they are: no profile, one that is sRGB, or one that is ignored."""
+    return not profile or _transform(profile, of_cmyk=False) is None
+
+
 @lru_cache(KEPT)
 def _transform(profile: bytes, *, of_cmyk: bool) -> ImageCms.ImageCmsTransform | None:
     """Return the way to sRGB with the perceptual intent, None where there is none or nothing to do."""

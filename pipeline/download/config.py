@@ -9,6 +9,8 @@ from configs import Config
 
 from .guard import Allowed, split_target
 
+# Which served JPEGs stay as they are, byte for byte; see originals.py.
+Originals = Literal["clean", "plain", "never"]
 # Who asks, how hard and from where changes no image; everything else does.
 NOT_IN_FINGERPRINT = {
     "resolve",
@@ -40,6 +42,7 @@ class Limits(NamedTuple):
     max_pixels: int
     jpeg_quality: int
     jpeg_chroma: Literal["full", "half"]
+    originals: Originals
 
 
 class DownloadConfig(Config):
@@ -55,6 +58,7 @@ class DownloadConfig(Config):
     max_bytes: int = Field(default=20_000_000, ge=1)  # of a body
     jpeg_quality: int = Field(default=95, ge=1, le=100)
     jpeg_chroma: Literal["full", "half"] = "full"  # at small sizes halved colour is seen and learnt; it saves a third
+    originals: Originals = "clean"  # JPEGs that fit stay as they are: those without metadata, with any, or none
     verify_hash: Literal["sha256", "md5", "none"] = "sha256"  # of the body, where the table has a column of that name
 
     # Politeness.

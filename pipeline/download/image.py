@@ -2,7 +2,8 @@
 
     header -> decode, JPEGs at a reduced DCT scale -> white behind alpha -> shrink -> sRGB -> turn as EXIF says -> JPEG
 
-What is stored is made from pixels alone, so places, serial numbers, thumbnails and profiles stay behind.
+A JPEG of which nothing must change is stored as it is, see originals.py. All else is made from pixels alone, so places,
+serial numbers, thumbnails and profiles stay behind.
 """
 
 import re
@@ -19,18 +20,10 @@ from .color import to_srgb
 from .config import Limits
 from .header import Header, check_header, read_header
 from .jpeg_segments import count_scans, little_is_lost, mended
+from .metadata import metadata_of, metadata_of_jpeg
+from .originals import may_stay
 from .reasons import Refused
 
-ORIENTATION = 0x0112  # EXIF tag
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 MARGIN = 2.0  # decode at least so much larger than stored: at 1.5 two filters in a row lose 2.5 dB beside one
 EIGHTHS = range(1, 9)  # libjpeg decodes at so many eighths of the size
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of an object, in what Pillow says: another one in each process
@@ -50,7 +43,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 class Stored(NamedTuple):
     """An image as it goes into the tar."""
 
-    data: bytes  # JPEG, RGB
+    data: bytes  # JPEG, RGB or grey; the served bytes themselves where they are kept
     width: int
     height: int
     header: Header  # of the image as served
@@ -67,7 +60,8 @@ class Pixels(NamedTuple):
 def store(data: bytes, limits: Limits) -> Stored:
     """Return the image in `data`, at most `limits.max_side_px` on its longest side and never enlarged.
 
-    It is made smaller by Pillow's Hamming window, of its filters the nearest to the mean of the area under a pixel.
+    A JPEG that may stay as it is (originals.py) is not encoded anew. Others shrink by Pillow's Hamming window, of its
+    filters the nearest to the mean of the area under a pixel.
 
     Raises Refused: the reasons of the header again; too_many_scans and decode_limit for what would take too much time
     or memory; corrupt for whatever does not decode to the end. Raises MemoryError where memory has a limit.
@@ -76,6 +70,9 @@ def store(data: bytes, limits: Limits) -> Stored:
     assert header is not None
     check_header(header, limits)
     _check_work(data, header, limits)
+    size = header.width, header.height
+    if fit(*size, max_side_px=limits.max_side_px) == size and may_stay(data, header, originals=limits.originals):
+        return Stored(data, *size, header)
     try:
         image = decode(data, header, max_side_px=limits.max_side_px)
     except MemoryError:
@@ -120,18 +117,17 @@ def decode(data: bytes, header: Header, *, max_side_px: int) -> Image.Image:
         least = ceil(MARGIN * size[0]), ceil(MARGIN * size[1])
     if header.format == "jpeg" and header.channels in (1, 3):
         pixels = _decode_jpeg(data, header, least)
-        orientation, profile = _metadata_of_jpeg(data)
+        turn, profile = metadata_of_jpeg(data)
     else:
         opened = Image.open(BytesIO(data), formats=[header.format])
         if opened.size != (header.width, header.height):  # a second IHDR: the limits were held against the first
             raise ValueError(f"declared twice, as {opened.width} x {opened.height} px too")
         pixels = _flatten(opened, least)
-        orientation, profile = _orientation(opened), opened.info.get("icc_profile")
+        turn, profile = metadata_of(opened)
     image = pixels.image
     if image.size != size:
         image = image.resize(size, Image.Resampling.HAMMING, box=(0, 0, pixels.width, pixels.height))
     image = to_srgb(image, profile)
-    turn = TURNS.get(orientation)
     return image if turn is None else image.transpose(turn)
 
 
@@ -180,22 +176,6 @@ def _opaque(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image.convert("RGB")
-
-
-def _metadata_of_jpeg(data: bytes) -> tuple[int, bytes | None]:
-    """Return the EXIF orientation and the colour profile; damaged metadata is no reason to lose the image."""
-    try:
-        opened = Image.open(BytesIO(data), formats=["jpeg"])
-    except Exception:
-        return 1, None
-    return _orientation(opened), opened.info.get("icc_profile")
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # damaged, again
-        return 1
 
 
 def _first_line(error: Exception) -> str:

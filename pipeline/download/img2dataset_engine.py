@@ -2,7 +2,7 @@
 
 It stays what it is. It asks for no robots.txt, sends browser-like headers, connects to private addresses, has no cap on
 bytes, looks at sizes after decoding, and ignores EXIF orientation; html and damaged files are both `corrupt` to it, and
-of an answer it keeps the status only. Its JPEGs go into our tar unchanged.
+of an answer it keeps the status only. Its JPEGs, all encoded anew whatever `originals` says, go into our tar unchanged.
 """
 
 import json
