@@ -36,7 +36,7 @@ class AdoptConfig(Config):
     def limits(self) -> Limits:
         """Return what an image must be, and how one is stored that cannot be used as it is: at its own size."""
         own = self.model_dump(include={"max_pixels", "jpeg_quality", "jpeg_chroma"})
-        return DownloadConfig(max_side_px=AT_MOST_PX, max_aspect=AT_MOST_PX, **own).limits
+        return DownloadConfig(max_side_px=AT_MOST_PX, max_aspect=AT_MOST_PX, originals="plain", **own).limits
 
     def made_of(self) -> dict[str, Any]:
         """Return the part that decides what a shard holds, once it is known from which files it is made."""

@@ -29,7 +29,7 @@ class Problem(NamedTuple):
 class Sample:
     """An image and its caption, wherever they lie."""
 
-    key: str  # as the source calls it
+    key: str  # as the source calls it, made safe
     caption: str = ""
     url: str = ""
     fields: Mapping[str, Any] = field(default_factory=dict)  # all else that the source says of it

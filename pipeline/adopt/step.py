@@ -21,7 +21,7 @@ from storage.tables import read_mark, write_table
 
 from .config import AdoptConfig
 from .images import judge
-from .samples import Problem, Sample, Source, planned_table, safe_key
+from .samples import Problem, Sample, Source, planned_table
 from .sources import open_source, sources_of
 
 VERSION = 1
@@ -88,10 +88,10 @@ def _in_their_tar(samples: Sequence[Sample], source: Source, decoders: Decoders)
 
 def _keys(samples: Sequence[Sample], row: SourceRow) -> list[str]:
     """Return keys that are all different, and mark the samples that come under a key of another."""
-    safe, prefix = [safe_key(sample.key) for sample in samples], row.prefix
-    if row.kind == "tar" and not prefix and not all(key.startswith(row.first_key) for key in safe):
+    keys, prefix = [sample.key for sample in samples], row.prefix
+    if row.kind == "tar" and not prefix and not all(key.startswith(row.first_key) for key in keys):
         prefix = f"{row.first_key}-"
-    return list(_all_different(samples, [prefix + key for key in safe]))
+    return list(_all_different(samples, [prefix + key for key in keys]))
 
 
 def _all_different(samples: Sequence[Sample], keys: Sequence[str]) -> Iterator[str]:

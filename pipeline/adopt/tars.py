@@ -18,7 +18,7 @@ from storage.tar import TarReader
 from storage.tar_members import DamagedTarError, Member, members
 
 from .config import AdoptConfig
-from .samples import Problem, Sample, caption_of, url_of
+from .samples import Problem, Sample, caption_of, safe_key, url_of
 
 IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic")  # what each is, its bytes tell
 TEXTS = ("txt", "text", "caption")
@@ -51,7 +51,7 @@ class Tar:
                 )
             yield self._sample(key, list(group), rows.pop(key, {}))
         if self._damage is not None:
-            yield Sample(key="", problem=Problem("cut_short", self._damage))
+            yield Sample(key="cut_short", problem=Problem("cut_short", self._damage))
         for key, row in rows.items():
             yield self._lost(key, row)
 
@@ -79,7 +79,7 @@ class Tar:
         for name, member in group:
             by_extension.setdefault(name.extension, member)
         image = next((member for kind, member in by_extension.items() if _last(kind) in IMAGES), None)
-        sample = Sample(key=key, place=image)
+        sample = Sample(key=safe_key(key), place=image)
         try:
             fields = {**row, **self._json(by_extension.get("json"))}
             text = next((by_extension[kind] for kind in TEXTS if kind in by_extension), None)
@@ -113,7 +113,7 @@ class Tar:
         if status and status not in SUCCESS:
             problem = Problem(reason_of(status, message), str(message or ""))
         caption, url = caption_of(row, self._config.caption), url_of(row, self._config.url)
-        return Sample(key=key, caption=caption, url=url, fields=row, problem=problem)
+        return Sample(key=safe_key(key), caption=caption, url=url, fields=row, problem=problem)
 
     def _rows_beside(self) -> dict[str, dict[str, Any]]:
         """Return the rows of img2dataset's parquet by key; none where there is no such table, or it has no keys."""
