@@ -123,12 +123,8 @@ def test_every_step_goes_on_from_there(tmp_path: Path):
 
 
 def test_keys_scores_and_losses_of_img2dataset_are_kept(tmp_path: Path):
-    told: dict[str, Any] = {
-        "url": "http://a.test/0.jpg",
-        "status": "success",
-        "original_width": 800,
-        "original_height": 600,
-    }
+    told: dict[str, Any] = {"url": "http://a.test/0.jpg", "status": "success"}
+    told |= {"original_width": 800, "original_height": 600}
     told |= {"sha256": "a" * 64, "punsafe": 0.25, "language": "en", "similarity": 1, "exif": '{"GPS": "here"}'}
     members = sample("000000000", 0, **told) | sample("000000002", 2, **{**told, "similarity": 0.5, "punsafe": None})
     write_tar(tmp_path / "mine" / "00000.tar", members)

@@ -80,9 +80,7 @@ def test_what_img2dataset_makes_from_the_web_to_a_training(tmp_path: Path):
     assert {row["caption"]: row["original_width"] for row in stored} == {
         f"drawing {number}": 300 + number for number in range(40)
     }
-    theirs = {
-        row["key"]: row["sha256"]
-        for row in pa.concat_tables(map(pq.read_table, (tmp_path / "mine").glob("*.parquet"))).to_pylist()
-    }
+    beside = pa.concat_tables(map(pq.read_table, (tmp_path / "mine").glob("*.parquet")))
+    theirs = {row["key"]: row["sha256"] for row in beside.to_pylist()}
     assert {row["key"]: row["fetched_sha256"] for row in stored}.items() <= theirs.items()
     goes_on_to_training(config, tmp_path)
