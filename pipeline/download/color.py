@@ -16,7 +16,7 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Return an RGB or CMYK image as sRGB; a profile that is broken or for other channels is ignored."""
     transform = _transform(profile, of_cmyk=image.mode == "CMYK") if profile else None
     if transform is None:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     return transform.apply(image.convert(transform.input_mode))
 
 

@@ -29,6 +29,7 @@ NOT_IN_FINGERPRINT = {
     "watchdog_s",
 }
 OPT_OUTS = ("noai", "noimageai", "noml", "none", "noindex", "noimageindex", "tdm-reservation")
+Resize = Literal["keep_ratio_largest", "keep_ratio", "center_crop", "border", "no"]
 Protocol = Literal["content-signal", "content-usage", "tdmrep", "ai.txt"]  # beside the two headers of OPT_OUTS
 PROTOCOLS: tuple[Protocol, ...] = ("content-signal", "content-usage", "tdmrep", "ai.txt")
 
@@ -36,7 +37,9 @@ PROTOCOLS: tuple[Protocol, ...] = ("content-signal", "content-usage", "tdmrep", 
 class Limits(NamedTuple):
     """What an image must be, and how it is stored."""
 
-    max_side_px: int
+    resize: Resize
+    size_px: int
+    only_if_bigger: bool
     min_side_px: int
     max_aspect: float
     max_pixels: int
@@ -51,7 +54,9 @@ class DownloadConfig(Config):
     engine: Literal["guarded", "img2dataset"] = "guarded"
 
     # Images.
-    max_side_px: int = Field(default=256, ge=1, le=65_500)  # longest side as stored; smaller ones are never enlarged
+    resize: Resize = "keep_ratio_largest"  # img2dataset's modes, see resize.py
+    size_px: int = Field(default=256, ge=1, le=65_500)  # of the side that the mode names, as stored
+    only_if_bigger: bool = True  # smaller ones stay as they are; False enlarges them, see resize.py for the filters
     min_side_px: int = Field(default=0, ge=0)  # shortest side as served
     max_aspect: float = Field(default=100.0, ge=1)  # longest over shortest side as served
     max_pixels: int = Field(default=64_000_000, ge=1, le=178_000_000)  # as the header declares; more is a bomb
@@ -92,6 +97,16 @@ class DownloadConfig(Config):
 
     # img2dataset.
     watchdog_s: float = Field(default=3600.0, gt=0)  # the library and all its processes are killed after this
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_earlier(cls, values: Any) -> Any:
+        """Take configs of runs that were begun when the longest side was all that could be said."""
+        if isinstance(values, dict) and "max_side_px" in values:
+            if "size_px" in values:
+                raise ValueError("size_px was called max_side_px before; say size_px alone")
+            return {("size_px" if name == "max_side_px" else name): value for name, value in values.items()}
+        return values
 
     @field_validator("user_agent")
     @classmethod

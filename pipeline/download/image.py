@@ -1,6 +1,7 @@
 """From the bytes of a served image to the bytes that are stored. Pure: no files, no network.
 
-    header -> decode, JPEGs at a reduced DCT scale -> white behind alpha -> shrink -> sRGB -> turn as EXIF says -> JPEG
+    header -> sizes -> decode, JPEGs at a reduced DCT scale -> white behind alpha -> resize -> sRGB -> border
+           -> turn as EXIF says -> JPEG
 
 A JPEG of which nothing must change is stored as it is, see originals.py. All else is made from pixels alone, so places,
 serial numbers, thumbnails and profiles stay behind.
@@ -23,12 +24,14 @@ from .jpeg_segments import count_scans, little_is_lost, mended
 from .metadata import metadata_of, metadata_of_jpeg
 from .originals import may_stay
 from .reasons import Refused
+from .resize import Pixels, Size, Sizes, bordered, resized, sizes_of
 
 MARGIN = 2.0  # decode at least so much larger than stored: at 1.5 two filters in a row lose 2.5 dB beside one
 EIGHTHS = range(1, 9)  # libjpeg decodes at so many eighths of the size
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of an object, in what Pillow says: another one in each process
 SUBSAMPLING = {"full": "444", "half": "420"}
 STRIP_ROWS = 64
+LARGEST_JPEG_PX = 65_500  # of a side: libjpeg's JPEG_MAX_DIMENSION
 
 # What a decoder may be asked for. A progressive file has about 10 scans; 1,000 million pixels in all take up to 0.7 s.
 MAX_SCANS = 500  # what libjpeg-turbo advises
@@ -49,32 +52,24 @@ class Stored(NamedTuple):
     header: Header  # of the image as served
 
 
-class Pixels(NamedTuple):
-    """A decoded image of which the last row and column may be covered in part only: sizes are rounded up."""
-
-    image: Image.Image
-    width: float  # of the image that is covered
-    height: float
-
-
 def store(data: bytes, limits: Limits) -> Stored:
-    """Return the image in `data`, at most `limits.max_side_px` on its longest side and never enlarged.
+    """Return the image in `data` in the size that `limits` ask for, see resize.py.
 
-    A JPEG that may stay as it is (originals.py) is not encoded anew. Others shrink by Pillow's Hamming window, of its
-    filters the nearest to the mean of the area under a pixel.
+    A JPEG of that size which may stay as it is, see originals.py, is not encoded anew.
 
-    Raises Refused: the reasons of the header again; too_many_scans and decode_limit for what would take too much time
-    or memory; corrupt for whatever does not decode to the end. Raises MemoryError where memory has a limit.
+    Raises Refused: the reasons of the header again; too_many_pixels where so many would be stored; too_many_scans and
+    decode_limit for what would take too much time or memory; corrupt for whatever does not decode to the end. Raises
+    MemoryError where memory has a limit.
     """
     header = read_header(data, complete=True)
     assert header is not None
     check_header(header, limits)
-    _check_work(data, header, limits)
-    size = header.width, header.height
-    if fit(*size, max_side_px=limits.max_side_px) == size and may_stay(data, header, originals=limits.originals):
-        return Stored(data, *size, header)
+    sizes, served = sizes_of(header.width, header.height, limits), (header.width, header.height)
+    _check_work(data, header, sizes, limits)
+    if sizes == (served, served) and may_stay(data, header, originals=limits.originals):
+        return Stored(data, *served, header)
     try:
-        image = decode(data, header, max_side_px=limits.max_side_px)
+        image = decode(data, header, sizes)
     except MemoryError:
         raise
     except Exception as error:  # decoders raise anything at all on damaged files
@@ -84,22 +79,16 @@ def store(data: bytes, limits: Limits) -> Stored:
     return Stored(stored, image.width, image.height, header)
 
 
-def fit(width: int, height: int, *, max_side_px: int) -> tuple[int, int]:
-    """Return (width, height) of the same shape, the longest side at most `max_side_px`; never larger, never 0."""
-    longest = max(width, height)
-    if longest <= max_side_px:
-        return width, height
-    scale = max_side_px / longest
-    return max(1, round(width * scale)), max(1, round(height * scale))
-
-
 def memory_bytes(limits: Limits) -> int:
     """Return how much memory the pixels of one image may take."""
     return BYTES_PER_PX * limits.max_pixels
 
 
-def _check_work(data: bytes, header: Header, limits: Limits) -> None:
-    """Raise Refused for what a small file can ask of a decoder and no ordinary picture does."""
+def _check_work(data: bytes, header: Header, sizes: Sizes, limits: Limits) -> None:
+    """Raise Refused for what a small file can ask of a decoder or encoder and no ordinary picture does."""
+    width, height = sizes.stored
+    if width * height > limits.max_pixels or max(width, height) > LARGEST_JPEG_PX:
+        raise Refused("too_many_pixels", f"{width} x {height} as stored")
     pixels, size = header.width * header.height, f"{header.width} x {header.height}"
     if header.format == "jpeg":
         most = min(MAX_SCANS, SCANS_AT_MOST_PIXELS * limits.max_pixels // pixels)
@@ -109,12 +98,11 @@ def _check_work(data: bytes, header: Header, limits: Limits) -> None:
         raise Refused("decode_limit", f"a webp of {size}")
 
 
-def decode(data: bytes, header: Header, *, max_side_px: int) -> Image.Image:
+def decode(data: bytes, header: Header, sizes: Sizes) -> Image.Image:
     """Return the pixels that are stored: sRGB, of the stored size, the right way up. Raises anything at all."""
-    size = fit(header.width, header.height, max_side_px=max_side_px)
-    least = size
-    if size != (header.width, header.height):
-        least = ceil(MARGIN * size[0]), ceil(MARGIN * size[1])
+    least = sizes.scaled
+    if least != (header.width, header.height):
+        least = ceil(MARGIN * least[0]), ceil(MARGIN * least[1])
     if header.format == "jpeg" and header.channels in (1, 3):
         pixels = _decode_jpeg(data, header, least)
         turn, profile = metadata_of_jpeg(data)
@@ -124,14 +112,11 @@ def decode(data: bytes, header: Header, *, max_side_px: int) -> Image.Image:
             raise ValueError(f"declared twice, as {opened.width} x {opened.height} px too")
         pixels = _flatten(opened, least)
         turn, profile = metadata_of(opened)
-    image = pixels.image
-    if image.size != size:
-        image = image.resize(size, Image.Resampling.HAMMING, box=(0, 0, pixels.width, pixels.height))
-    image = to_srgb(image, profile)
+    image = bordered(to_srgb(resized(pixels, sizes), profile), sizes.stored)
     return image if turn is None else image.transpose(turn)
 
 
-def _decode_jpeg(data: bytes, header: Header, least: tuple[int, int]) -> Pixels:
+def _decode_jpeg(data: bytes, header: Header, least: Size) -> Pixels:
     """Decode at the smallest scale not below `least`, or in full where there is none."""
     width, height = header.width, header.height
     eighths = next((n for n in EIGHTHS if width * n >= 8 * least[0] and height * n >= 8 * least[1]), 8)
@@ -154,7 +139,7 @@ def _decode_tolerantly(data: bytes, **scale: int) -> np.ndarray:
     return simplejpeg.decode_jpeg(data, "RGB", strict=False, **scale)
 
 
-def _flatten(image: Image.Image, least: tuple[int, int]) -> Pixels:
+def _flatten(image: Image.Image, least: Size) -> Pixels:
     """Turn any mode into RGB or CMYK, strip by strip, and by whole factors into means that stay above `least`."""
     factor = max(1, min(image.width // least[0], image.height // least[1]))
     rows = factor * max(1, STRIP_ROWS // factor)

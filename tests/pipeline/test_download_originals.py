@@ -17,7 +17,7 @@ from .test_download_color import DISPLAY_P3
 from .test_download_jpegs import END, HARMLESS, LITTLE_LOST, PROGRESSIVE
 
 CLEAN, PLAIN, NEVER = (
-    DownloadConfig(max_side_px=640).limits._replace(originals=originals) for originals in ("clean", "plain", "never")
+    DownloadConfig(size_px=640).limits._replace(originals=originals) for originals in ("clean", "plain", "never")
 )
 IMAGE = drawing(1, 250, 187)
 WHOLE = encoded(IMAGE, quality=90)
