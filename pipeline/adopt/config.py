@@ -9,7 +9,7 @@ from configs import Config
 from pipeline.download.config import DownloadConfig
 from pipeline.download.image import Limits
 
-AT_MOST_PX = 65_500  # of a side of a JPEG
+ANY_ASPECT = 65_500.0  # the longest a side of a JPEG can be
 
 
 def _listed(value: Any) -> Any:
@@ -36,7 +36,7 @@ class AdoptConfig(Config):
     def limits(self) -> Limits:
         """Return what an image must be, and how one is stored that cannot be used as it is: at its own size."""
         own = self.model_dump(include={"max_pixels", "jpeg_quality", "jpeg_chroma"})
-        return DownloadConfig(max_side_px=AT_MOST_PX, max_aspect=AT_MOST_PX, originals="plain", **own).limits
+        return DownloadConfig(resize="no", max_aspect=ANY_ASPECT, originals="plain", **own).limits
 
     def made_of(self) -> dict[str, Any]:
         """Return the part that decides what a shard holds, once it is known from which files it is made."""
