@@ -9,7 +9,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -97,6 +97,7 @@ class Outcome:
     tar_offset: int | None = None
     tar_size: int | None = None
     effort: Effort = field(default_factory=Effort)
+    further: Mapping[str, bytes] = field(default_factory=dict)  # ending -> data of further members of the tar
 
 
 Add = Callable[[Outcome], None]
@@ -125,6 +126,8 @@ class Record:
             row["tar_offset"] = self._tar.add(f"{pair['key']}.jpg", data=outcome.stored)
             self._tar.add(f"{pair['key']}.txt", data=pair["caption"].encode())
             self._tar.add(f"{pair['key']}.json", data=_json({**pair, **row}))
+            for ending, data in outcome.further.items():
+                self._tar.add(f"{pair['key']}.{ending}", data=data)
         self.rows.append(row)
         self.stats.add(_host(pair["url"]), status=outcome.status, effort=outcome.effort)
 
