@@ -24,10 +24,9 @@ pairs = polars.read_parquet("{first}", columns=["key", "caption", "image"])  # i
 ```""",
     "hf": """```python
 from datasets import load_dataset
-pairs = load_dataset("{folder}", split="train")
+pairs = load_dataset("path/to/{folder}", split="train")
 ```""",
 }
-TRAINING = "A training reads it as it reads a run: `data.index: {folder}/index.parquet`.\n"
 
 
 def readme(run: Path, folder: Path, options: Options, counts: Mapping[str, int], licenses: Counter[str]) -> str:
@@ -41,10 +40,10 @@ def readme(run: Path, folder: Path, options: Options, counts: Mapping[str, int],
     lines = [f"# {run.name}: {sum(counts.values()):,} pairs of images and captions", ""]
     lines += [f"- {split}: {counts[split]:,}" for split in splits]
     lines += ["", f"Images are {_size(options)}. Exported by Corgi from the pairs that its rules kept.", ""]
-    first = f"{folder}/train/000/00000.tar" if options.to == "webdataset" else f"{folder}/{DATA}/*.parquet"
-    lines += [HOW[options.to].format(folder=folder, first=first), ""]
+    first = "train/000/00000.tar" if options.to == "webdataset" else f"{DATA}/*.parquet"
+    lines += [HOW[options.to].format(folder=folder.name, first=first), ""]
     if options.text_embeds == "beside":
-        lines += [TRAINING.format(folder=folder)]
+        lines += ["A training reads it as it reads a run: its `data.index` is the path of index.parquet here.", ""]
     return head + "\n".join([*lines, *_licenses(licenses)]) + "\n"
 
 

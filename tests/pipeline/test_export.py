@@ -190,6 +190,23 @@ print(json.dumps([
         assert np.array_equal(np.array(embeds, np.float32), (known[key].astype(np.uint32) << 16).view(np.float32))
 
 
+@pytest.mark.long
+def test_webdataset_1_reads_it(config: PipelineConfig, tmp_path: Path):
+    install = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
+    subprocess.run([*install, "--target", tmp_path / "1", "webdataset>=1,<2"], check=True)
+    folder = exported(config, tmp_path / "out", shard_size=10)
+    script = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import webdataset
+samples = webdataset.WebDataset(sys.argv[2:], shardshuffle=False).decode("pil")
+print(json.dumps([webdataset.__version__, sorted(sample["txt"] for sample in samples)]))
+"""
+    tars = map(str, sorted((folder / "train").rglob("*.tar")))
+    version, texts_read = answer_of(script, str(tmp_path / "1"), *tars)
+    assert version.startswith("1.") and texts_read == sorted(KEPT - HELD_OUT)
+
+
 def test_hugging_face_reads_it(config: PipelineConfig, tmp_path: Path):
     folder = exported(config, tmp_path / "out", "hf", text_embeds="inside", shard_size=10)
     script = """
