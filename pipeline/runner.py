@@ -128,8 +128,9 @@ def run_shards(
 
 def _absent(step: ShardStep, shard: Shard) -> str:
     suffix = next(suffix for suffix in step.entry.reads if not shard.path(suffix).exists())
-    commands = " or ".join(f'"corgi {name}"' for name in made_by(suffix))
-    return f"{shard.path(suffix)} is not there; run {commands} first"
+    command, *others = made_by(suffix)
+    otherwise = "".join(f' (or "corgi {name}", if that is how the run begins)' for name in others)
+    return f'{shard.path(suffix)} is not there; run "corgi {command}" first{otherwise}'
 
 
 def _is_hopeless(error: BaseException) -> bool:

@@ -100,7 +100,9 @@ def _follow(config: PipelineConfig, story: Story, shard: Shard) -> Story:
         lines.append(f"dropped   by the download: {pair['status']}")
         return story
     size = f"{pair['stored_width']} x {pair['stored_height']} px"
-    lines.append(f"image     {shard.path(TAR)} at byte {pair['tar_offset']}, {pair['tar_size']} bytes, {size}")
+    tar = shard.path(TAR)
+    where = f"{tar}, which is {tar.readlink()}," if tar.is_symlink() else f"{tar}"
+    lines.append(f"image     {where} at byte {pair['tar_offset']}, {pair['tar_size']} bytes, {size}")
     row = pairs.stored(shard, ["key"])["key"].to_pylist().index(key)
     lines += _further_steps(shard, key)
     return _judge(config, story._replace(row=row), shard, row, known=table.column_names)

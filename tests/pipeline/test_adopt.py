@@ -306,6 +306,22 @@ def test_what_is_there_is_skipped_and_what_changed_is_made_anew(tmp_path: Path):
     assert len(shards_of(config.run)) == 2 and not Shard(config.run, 2).path(PAIRS).exists()
 
 
+def test_a_caption_that_changes_under_its_key_is_embedded_anew(tmp_path: Path):
+    members = several(3)
+    config = adopted(tmp_path, write_tar(tmp_path / "x.tar", members))
+    for name in AFTER:
+        run_step(name, config)
+    members["0001.txt"] = b"quite another caption"
+    write_tar(tmp_path / "x.tar", members)
+    counts = [run_step(name, config).counts for name in ("adopt", *AFTER)]
+    assert counts[4] == {"kept": 3, "encoded": 1, "reused": 2}
+    fresh = adopted(tmp_path / "fresh", tmp_path / "x.tar")
+    for name in AFTER:
+        run_step(name, fresh)
+    (one,), (two,) = ([shard.path(".minilm.arrow") for shard in shards_of(each.run)] for each in (config, fresh))
+    assert one.read_bytes() == two.read_bytes()
+
+
 def test_equal_sources_give_equal_bytes(tmp_path: Path):
     members = several(3) | sample("p", 9, image=png(9), ending="png")
     source = write_tar(tmp_path / "mine" / "x.tar", members)
