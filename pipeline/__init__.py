@@ -1,6 +1,8 @@
 """From a url table to trainable shards: a file a step, in the order of a pair's way.
 
-plan, url_tables     a table of any size is cut into shards of planned pairs
+plan                 a table of any size is cut into shards of planned pairs
+table_files          which files a table is made of, here or elsewhere; table_readers: how each kind is read
+url_tables           which columns are url, caption and the rest
 columns, check       what a pair has, step by step; what is wrong with a config before anything runs
 download             urls become images, or reasons
 score                every image and caption gets its numbers

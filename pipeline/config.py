@@ -1,9 +1,9 @@
 """The config of the pipeline: one section a step, each with only what matters to that step."""
 
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
-from pydantic import Field, create_model, model_validator
+from pydantic import BeforeValidator, Field, create_model, model_validator
 
 from configs import Config
 from configs.steps import ENTRIES
@@ -16,12 +16,14 @@ from .plan import PlanConfig
 from .select import SelectConfig
 from .step import step_class
 
+Tables = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+
 
 class PipelineConfig(Config):
     """From a url table to an index of trainable shards."""
 
     run: Path  # folder of everything made
-    table: list[Path] = Field(min_length=1)  # parquet, csv or jsonl
+    table: Tables = Field(min_length=1)  # files, folders, globs or urls of one kind: see table_files
     workers: int = Field(default=2, ge=1)  # processes of the shard steps on this machine
     tolerate: int = Field(default=0, ge=0)  # failed shards before a shard step ends with 3; dedup and index need all
     plan: PlanConfig = PlanConfig()

@@ -27,7 +27,9 @@ from storage.plan import DROPPED_SCHEMA, dropped_writer, remove_shards_from, wri
 from storage.shard import Shard
 
 from .step import TableStep
-from .url_tables import digests, errors_of, keep_digests, quoted, schema_of, source
+from .table_files import TableFile, digests, files_of, keep_digests
+from .table_readers import quoted, size_of
+from .url_tables import errors_of, schema_of, source
 
 VERSION = 1
 BUCKET_ROWS = 500_000
@@ -64,51 +66,55 @@ class Plan(TableStep):
 
     entry = STEPS["plan"]
     run: Path
-    table: list[Path]
+    table: list[str]
     plan: PlanConfig
 
     def fingerprint(self) -> str:
         """Cover the planning rules and the tables' own digests."""
         plan = self.plan.model_dump(exclude={"memory_gb", "rules"})
-        return fingerprint("plan", VERSION, plan, in_order(self.plan.rules), digests(self.table, self.run))
+        return fingerprint("plan", VERSION, plan, in_order(self.plan.rules), digests(self._files(), self.run))
 
     def __call__(self) -> Counter[str]:
         """Write the shards' url tables, what was dropped, and last the plan.
 
         An earlier plan goes first, so that none is ever left beside shards that it did not cut.
         """
-        self._check_rules()
+        files = self._files()
+        self._check_rules(files)
         self.run.mkdir(parents=True, exist_ok=True)
         mark, reasons = self.fingerprint(), Counter[str]()
-        keep_digests(self.table, self.run)
-        with self._database() as database, dropped_writer(self.run, fingerprint=mark) as writer:
-            buckets = self._load(database)
+        keep_digests(files, self.run)
+        with self._database(files) as database, dropped_writer(self.run, fingerprint=mark) as writer:
+            buckets = self._load(database, files)
             self.path.unlink(missing_ok=True)
             kept = (batch for bucket in buckets for batch in self._judged(database, bucket, writer, reasons))
             cut = enumerate(_cut(kept, self.plan.shard_size))
             rows = [write_urls(Shard(self.run, number), pairs, fingerprint=mark) for number, pairs in cut]
         if not rows:
-            raise UserError(f"no pair of {', '.join(map(str, self.table))} is left after planning: {dict(reasons)}")
+            raise UserError(f"no pair of {', '.join(self.table)} is left after planning: {dict(reasons)}")
         if earlier := remove_shards_from(self.run, len(rows)):
             print(f"plan: {earlier} shards of an earlier plan are removed, with all that was made from them")
         write_plan(self.run, rows, fingerprint=mark)
         return Counter(planned=sum(row["pairs"] for row in rows)) + reasons
 
-    def _check_rules(self) -> None:
-        check(self.plan.rules, schema_of(self.table, url=self.plan.url, caption=self.plan.caption))
+    def _files(self) -> list[TableFile]:
+        return files_of(self.table)
+
+    def _check_rules(self, files: list[TableFile]) -> None:
+        check(self.plan.rules, schema_of(files, url=self.plan.url, caption=self.plan.caption))
         taken = sorted(set(self.plan.rules) & set(BUILT_IN))
         if taken:
             raise UserError(f"plan.rules: {taken} are reasons of the plan's own; give yours other names")
 
     @contextmanager
-    def _database(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _database(self, files: list[TableFile]) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open a database with a scratch folder of its own, which goes with it."""
         settings = {"memory_limit": f"{self.plan.memory_gb}GB", "temp_directory": str(self._scratch / "spilled")}
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.mkdir()
         try:
             with (
-                errors_of(self.table),
+                errors_of(files),
                 duckdb.connect(config={**settings, "preserve_insertion_order": "true"}) as database,
             ):
                 yield database
@@ -119,15 +125,15 @@ class Plan(TableStep):
     def _scratch(self) -> Path:
         return self.run / ".plan.scratch"
 
-    def _load(self, database: duckdb.DuckDBPyConnection) -> Iterator[pa.Table]:
+    def _load(self, database: duckdb.DuckDBPyConnection, files: list[TableFile]) -> Iterator[pa.Table]:
         """Spread all rows over files by the beginning of their key; return each file's rows, in the order of keys.
 
         Equal keys meet in one file, so that each can be judged alone, however large the table is.
         """
-        tables = source(database, self.table, url=self.plan.url, caption=self.plan.caption)
+        tables = source(database, files, self._scratch / "tables", url=self.plan.url, caption=self.plan.caption)
         for name, ours in tables.renamed.items():
             print(f"plan: the table's column {name!r} is called {ours} here: {name.lower()} is a column of ours")
-        count = -(-tables.size // BUCKET_ROWS)
+        count = -(-size_of(files) // BUCKET_ROWS)
         keyed = (
             f"left(sha256(url || chr(10) || caption), {KEY_CHARS}) AS key, *, row_number() OVER () AS corgi_position"
         )
