@@ -4,13 +4,12 @@ from filters.rules import check
 
 from .columns import judged
 from .config import PipelineConfig
-from .table_files import files_of
-from .url_tables import schema_of
+from .plan import schema_of
 
 
 def check_rules(config: PipelineConfig) -> None:
     """Raise UserError for a rule of `select` over a column that neither the tables nor any step or scorer has."""
-    planned = schema_of(files_of(config.table), url=config.plan.url, caption=config.plan.caption)
+    planned = schema_of(config.table, config.plan)
     columns = judged(planned, config.score)
     for rules in (config.select.rules, {"held_out": config.select.held_out}, *config.select.stages.values()):
         check(rules, columns)

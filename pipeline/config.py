@@ -1,9 +1,9 @@
 """The config of the pipeline: one section a step, each with only what matters to that step."""
 
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Any, get_type_hints
 
-from pydantic import BeforeValidator, Field, create_model, model_validator
+from pydantic import Field, create_model, model_validator
 
 from configs import Config
 from configs.steps import ENTRIES
@@ -15,8 +15,7 @@ from .embed import EmbedConfig
 from .plan import PlanConfig
 from .select import SelectConfig
 from .step import step_class
-
-Tables = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+from .table_files import Tables
 
 
 class PipelineConfig(Config):

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 import pyarrow as pa
@@ -19,22 +20,25 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from configs import Config, UserError, fingerprint
+from configs import Config, UserError, fingerprint, nearest
 from configs.steps import STEPS
 from filters.rules import check
 from filters.rules import fingerprint as in_order
 from storage.plan import DROPPED_SCHEMA, dropped_writer, remove_shards_from, write_plan, write_urls
 from storage.shard import Shard
 
+from .buckets import BUCKET, count_for, files_in, spread
+from .columns import OURS
+from .joins import JoinConfig, join_out_of_core, joined_schema, open_join
 from .step import TableStep
 from .table_files import TableFile, digests, files_of, keep_digests
 from .table_readers import quoted, size_of
-from .url_tables import errors_of, schema_of, source
+from .url_tables import errors_of, source
 
 VERSION = 1
-BUCKET_ROWS = 500_000
 BATCH = 10_000
 KEY_CHARS = 24  # 96 bits: a chance of 6e-12 for one clash among 1e9 pairs
+KEY = f"left(sha256(url || chr(10) || caption), {KEY_CHARS})"
 
 SCHEME = "regexp_matches(url, '^[a-z][a-z0-9+.-]*:.', 'i')"
 WITH_HOST = "regexp_matches(url, '^https?://[^/?#]', 'i')"
@@ -56,6 +60,8 @@ class PlanConfig(Config):
     shard_size: int = Field(default=10_000, ge=1)  # planned pairs in a shard
     url: str | None = None  # the table's column; None: the first of url_tables.URL_NAMES that is there
     caption: str | None = None  # None: the first of url_tables.CAPTION_NAMES
+    join: list[JoinConfig] = []  # further tables, whose columns are put beside the url table's
+    captions: list[str] = []  # further columns that are captions, too, in the table or joined; NULL where there is none
     rules: dict[str, str] = {}  # name -> SQL over the table's lower-cased columns that must hold
     memory_gb: float = Field(default=0.5, gt=0)  # DuckDB's own; it spills to disk beyond this
 
@@ -71,19 +77,24 @@ class Plan(TableStep):
 
     def fingerprint(self) -> str:
         """Cover the planning rules and the tables' own digests."""
-        plan = self.plan.model_dump(exclude={"memory_gb", "rules"})
-        return fingerprint("plan", VERSION, plan, in_order(self.plan.rules), digests(self._files(), self.run))
+        plan = self.plan.model_dump(include={"shard_size", "url", "caption"})
+        joins = [[join.on, join.columns, digests(files_of(join.table), self.run)] for join in self.plan.join]
+        further = [joins, self.plan.captions]
+        parts = [further] if any(further) else []  # a plan without them is what it was before there were any
+        return fingerprint(
+            "plan", VERSION, plan, in_order(self.plan.rules), digests(files_of(self.table), self.run), *parts
+        )
 
     def __call__(self) -> Counter[str]:
         """Write the shards' url tables, what was dropped, and last the plan.
 
         An earlier plan goes first, so that none is ever left beside shards that it did not cut.
         """
-        files = self._files()
-        self._check_rules(files)
+        files = files_of(self.table)
+        self._check_rules()
         self.run.mkdir(parents=True, exist_ok=True)
         mark, reasons = self.fingerprint(), Counter[str]()
-        keep_digests(files, self.run)
+        keep_digests([*files, *(file for join in self.plan.join for file in files_of(join.table))], self.run)
         with self._database(files) as database, dropped_writer(self.run, fingerprint=mark) as writer:
             buckets = self._load(database, files)
             self.path.unlink(missing_ok=True)
@@ -97,11 +108,8 @@ class Plan(TableStep):
         write_plan(self.run, rows, fingerprint=mark)
         return Counter(planned=sum(row["pairs"] for row in rows)) + reasons
 
-    def _files(self) -> list[TableFile]:
-        return files_of(self.table)
-
-    def _check_rules(self, files: list[TableFile]) -> None:
-        check(self.plan.rules, schema_of(files, url=self.plan.url, caption=self.plan.caption))
+    def _check_rules(self) -> None:
+        check(self.plan.rules, schema_of(self.table, self.plan))
         taken = sorted(set(self.plan.rules) & set(BUILT_IN))
         if taken:
             raise UserError(f"plan.rules: {taken} are reasons of the plan's own; give yours other names")
@@ -130,28 +138,33 @@ class Plan(TableStep):
 
         Equal keys meet in one file, so that each can be judged alone, however large the table is.
         """
+        folder = self._scratch / "buckets"
         tables = source(database, files, self._scratch / "tables", url=self.plan.url, caption=self.plan.caption)
         for name, ours in tables.renamed.items():
             print(f"plan: the table's column {name!r} is called {ours} here: {name.lower()} is a column of ours")
-        count = -(-size_of(files) // BUCKET_ROWS)
-        keyed = (
-            f"left(sha256(url || chr(10) || caption), {KEY_CHARS}) AS key, *, row_number() OVER () AS corgi_position"
-        )
-        place = f"(('0x' || left(key, 4))::INTEGER * {count}) >> 16 AS corgi_bucket"
-        folder = self._scratch / "buckets"
-        # By default half a million rows are held for each file before they are written.
-        database.sql(f"SET partitioned_write_flush_threshold = {BATCH}")
-        database.sql(
-            f"""COPY (SELECT *, {place} FROM (SELECT {keyed} FROM ({tables.rows}))) TO {quoted(str(folder), mark="'")}
-            (FORMAT parquet, PARTITION_BY (corgi_bucket), ROW_GROUP_SIZE 20000)"""
-        )
-        rejected = pa.table({"corgi_bucket": pa.array([], pa.int32())})
+        size = size_of(files)
+        count = count_for(size)
+        place = f"(('0x' || left(key, 4))::INTEGER * {count}) >> 16"
+        keyed = f"SELECT {KEY} AS key, *, row_number() OVER () AS corgi_position"
+        rows = self._with_joins(database, f"{keyed} FROM ({tables.rows})", size)
+        spread(database, _with_captions(database, rows, self.plan.captions), place, folder)
+        rejected = pa.table({BUCKET: pa.array([], pa.int32())})
         if tables.rejected:
-            rejected = database.sql(
-                f"SELECT *, {place} FROM (SELECT {keyed} FROM ({tables.rejected}))"
-            ).to_arrow_table()
+            query = f"SELECT *, {place} AS {BUCKET} FROM ({keyed} FROM ({tables.rejected}))"
+            rejected = database.sql(query).to_arrow_table()
         database.sql("SET enable_external_access = false; SET lock_configuration = true")  # rules are a stranger's
-        return (_bucket(folder / f"corgi_bucket={number}", rejected, number) for number in range(count))
+        return (_bucket(folder, rejected, number) for number in range(count))
+
+    def _with_joins(self, database: duckdb.DuckDBPyConnection, rows: str, size: int) -> str:
+        """Return the query of all rows with the columns of all joined tables."""
+        for number, config in enumerate(self.plan.join):
+            scratch = self._scratch / f"join-{number}"
+            columns = database.sql(rows).columns
+            join = open_join(database, config, columns, scratch, name=f"joined_{number}")
+            rows, left_out = join_out_of_core(database, rows, size, join, scratch)
+            if left_out:
+                print(f"plan: {left_out:,} rows of {join.name} are left out: an earlier row has the same {config.on}")
+        return rows
 
     def _judged(
         self, database: duckdb.DuckDBPyConnection, rows: pa.Table, writer: pq.ParquetWriter, reasons: Counter[str]
@@ -172,10 +185,39 @@ class Plan(TableStep):
         yield from database.sql(planned).to_arrow_reader(BATCH)
 
 
+def schema_of(table: list[str], plan: PlanConfig) -> pa.Schema:
+    """Return the columns of planned pairs, read from the heads of all tables alone."""
+    files = files_of(table)
+    with errors_of(files), TemporaryDirectory() as folder, duckdb.connect() as database:
+        scratch = Path(folder)
+        opened = source(database, files, scratch, url=plan.url, caption=plan.caption, only_head=True)
+        rows = f"SELECT '' AS key, * FROM ({opened.rows})"
+        for number, config in enumerate(plan.join):
+            columns = database.sql(rows).columns
+            join = open_join(database, config, columns, scratch, name=f"joined_{number}", only_head=True)
+            rows = joined_schema(rows, join)
+        planned = f"SELECT {NOT_OURS} FROM ({_with_captions(database, rows, plan.captions)}) LIMIT 0"
+        return database.sql(planned).to_arrow_table().schema
+
+
+def _with_captions(database: duckdb.DuckDBPyConnection, rows: str, captions: list[str]) -> str:
+    """Return the query with the further captions as text, NULL where they say nothing."""
+    known = database.sql(rows)
+    types = {name: str(kind) for name, kind in zip(known.columns, known.types, strict=True)}
+    for name in captions:
+        further = [column for column in types if not column.startswith("corgi_") and column not in OURS]
+        if name not in further:
+            raise UserError(f"plan.captions: {name!r} is no further column{nearest(name, further)}")
+        if types[name] not in ("VARCHAR", '"NULL"'):
+            raise UserError(f"plan.captions: {name!r} is no text but {types[name]}")
+    texts = [f"nullif(regexp_replace({quoted(name)}, '^\\s+$', ''), '') AS {quoted(name)}" for name in captions]
+    return f"SELECT * REPLACE ({', '.join(texts)}) FROM ({rows})" if texts else rows
+
+
 def _bucket(folder: Path, rejected: pa.Table, number: int) -> pa.Table:
     """Return the rows of one bucket, those that the reader of the table refused among them."""
-    parts = [rejected.filter(pc.equal(rejected["corgi_bucket"], number)).drop_columns("corgi_bucket")]
-    parts += [pq.read_table(file, partitioning=None) for file in sorted(folder.glob("*.parquet"))]
+    parts = [rejected.filter(pc.equal(rejected[BUCKET], number)).drop_columns(BUCKET)]
+    parts += [pq.read_table(file, partitioning=None) for file in files_in(folder, number)]
     return pa.concat_tables([part for part in parts if len(part)] or parts, promote_options="default")
 
 

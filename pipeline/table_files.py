@@ -11,11 +11,12 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+from pydantic import BeforeValidator
 
 from configs import UserError
 from storage.atomic import commit_json, read_json, sha256_cached
@@ -39,6 +40,9 @@ CHANGE_MARKS = ("mtime", "LastModified", "Last-Modified", "last_modified", "upda
 DIGESTS = "table.digests.json"  # path -> [bytes, ns of the last change, sha256]
 BLOCK = 1 << 20
 TAKEN = "parquet, csv, tsv, jsonl (these three also .gz or .zst), json, arrow or feather"
+
+# Of a config: one table may stand without a list.
+Tables = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 
 
 class TableFile(NamedTuple):

@@ -8,11 +8,9 @@ plan.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import duckdb
-import pyarrow as pa
 
 from configs import UserError, nearest
 from filters.expression import first_line
@@ -37,14 +35,6 @@ class Source(NamedTuple):
     rows: str  # url, caption, every further column, and corgi_unreadable
     rejected: str | None  # of lines that the reader refuses; complete once `rows` has run
     renamed: dict[str, str]  # the table's name -> ours, of columns that are called like one of ours
-
-
-def schema_of(files: Sequence[TableFile], *, url: str | None = None, caption: str | None = None) -> pa.Schema:
-    """Return the columns of planned pairs, read from the tables' heads alone. url, caption: as of `source`."""
-    with errors_of(files), TemporaryDirectory() as scratch, duckdb.connect() as database:
-        rows = source(database, files, Path(scratch), url=url, caption=caption, only_head=True).rows
-        columns = database.sql(f"SELECT '' AS key, * EXCLUDE (corgi_unreadable) FROM ({rows}) LIMIT 0")
-        return columns.to_arrow_table().schema
 
 
 @contextmanager
@@ -78,9 +68,9 @@ def source(
     """
     first, reader = files[0].name, open_tables(database, files, scratch, only_head=only_head)
     columns = reader.columns
-    url = _column(columns, url or reader.urls, URL_NAMES, "url", first)
-    caption = _column(columns, caption or _other(reader), CAPTION_NAMES, "caption", first)
-    further = _our_names([name for name in columns if name not in (url, caption)], first)
+    url = column_of(columns, url or reader.urls, URL_NAMES, "url", first)
+    caption = column_of(columns, caption or _other(reader), CAPTION_NAMES, "caption", first)
+    further = our_names([name for name in columns if name not in (url, caption)], first)
     texts = texts_of(reader)
     unreadable = [f"{quoted(name)} IS NOT NULL AND {texts[name]} IS NULL" for name in columns if name in reader.encoded]
     said = f"CAST({texts[caption]} AS VARCHAR)"
@@ -115,7 +105,7 @@ def _other(reader: Reader) -> str | None:
     return others[0] if reader.urls and len(others) == 1 else None
 
 
-def _column(columns: list[str], given: str | None, usual: tuple[str, ...], what: str, table: str) -> str:
+def column_of(columns: list[str], given: str | None, usual: tuple[str, ...], what: str, table: str) -> str:
     """Return the table's name of a column: the given one, or the first of the usual ones that is there."""
     by_lower = {name.lower(): name for name in reversed(columns)}
     for name in usual if given is None else (given.lower(),):
@@ -124,9 +114,14 @@ def _column(columns: list[str], given: str | None, usual: tuple[str, ...], what:
     raise UserError(f"{table} has no {what} column {given or ' or '.join(usual)!r}{nearest(given or what, columns)}")
 
 
-def _our_names(further: list[str], table: str) -> dict[str, str]:
+def our_name(column: str) -> str:
+    """Return what a further column of a table is called from here on."""
+    return f"{RENAMED}{column.lower()}" if is_made_here(column.lower()) else column.lower()
+
+
+def our_names(further: list[str], table: str) -> dict[str, str]:
     """Return the table's name of each further column -> its name from here on, in small letters."""
-    names = {name: f"{RENAMED}{name.lower()}" if is_made_here(name.lower()) else name.lower() for name in further}
+    names = {name: our_name(name) for name in further}
     twice = [name for name in names.values() if list(names.values()).count(name) > 1]
     if twice:
         raise UserError(f"{table} has two columns that are called {twice[0]!r} here; rename one in the table")

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from configs import UserError, resolve
-from pipeline import plan
+from pipeline import buckets
 from pipeline.config import PipelineConfig
 from pipeline.runner import run_step
 from pipeline.table_files import files_of
@@ -311,7 +311,7 @@ def test_a_full_disk_is_told_as_one(tmp_path: Path):
 def test_the_bytes_of_a_plan_do_not_depend_on_the_number_of_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rows = [f"http://a.test/{n * 7919 % 20000},caption,{n}" for n in range(40_000)]
     (tmp_path / "t.csv").write_text("\n".join(["url,caption,n", *rows]) + "\n")
-    monkeypatch.setattr(plan, "BUCKET_ROWS", 2_000)
+    monkeypatch.setattr(buckets, "BUCKET_ROWS", 2_000)
     contents = []
     for threads in (1, 2):
         connect = functools.partial(connect_with, duckdb.connect, threads)
