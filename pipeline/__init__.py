@@ -3,6 +3,7 @@
 plan                 a table of any size is cut into shards of planned pairs
 table_files          which files a table is made of, here or elsewhere; table_readers: how each kind is read
 url_tables, joins    which columns are url, caption and the rest; further tables beside them
+blocklists           lists of urls and hosts that are never asked for
 buckets              rows spread over files, so that those that belong together meet in memory
 columns, check       what a pair has, step by step; what is wrong with a config before anything runs
 download             urls become images, or reasons

@@ -27,6 +27,8 @@ from filters.rules import fingerprint as in_order
 from storage.plan import DROPPED_SCHEMA, dropped_writer, remove_shards_from, write_plan, write_urls
 from storage.shard import Shard
 
+from . import blocklists
+from .blocklists import BLOCKED_HOST, BLOCKED_URL, BlockConfig
 from .buckets import BUCKET, count_for, files_in, spread
 from .columns import OURS
 from .joins import JoinConfig, join_out_of_core, joined_schema, open_join
@@ -50,6 +52,8 @@ BUILT_IN = {
     "bad_url": f"{SCHEME} AND ({WITH_HOST} OR NOT {HTTP})",
     "bad_scheme": HTTP,
     "no_caption": "trim(caption) <> ''",
+    "blocked_url": f"NOT {BLOCKED_URL}",
+    "blocked_host": f"NOT {BLOCKED_HOST}",
     "duplicate_pair": "corgi_copy = 1",
 }
 
@@ -62,6 +66,7 @@ class PlanConfig(Config):
     caption: str | None = None  # None: the first of url_tables.CAPTION_NAMES
     join: list[JoinConfig] = []  # further tables, whose columns are put beside the url table's
     captions: list[str] = []  # further columns that are captions, too, in the table or joined; NULL where there is none
+    block: BlockConfig = BlockConfig()  # lists of urls and hosts that are never asked for
     rules: dict[str, str] = {}  # name -> SQL over the table's lower-cased columns that must hold
     memory_gb: float = Field(default=0.5, gt=0)  # DuckDB's own; it spills to disk beyond this
 
@@ -79,7 +84,8 @@ class Plan(TableStep):
         """Cover the planning rules and the tables' own digests."""
         plan = self.plan.model_dump(include={"shard_size", "url", "caption"})
         joins = [[join.on, join.columns, digests(files_of(join.table), self.run)] for join in self.plan.join]
-        further = [joins, self.plan.captions]
+        lists = [digests(files, self.run) for files in blocklists.files_of_lists(self.plan.block)]
+        further = [joins, self.plan.captions, lists if any(lists) else []]
         parts = [further] if any(further) else []  # a plan without them is what it was before there were any
         return fingerprint(
             "plan", VERSION, plan, in_order(self.plan.rules), digests(files_of(self.table), self.run), *parts
@@ -94,7 +100,7 @@ class Plan(TableStep):
         self._check_rules()
         self.run.mkdir(parents=True, exist_ok=True)
         mark, reasons = self.fingerprint(), Counter[str]()
-        keep_digests([*files, *(file for join in self.plan.join for file in files_of(join.table))], self.run)
+        keep_digests(self._all_files(), self.run)
         with self._database(files) as database, dropped_writer(self.run, fingerprint=mark) as writer:
             buckets = self._load(database, files)
             self.path.unlink(missing_ok=True)
@@ -107,6 +113,11 @@ class Plan(TableStep):
             print(f"plan: {earlier} shards of an earlier plan are removed, with all that was made from them")
         write_plan(self.run, rows, fingerprint=mark)
         return Counter(planned=sum(row["pairs"] for row in rows)) + reasons
+
+    def _all_files(self) -> list[TableFile]:
+        tables = [self.table, *(join.table for join in self.plan.join)]
+        lists = blocklists.files_of_lists(self.plan.block)
+        return [file for files in (*map(files_of, tables), *lists) for file in files]
 
     def _check_rules(self) -> None:
         check(self.plan.rules, schema_of(self.table, self.plan))
@@ -128,6 +139,10 @@ class Plan(TableStep):
                 yield database
         finally:
             shutil.rmtree(self._scratch, ignore_errors=True)
+
+    @property
+    def _blocks(self) -> bool:
+        return bool(self.plan.block.urls or self.plan.block.hosts)
 
     @property
     def _scratch(self) -> Path:
@@ -152,6 +167,8 @@ class Plan(TableStep):
         if tables.rejected:
             query = f"SELECT *, {place} AS {BUCKET} FROM ({keyed} FROM ({tables.rejected}))"
             rejected = database.sql(query).to_arrow_table()
+        if self._blocks:
+            blocklists.load(database, self.plan.block, self._scratch / "lists")
         database.sql("SET enable_external_access = false; SET lock_configuration = true")  # rules are a stranger's
         return (_bucket(folder, rejected, number) for number in range(count))
 
@@ -162,6 +179,7 @@ class Plan(TableStep):
             columns = database.sql(rows).columns
             join = open_join(database, config, columns, scratch, name=f"joined_{number}")
             rows, left_out = join_out_of_core(database, rows, size, join, scratch)
+            shutil.rmtree(self._scratch / f"join-{number - 1}", ignore_errors=True)
             if left_out:
                 print(f"plan: {left_out:,} rows of {join.name} are left out: an earlier row has the same {config.on}")
         return rows
@@ -175,7 +193,8 @@ class Plan(TableStep):
         failed = f"list_filter([{', '.join(tests)}], lambda reason: reason IS NOT NULL)"
         copy = "row_number() OVER (PARTITION BY key ORDER BY corgi_position) AS corgi_copy"
         database.register("rows", rows)
-        counted = f"SELECT *, {copy} FROM rows"
+        marked = blocklists.mark(database, "rows") if self._blocks else blocklists.unmarked("rows")
+        counted = f"SELECT *, {copy} FROM ({marked})"
         database.sql(f"CREATE OR REPLACE TEMP TABLE judged AS SELECT *, {failed} AS corgi_reasons FROM ({counted})")
         dropped = "SELECT key, url, caption, corgi_reasons AS reasons FROM judged WHERE len(corgi_reasons) > 0"
         for batch in database.sql(f"{dropped} ORDER BY key, corgi_position").to_arrow_reader(BATCH):

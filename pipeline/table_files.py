@@ -77,6 +77,16 @@ def files_of(tables: Sequence[str]) -> list[TableFile]:
     return files
 
 
+def lists_of(names: Sequence[str]) -> list[TableFile]:
+    """Return text files of lines, whatever their names end with. Raises UserError."""
+    lists = []
+    for name in names:
+        filesystem, path = _opened(name)
+        with told_of(name):
+            lists.append(TableFile(name, "lines", filesystem, path, filesystem.info(path)))
+    return lists
+
+
 def digests(files: Sequence[TableFile], run: Path) -> list[str]:
     """Return the digest of each file; a local one that did not change since `keep_digests` is not read again."""
     known = read_json(run / DIGESTS) or {}

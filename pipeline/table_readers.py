@@ -5,6 +5,7 @@ is no UTF-8. Text files are read by DuckDB, from this machine: those of elsewher
 or, where only the columns are asked for, their first lines are.
 """
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from pyarrow.fs import FSSpecHandler, PyFileSystem
 
 from configs import UserError
 
-from .table_files import COMPRESSIONS, TEXT_KINDS, TableFile, told_of
+from .table_files import COMPRESSIONS, TableFile, told_of
 
 ENCODED = pa.large_binary()
 BATCH = 16_384  # rows that are read at a time
@@ -75,6 +76,12 @@ def open_tables(
     else:
         reader = _open_lines(database, listed, scratch, options)
     return reader if keep_rejected else reader._replace(rejected=None)
+
+
+def lines_of(file: TableFile, scratch: Path) -> str:
+    """Return the query of a text's lines, one column LINE. What is not UTF-8 is an error."""
+    path = _local(file, scratch / hashlib.sha256(file.name.encode()).hexdigest()[:16], only_head=False)
+    return f"SELECT {LINE} FROM read_csv({quoted(str(path), mark=chr(39))}, {LINES})"
 
 
 def size_of(files: Sequence[TableFile]) -> int:
@@ -214,7 +221,7 @@ def _structure(kind: Any) -> Any:
 
 def _local(file: TableFile, copy: Path, only_head: bool) -> Path:
     """Return where a text lies on this machine, as a copy whose name begins with `copy` where it must be one."""
-    if file.is_local and file.kind in TEXT_KINDS:
+    if file.is_local and file.kind != "json":
         return Path(file.path)
     copy.parent.mkdir(parents=True, exist_ok=True)
     if file.kind == "json":
