@@ -6,6 +6,9 @@ Memory does not grow with the table: a file has about BUCKET_ROWS rows, however 
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from .table_readers import quoted
 
@@ -37,3 +40,10 @@ def reading(files: list[Path]) -> str:
     """Return what stands after FROM to read files that `spread` wrote."""
     listed = ", ".join(quoted(str(file), mark="'") for file in files)
     return f"read_parquet([{listed}], hive_partitioning=false)"
+
+
+def rows_of(folder: Path, rejected: pa.Table, number: int) -> pa.Table:
+    """Return the rows of one bucket, those that the reader of the table refused among them."""
+    parts = [rejected.filter(pc.equal(rejected[BUCKET], number)).drop_columns(BUCKET)]
+    parts += [pq.read_table(file, partitioning=None) for file in files_in(folder, number)]
+    return pa.concat_tables([part for part in parts if len(part)] or parts, promote_options="default")

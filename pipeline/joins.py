@@ -57,7 +57,9 @@ def open_join(
     """
     files = files_of(config.table)
     first = files[0].name
-    reader = open_tables(database, files, scratch, name=name, only_head=only_head, keep_rejected=False)
+    reader = open_tables(
+        database, files, scratch, name=name, only_head=only_head, keep_rejected=False, as_text=[config.on]
+    )
     on = config.on.lower() if config.on.lower() in ("url", "key") else our_name(config.on)
     if on not in ours:
         raise UserError(f"plan.join: the url table has no column {config.on!r} to join on{nearest(on, ours)}")

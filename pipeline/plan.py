@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from configs import Config, UserError, fingerprint, nearest
+from configs import Config, UserError, fingerprint
 from configs.steps import STEPS
 from filters.rules import check
 from filters.rules import fingerprint as in_order
@@ -29,13 +29,13 @@ from storage.shard import Shard
 
 from . import blocklists
 from .blocklists import BLOCKED_HOST, BLOCKED_URL, BlockConfig
-from .buckets import BUCKET, count_for, files_in, spread
-from .columns import OURS
+from .buckets import BUCKET, count_for, rows_of, spread
 from .joins import JoinConfig, join_out_of_core, joined_schema, open_join
 from .step import TableStep
-from .table_files import TableFile, digests, files_of, keep_digests
-from .table_readers import quoted, size_of
-from .url_tables import errors_of, source
+from .table_digests import digests, keep_digests
+from .table_files import TableFile, files_of
+from .table_readers import size_of
+from .url_tables import errors_of, source, with_captions
 
 VERSION = 1
 BATCH = 10_000
@@ -154,7 +154,7 @@ class Plan(TableStep):
         Equal keys meet in one file, so that each can be judged alone, however large the table is.
         """
         folder = self._scratch / "buckets"
-        tables = source(database, files, self._scratch / "tables", url=self.plan.url, caption=self.plan.caption)
+        tables = source(database, files, self._scratch / "tables", **_columns(self.plan))
         for name, ours in tables.renamed.items():
             print(f"plan: the table's column {name!r} is called {ours} here: {name.lower()} is a column of ours")
         size = size_of(files)
@@ -162,7 +162,7 @@ class Plan(TableStep):
         place = f"(('0x' || left(key, 4))::INTEGER * {count}) >> 16"
         keyed = f"SELECT {KEY} AS key, *, row_number() OVER () AS corgi_position"
         rows = self._with_joins(database, f"{keyed} FROM ({tables.rows})", size)
-        spread(database, _with_captions(database, rows, self.plan.captions), place, folder)
+        spread(database, with_captions(database, rows, self.plan.captions), place, folder)
         rejected = pa.table({BUCKET: pa.array([], pa.int32())})
         if tables.rejected:
             query = f"SELECT *, {place} AS {BUCKET} FROM ({keyed} FROM ({tables.rejected}))"
@@ -170,7 +170,7 @@ class Plan(TableStep):
         if self._blocks:
             blocklists.load(database, self.plan.block, self._scratch / "lists")
         database.sql("SET enable_external_access = false; SET lock_configuration = true")  # rules are a stranger's
-        return (_bucket(folder, rejected, number) for number in range(count))
+        return (rows_of(folder, rejected, number) for number in range(count))
 
     def _with_joins(self, database: duckdb.DuckDBPyConnection, rows: str, size: int) -> str:
         """Return the query of all rows with the columns of all joined tables."""
@@ -209,35 +209,19 @@ def schema_of(table: list[str], plan: PlanConfig) -> pa.Schema:
     files = files_of(table)
     with errors_of(files), TemporaryDirectory() as folder, duckdb.connect() as database:
         scratch = Path(folder)
-        opened = source(database, files, scratch, url=plan.url, caption=plan.caption, only_head=True)
+        opened = source(database, files, scratch, only_head=True, **_columns(plan))
         rows = f"SELECT '' AS key, * FROM ({opened.rows})"
         for number, config in enumerate(plan.join):
             columns = database.sql(rows).columns
             join = open_join(database, config, columns, scratch, name=f"joined_{number}", only_head=True)
             rows = joined_schema(rows, join)
-        planned = f"SELECT {NOT_OURS} FROM ({_with_captions(database, rows, plan.captions)}) LIMIT 0"
+        planned = f"SELECT {NOT_OURS} FROM ({with_captions(database, rows, plan.captions)}) LIMIT 0"
         return database.sql(planned).to_arrow_table().schema
 
 
-def _with_captions(database: duckdb.DuckDBPyConnection, rows: str, captions: list[str]) -> str:
-    """Return the query with the further captions as text, NULL where they say nothing."""
-    known = database.sql(rows)
-    types = {name: str(kind) for name, kind in zip(known.columns, known.types, strict=True)}
-    for name in captions:
-        further = [column for column in types if not column.startswith("corgi_") and column not in OURS]
-        if name not in further:
-            raise UserError(f"plan.captions: {name!r} is no further column{nearest(name, further)}")
-        if types[name] not in ("VARCHAR", '"NULL"'):
-            raise UserError(f"plan.captions: {name!r} is no text but {types[name]}")
-    texts = [f"nullif(regexp_replace({quoted(name)}, '^\\s+$', ''), '') AS {quoted(name)}" for name in captions]
-    return f"SELECT * REPLACE ({', '.join(texts)}) FROM ({rows})" if texts else rows
-
-
-def _bucket(folder: Path, rejected: pa.Table, number: int) -> pa.Table:
-    """Return the rows of one bucket, those that the reader of the table refused among them."""
-    parts = [rejected.filter(pc.equal(rejected[BUCKET], number)).drop_columns(BUCKET)]
-    parts += [pq.read_table(file, partitioning=None) for file in files_in(folder, number)]
-    return pa.concat_tables([part for part in parts if len(part)] or parts, promote_options="default")
+def _columns(plan: PlanConfig) -> dict[str, Any]:
+    """Return what the config says of the url table's columns."""
+    return {"url": plan.url, "caption": plan.caption, "as_text": [join.on for join in plan.join]}
 
 
 def _cut(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:

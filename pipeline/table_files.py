@@ -1,16 +1,14 @@
 """Which files a table is made of: a file, a folder, a glob or a url of either, and a Hugging Face `datasets` folder.
 
-Anything that fsspec opens can be a table (`s3://`, `gs://`, `hf://`, `https://`). What is not on this machine is told
-apart by what its server says of it (an ETag, or a size and a time), so that no table is read only to be recognised.
+Anything that fsspec opens can be a table (`s3://`, `gs://`, `hf://`, `https://`).
 """
 
 import errno
-import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -19,7 +17,6 @@ from fsspec.implementations.local import LocalFileSystem
 from pydantic import BeforeValidator
 
 from configs import UserError
-from storage.atomic import commit_json, read_json, sha256_cached
 
 KINDS = {
     ".parquet": "parquet",
@@ -34,11 +31,6 @@ COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}  # by Arrow's names
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub", "abfs": "adlfs"}
 ABOUT = {"state.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "metadata.json"}  # no tables
 OF_SPLIT = re.compile(r"(.+)-\d{5}-of-\d{5}\..+")  # as the hub names files: train-00000-of-00005.parquet
-# What servers call a digest of a file, or the time of its last change.
-CONTENT_MARKS = ("ETag", "etag", "md5Hash", "content_md5", "blob_id")
-CHANGE_MARKS = ("mtime", "LastModified", "Last-Modified", "last_modified", "updated", "created")
-DIGESTS = "table.digests.json"  # path -> [bytes, ns of the last change, sha256]
-BLOCK = 1 << 20
 TAKEN = "parquet, csv, tsv, jsonl (these three also .gz or .zst), json, arrow or feather"
 
 # Of a config: one table may stand without a list.
@@ -82,32 +74,21 @@ def lists_of(names: Sequence[str]) -> list[TableFile]:
     lists = []
     for name in names:
         filesystem, path = _opened(name)
-        with told_of(name):
+        with told_of(name, "list"):
             lists.append(TableFile(name, "lines", filesystem, path, filesystem.info(path)))
     return lists
 
 
-def digests(files: Sequence[TableFile], run: Path) -> list[str]:
-    """Return the digest of each file; a local one that did not change since `keep_digests` is not read again."""
-    known = read_json(run / DIGESTS) or {}
-    return [_digest(file, known.get(file.name)) for file in files]
-
-
-def keep_digests(files: Sequence[TableFile], run: Path) -> None:
-    """Write down the digests of local files, of which there may be hundreds of gigabytes."""
-    by_file = zip(files, digests(files, run), strict=True)
-    commit_json(run / DIGESTS, {file.name: [*_looks(file), digest] for file, digest in by_file if file.is_local})
-
-
 @contextmanager
-def told_of(name: str) -> Iterator[None]:
+def told_of(name: str, what: str = "table") -> Iterator[None]:
     """Tell what a file system raises as a person's error. Each of them has errors of its own."""
     try:
         yield
     except UserError:
         raise
     except FileNotFoundError:
-        raise UserError(f"{name}: no such table; `table` in the config takes {TAKEN} files") from None
+        takes = f"; `table` in the config takes {TAKEN} files" if what == "table" else ""
+        raise UserError(f"{name}: no such {what}{takes}") from None
     except Exception as error:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):  # of the copy, not of the table
             raise
@@ -120,7 +101,8 @@ def _files(table: str) -> list[TableFile]:
     with told_of(table):
         if _is_glob(filesystem, path):
             by_path = filesystem.glob(path, detail=True)
-            chosen = [info for info in by_path.values() if info["type"] == "file" and not _is_hidden(info["name"])]
+            infos = _followed(filesystem, by_path.values())
+            chosen = [info for info in infos if info["type"] == "file" and not _is_hidden(info["name"])]
             if not chosen:
                 raise UserError(f"{table}: no such table; no file's name fits")
         else:
@@ -175,8 +157,8 @@ def _plain_name(name: str) -> str:
 
 def _in_folder(filesystem: fsspec.AbstractFileSystem, folder: str, table: str) -> list[dict[str, Any]]:
     """Return the tables of a folder, which may be one that `datasets` saved or that came from its hub."""
-    listed = [info for info in filesystem.ls(folder, detail=True) if _base(info) != PurePosixPath(folder).name]
-    by_name = {_base(info): info for info in listed}
+    listed = _followed(filesystem, filesystem.ls(folder, detail=True))
+    by_name = {_base(info): info for info in listed if info["name"].rstrip("/") != folder.rstrip("/")}
     if "dataset_dict.json" in by_name:
         splits = json.loads(filesystem.cat_file(by_name["dataset_dict.json"]["name"]))["splits"]
         if len(splits) > 1:
@@ -196,6 +178,15 @@ def _in_folder(filesystem: fsspec.AbstractFileSystem, folder: str, table: str) -
     if len(splits) > 1 and "" not in splits:
         raise UserError(_splits_error(table, [f"{table.rstrip('/')}/{split}-*" for split in splits]))
     return list(tables.values())
+
+
+def _followed(filesystem: fsspec.AbstractFileSystem, infos: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what links lead to, of which a folder of the hub's cache is full, under the names of the links."""
+    return [
+        {**filesystem.info(info["name"]), "name": info["name"]} if info.get("islink") else info
+        for info in infos
+        if not info.get("islink") or filesystem.exists(info["name"])
+    ]
 
 
 def _splits_error(table: str, choices: list[str]) -> str:
@@ -222,33 +213,3 @@ def _is_glob(filesystem: fsspec.AbstractFileSystem, path: str) -> bool:
 
 def _name(filesystem: fsspec.AbstractFileSystem, path: str) -> str:
     return path if isinstance(filesystem, LocalFileSystem) else filesystem.unstrip_protocol(path)
-
-
-def _digest(file: TableFile, known: list[object] | None) -> str:
-    if not file.is_local:
-        return _remote_digest(file)
-    if known is not None and known[:2] == _looks(file):
-        return str(known[2])
-    return sha256_cached(Path(file.path))
-
-
-def _remote_digest(file: TableFile) -> str:
-    """Return what the server says of the file, or where it says nothing that changes with it, the sha256 of all of it.
-
-    A listing may say less than a look at the file itself.
-    """
-    with told_of(file.name):
-        for info in (file.info, file.filesystem.info(file.path)):
-            for marks in (CONTENT_MARKS, CHANGE_MARKS):
-                if mark := next((f"{name}={info[name]}" for name in marks if info.get(name)), None):
-                    return f"{file.name} {info.get('size')} {mark}"
-        with file.filesystem.open(file.path, "rb") as opened:
-            digest = hashlib.sha256()
-            while block := opened.read(BLOCK):
-                digest.update(block)
-        return digest.hexdigest()
-
-
-def _looks(file: TableFile) -> list[int]:
-    stat = Path(file.path).stat()
-    return [stat.st_size, stat.st_mtime_ns]

@@ -1,29 +1,24 @@
 """How each kind of table becomes a relation of DuckDB, read as a stream and in the order of its rows.
 
-Parquet and Arrow files are read by Arrow, text as its bytes, for DuckDB's own reader would stop at the first cell that
-is no UTF-8. Text files are read by DuckDB, from this machine: those of elsewhere are copied to a scratch folder first,
-or, where only the columns are asked for, their first lines are.
+Parquet and Arrow files come as batches (arrow_batches). Text files are read by DuckDB, from this machine: those of
+elsewhere are copied to a scratch folder first, or, where only the columns are asked for, their first lines are.
 """
 
 import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
-import pyarrow.dataset
-from pyarrow.fs import FSSpecHandler, PyFileSystem
 
 from configs import UserError
 
+from .arrow_batches import ENCODED, count_rows, open_batches, seen_by_arrow
 from .table_files import COMPRESSIONS, TableFile, told_of
 
-ENCODED = pa.large_binary()
-BATCH = 16_384  # rows that are read at a time
 SAMPLE_ROWS = 20_480  # of JSON lines, to learn their columns; as many as DuckDB looks at
 ROW_BYTES = 200  # of a line, to guess how many there are
 PACKED = 4  # times as long is a text that was compressed, to guess likewise
@@ -56,14 +51,16 @@ def open_tables(
     name: str = "tables",
     only_head: bool = False,
     keep_rejected: bool = True,
+    as_text: Sequence[str] = (),
 ) -> Reader:
     """Open files of one kind in a database. name: of what is registered there; scratch: a folder for copies.
 
-    only_head: columns will be asked for and no row. Raises UserError, and later duckdb.Error.
+    only_head: columns will be asked for and no row. as_text: columns whose digits are no number, as 007. Raises
+    UserError, and later duckdb.Error.
     """
     kind = files[0].kind
     if kind in ("parquet", "arrow"):
-        schema, batches = _of_parquet(files) if kind == "parquet" else _of_arrow(files)
+        schema, batches = open_batches(files)
         encoded = {field.name for field in schema if field.type == ENCODED}
         database.register(name, pa.RecordBatchReader.from_batches(schema, batches))
         return Reader(name, schema.names, encoded)
@@ -72,7 +69,7 @@ def open_tables(
     listed = ", ".join(quoted(str(path), mark="'") for path in paths)
     options = f"hive_partitioning=false, {'store_rejects' if keep_rejected else 'ignore_errors'}=true"
     if kind in ("csv", "tsv"):
-        reader = _open_csv(database, listed, kind, options)
+        reader = _open_csv(database, listed, kind, options, as_text)
     else:
         reader = _open_lines(database, listed, scratch, options)
     return reader if keep_rejected else reader._replace(rejected=None)
@@ -87,8 +84,7 @@ def lines_of(file: TableFile, scratch: Path) -> str:
 def size_of(files: Sequence[TableFile]) -> int:
     """Return about how many rows the files have, at least 1. Of parquet exactly, from the footers."""
     if files[0].kind == "parquet":
-        with told_of(files[0].name):
-            return max(1, _parquet(files).count_rows())
+        return max(1, count_rows(files))
     lengths = (
         (file.info.get("size") or 0) * (PACKED if file.suffix.endswith(tuple(COMPRESSIONS)) else 1) for file in files
     )
@@ -100,85 +96,25 @@ def quoted(name: str, mark: str = '"') -> str:
     return mark + name.replace(mark, 2 * mark) + mark
 
 
-def _parquet(files: Sequence[TableFile]) -> pyarrow.dataset.Dataset:
-    # Without these, whole files are held in memory.
-    options = pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
-    kind = pyarrow.dataset.ParquetFileFormat(default_fragment_scan_options=options)
-    parts = []
-    for _, group in groupby(files, key=lambda file: id(file.filesystem)):
-        same = list(group)
-        filesystem = None if same[0].is_local else PyFileSystem(FSSpecHandler(same[0].filesystem))
-        parts.append(pyarrow.dataset.dataset([file.path for file in same], format=kind, filesystem=filesystem))
-    return parts[0] if len(parts) == 1 else pyarrow.dataset.dataset(parts)
-
-
-def _of_parquet(files: Sequence[TableFile]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    with told_of(files[0].name):
-        scanner = _parquet(files).scanner(batch_size=BATCH, batch_readahead=2, fragment_readahead=1)
-        schema = _encoded(scanner.projected_schema)
-    return schema, _cast(scanner.to_batches(), schema)
-
-
-def _of_arrow(files: Sequence[TableFile]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    with told_of(files[0].name):
-        reader = _ipc(files[0])
-        schema = _encoded(reader.schema)
-    return schema, _cast((part for file in files for batch in _batches(file) for part in _parts(batch)), schema)
-
-
-def _ipc(file: TableFile) -> Any:
-    """Open an Arrow file; `datasets` writes streams, Feather and the rest files with a footer."""
-    source = pa.memory_map(file.path) if file.is_local else _seen_by_arrow(file.filesystem.open(file.path, "rb"))
-    try:
-        return pa.ipc.open_file(source)
-    except pa.ArrowInvalid:
-        source.seek(0)
-        return pa.ipc.open_stream(source)
-
-
-def _seen_by_arrow(opened: Any) -> pa.PythonFile:
-    return pa.PythonFile(opened, mode="r")  # fsspec's files do not always say how they were opened
-
-
-def _batches(file: TableFile) -> Iterator[pa.RecordBatch]:
-    reader = _ipc(file)
-    if isinstance(reader, pa.ipc.RecordBatchFileReader):
-        return (reader.get_batch(number) for number in range(reader.num_record_batches))
-    return iter(reader)
-
-
-def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    return (batch.slice(start, BATCH) for start in range(0, len(batch), BATCH))
-
-
-def _encoded(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([(field.name, _bytes_for(field.type)) for field in schema])
-
-
-def _cast(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    return (pa.RecordBatch.from_arrays(batch.columns, batch.schema.names).cast(schema) for batch in batches)
-
-
-def _bytes_for(kind: pa.DataType) -> pa.DataType:
-    """Return the type that a column is read as: text as bytes, whoever said that they are UTF-8."""
-    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-    is_text = pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_binary(plain)
-    return ENCODED if is_text else plain
-
-
-def _open_csv(database: duckdb.DuckDBPyConnection, listed: str, kind: str, options: str) -> Reader:
+def _open_csv(
+    database: duckdb.DuckDBPyConnection, listed: str, kind: str, options: str, as_text: Sequence[str]
+) -> Reader:
     """Open texts with a separator. CC3M and CC12M are published without a header line: a url stands in the first."""
     if kind == "tsv":
         options += ", delim='\t'"
     sniffing = f"header=false, all_varchar=true, {options.replace('store_rejects', 'ignore_errors')}"
     first = database.sql(f"SELECT * FROM read_csv([{listed}], {sniffing}) LIMIT 1").to_arrow_table().to_pylist()
     with_url = [name for row in first for name, cell in row.items() if _is_url(cell)]
-    if with_url:  # written by no library that puts cells in quotes
-        query = f"read_csv([{listed}], header=false, quote='', escape='', {options})"
+    if with_url:
+        unquoted = ", quote='', escape=''" if kind == "tsv" else ""  # quotes of captions, of one that has no pair, too
+        query = f"read_csv([{listed}], header=false{unquoted}, {options}"
     else:
-        query = f"read_csv([{listed}], header=true, {options})"
-    columns = database.sql(f"SELECT * FROM {query} LIMIT 0").columns
-    return Reader(query, columns, urls=with_url[0] if with_url else None, rejected=REJECTED)
+        query = f"read_csv([{listed}], header=true, {options}"
+    columns = database.sql(f"SELECT * FROM {query}) LIMIT 0").columns
+    wanted = {name.lower() for name in as_text}
+    if texts := [f"{quoted(name, mark=chr(39))}: 'VARCHAR'" for name in columns if name.lower() in wanted]:
+        query += f", types={{{', '.join(texts)}}}"
+    return Reader(f"{query})", columns, urls=with_url[0] if with_url else None, rejected=REJECTED)
 
 
 def _is_url(cell: object) -> bool:
@@ -240,7 +176,7 @@ def _local(file: TableFile, copy: Path, only_head: bool) -> Path:
 def _first_lines(file: TableFile, source: Any) -> bytes:
     """Return the first lines of a text, at least one, without what compressed it."""
     compression = next((name for end, name in COMPRESSIONS.items() if file.suffix.endswith(end)), None)
-    stream = pa.CompressedInputStream(_seen_by_arrow(source), compression) if compression else source
+    stream = pa.CompressedInputStream(seen_by_arrow(source), compression) if compression else source
     head = bytes(stream.read(HEAD_BYTES))
     whole = head[: head.rfind(b"\n") + 1]
     return whole or head

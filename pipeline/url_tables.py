@@ -15,7 +15,7 @@ import duckdb
 from configs import UserError, nearest
 from filters.expression import first_line
 
-from .columns import is_made_here
+from .columns import OURS, is_made_here
 from .table_files import TableFile
 from .table_readers import LINE, Reader, open_tables, quoted
 
@@ -61,12 +61,13 @@ def source(
     url: str | None = None,
     caption: str | None = None,
     only_head: bool = False,
+    as_text: Sequence[str] = (),
 ) -> Source:
     """Open the tables in a database. url, caption: the tables' own names of these columns; None: the usual ones.
 
-    scratch, only_head: as of `open_tables`.
+    scratch, only_head, as_text: as of `open_tables`.
     """
-    first, reader = files[0].name, open_tables(database, files, scratch, only_head=only_head)
+    first, reader = files[0].name, open_tables(database, files, scratch, only_head=only_head, as_text=as_text)
     columns = reader.columns
     url = column_of(columns, url or reader.urls, URL_NAMES, "url", first)
     caption = column_of(columns, caption or _other(reader), CAPTION_NAMES, "caption", first)
@@ -91,6 +92,20 @@ def source(
             f"SELECT '' AS url, {text} AS caption, true AS corgi_unreadable FROM ({reader.rejected} ORDER BY ALL)"
         )
     return Source(f"SELECT {', '.join(selected)} FROM {reader.query}", rejected, renamed)
+
+
+def with_captions(database: duckdb.DuckDBPyConnection, rows: str, captions: list[str]) -> str:
+    """Return the query with the further captions as text, NULL where they say nothing."""
+    known = database.sql(rows)
+    types = {name: str(kind) for name, kind in zip(known.columns, known.types, strict=True)}
+    for name in captions:
+        further = [column for column in types if not column.startswith("corgi_") and column not in OURS]
+        if name not in further:
+            raise UserError(f"plan.captions: {name!r} is no further column{nearest(name, further)}")
+        if types[name] not in ("VARCHAR", '"NULL"'):
+            raise UserError(f"plan.captions: {name!r} is no text but {types[name]}")
+    texts = [f"nullif(regexp_replace({quoted(name)}, '^\\s+$', ''), '') AS {quoted(name)}" for name in captions]
+    return f"SELECT * REPLACE ({', '.join(texts)}) FROM ({rows})" if texts else rows
 
 
 def texts_of(reader: Reader) -> dict[str, str]:

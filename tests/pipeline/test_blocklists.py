@@ -112,7 +112,7 @@ def test_a_changed_list_plans_anew_and_a_list_of_nothing_blocks_nothing(tmp_path
         ("hosts", b"http://bad.test/\n", "'http://bad.test/' is no host"),
         ("urls", b"bad.test/1.jpg\n", "'bad.test/1.jpg' is no url"),
         ("urls", b"http://a.test/\xff\n", "cannot be read as a list of urls"),
-        ("urls", None, r"list\.txt: no such"),
+        ("urls", None, r"list\.txt: no such list"),
     ],
 )
 def test_a_list_that_could_never_be_met_is_told(tmp_path: Path, lists: str, content: bytes | None, said: str):

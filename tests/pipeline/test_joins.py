@@ -89,6 +89,17 @@ def test_two_tables_are_joined_and_columns_are_chosen_and_renamed(tmp_path: Path
     assert len(pairs) == COUNT
 
 
+def test_digits_of_an_id_are_no_number(tmp_path: Path):
+    uids = ["1e3", "10e2", "7"]
+    rows = "".join(f"{url},x,{uid}\n" for url, uid in zip(URL, uids, strict=False))
+    (tmp_path / "t.csv").write_text(f"url,caption,uid\n{rows}")
+    (tmp_path / "o.csv").write_text("uid,score\n" + "".join(f"{uid},{n}\n" for n, uid in enumerate(uids)))
+    of_parquet = write(tmp_path / "t.parquet", {"url": URL[:3], "caption": ["x"] * 3, "uid": uids})
+    for folder, table in (("csv", str(tmp_path / "t.csv")), ("parquet", of_parquet)):
+        made = config(tmp_path / folder, table, join=[{"table": str(tmp_path / "o.csv"), "on": "uid"}])
+        assert [planned(made)[url]["score"] for url in URL[:3]] == [0, 1, 2]
+
+
 def test_further_captions_are_text_and_the_pair_keeps_its_first(tmp_path: Path):
     columns: dict[str, list[Any]] = {"url": URL[:3], "caption": TEXT[:3], "Recaption": ["a dog", " \n", None]}
     made = config(tmp_path, write(tmp_path / "t.parquet", columns), captions=["recaption"])

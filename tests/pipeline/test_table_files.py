@@ -136,6 +136,18 @@ def test_a_folder_or_glob_is_all_its_tables_and_nothing_beside_them(tmp_path: Pa
     assert names == ["a.parquet", "b.parquet"]
 
 
+def test_links_are_followed_as_a_cache_of_the_hub_has_them(tmp_path: Path):
+    blobs = write_folder(tmp_path / "blobs", one=as_parquet(HALVES[0]), two=as_parquet(HALVES[1]))
+    data = tmp_path / "snapshot" / "data"
+    data.mkdir(parents=True)
+    for name, number in (("one", 0), ("two", 1)):
+        (data / f"train-{number:05d}-of-00002.parquet").symlink_to(blobs / name)
+    (data / "lost.parquet").symlink_to(blobs / "nowhere")
+    (tmp_path / "linked").symlink_to(tmp_path / "snapshot")
+    for number, table in enumerate((tmp_path / "linked", f"{data}/*.parquet")):
+        assert in_order(planned(config(tmp_path / str(number), table))) == PAIRS
+
+
 def test_a_name_that_looks_like_a_glob_is_a_file_where_there_is_one(tmp_path: Path):
     pq.write_table(PAIRS, tmp_path / "t[1].parquet")
     assert in_order(planned(config(tmp_path, tmp_path / "t[1].parquet"))) == PAIRS
@@ -270,6 +282,9 @@ def test_tables_without_a_header_line_are_read_by_where_the_urls_are(tmp_path: P
             "http://a.test/1.jpg": 'a "small dog on a hill',
             "http://a.test/2.jpg": "the sea",
         }
+    (tmp_path / "quoted.csv").write_text('http://a.test/1,"one, two"\nhttp://a.test/2,three\n')
+    pairs = planned(config(tmp_path / "quoted", tmp_path / "quoted.csv")).to_pylist()
+    assert {pair["caption"] for pair in pairs} == {"one, two", "three"}
     (tmp_path / "three.tsv").write_text("http://a.test/1.jpg\tone\ttwo\n")
     with pytest.raises(UserError, match="has no caption column"):
         planned(config(tmp_path / "three", tmp_path / "three.tsv"))
