@@ -55,7 +55,7 @@ def open_tables(
 ) -> Reader:
     """Open files of one kind in a database. name: of what is registered there; scratch: a folder for copies.
 
-    only_head: columns will be asked for and no row. as_text: columns whose digits are no number, as 007. Raises
+    only_head: columns will be asked for and no row. as_text: columns whose digits are no number, as 1e3. Raises
     UserError, and later duckdb.Error.
     """
     kind = files[0].kind
