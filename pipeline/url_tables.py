@@ -19,12 +19,9 @@ from .columns import OURS, is_made_here
 from .table_files import TableFile
 from .table_readers import LINE, Reader, open_tables, quoted
 
-# In this order; case is ignored. Plurals are of JSON files that hold a list a column, as SBU's.
-URL_NAMES = ("url", "image_url", "img_url", "imageurl", "image_urls", "urls")
-CAPTION_NAMES = (
-    *("caption", "text", "alt_text", "caption_alt_text_description", "caption_reference_description"),
-    *("captions", "texts"),
-)
+URL_NAMES = ("url", "image_url", "img_url", "imageurl")  # in this order; case is ignored
+CAPTION_NAMES = ("caption", "text", "alt_text", "caption_alt_text_description", "caption_reference_description")
+LIST_NAMES = {"url": ("image_urls", "urls"), "caption": ("captions", "texts")}  # of JSON that holds lists, as SBU's
 RENAMED = "table_"  # before the name of a further column that is called like one of ours
 FULL_DISK = ("No space left", "max_temp_directory_size", "failed to offload", "Disk quota exceeded")  # as DuckDB says
 
@@ -69,8 +66,8 @@ def source(
     """
     first, reader = files[0].name, open_tables(database, files, scratch, only_head=only_head, as_text=as_text)
     columns = reader.columns
-    url = column_of(columns, url or reader.urls, URL_NAMES, "url", first)
-    caption = column_of(columns, caption or _other(reader), CAPTION_NAMES, "caption", first)
+    url = column_of(columns, url or reader.urls, (*URL_NAMES, *LIST_NAMES["url"]), "url", first)
+    caption = column_of(columns, caption or _other(reader), (*CAPTION_NAMES, *LIST_NAMES["caption"]), "caption", first)
     further = our_names([name for name in columns if name not in (url, caption)], first)
     texts = texts_of(reader)
     unreadable = [f"{quoted(name)} IS NOT NULL AND {texts[name]} IS NULL" for name in columns if name in reader.encoded]
