@@ -3,7 +3,7 @@
 Pairs get a key, the start of sha256(url, newline, caption), and are sorted by it. A hash spreads the hosts over all
 shards, is stable over reruns, and lets one pair be found by bisection. What needs no download to be dropped is dropped
 here, with its reasons. Rows are first spread over files by the beginning of their key, half a million each, so memory
-does not grow with the table, and disk is needed for one copy of it.
+does not grow with the table, and disk is needed for one copy of it, for two where tables are joined.
 """
 
 import shutil
@@ -221,7 +221,7 @@ def schema_of(table: list[str], plan: PlanConfig) -> pa.Schema:
 
 def _columns(plan: PlanConfig) -> dict[str, Any]:
     """Return what the config says of the url table's columns."""
-    return {"url": plan.url, "caption": plan.caption, "as_text": [join.on for join in plan.join]}
+    return {"url": plan.url, "caption": plan.caption, "as_text": [*(join.on for join in plan.join), *plan.captions]}
 
 
 def _cut(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:

@@ -168,6 +168,8 @@ def _in_folder(filesystem: fsspec.AbstractFileSystem, folder: str, table: str) -
         state = json.loads(filesystem.cat_file(by_name["state.json"]["name"]))
         return [by_name[file["filename"]] for file in state["_data_files"]]
     tables = {name: info for name, info in by_name.items() if _is_table(info)}
+    if any(_kind(name) != "json" for name in tables):  # beside other tables, JSON says something about them
+        tables = {name: info for name, info in tables.items() if _kind(name) != "json"}
     if not tables:
         if by_name.get("data", {}).get("type") == "directory":
             return _in_folder(filesystem, f"{folder}/data", f"{table.rstrip('/')}/data")

@@ -101,7 +101,10 @@ def with_captions(database: duckdb.DuckDBPyConnection, rows: str, captions: list
             raise UserError(f"plan.captions: {name!r} is no further column{nearest(name, further)}")
         if types[name] not in ("VARCHAR", '"NULL"'):
             raise UserError(f"plan.captions: {name!r} is no text but {types[name]}")
-    texts = [f"nullif(regexp_replace({quoted(name)}, '^\\s+$', ''), '') AS {quoted(name)}" for name in captions]
+    texts = [
+        f"nullif(regexp_replace(CAST({quoted(name)} AS VARCHAR), '^\\s+$', ''), '') AS {quoted(name)}"
+        for name in captions
+    ]
     return f"SELECT * REPLACE ({', '.join(texts)}) FROM ({rows})" if texts else rows
 
 

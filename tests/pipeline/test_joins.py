@@ -102,12 +102,20 @@ def test_digits_of_an_id_are_no_number(tmp_path: Path):
 
 def test_further_captions_are_text_and_the_pair_keeps_its_first(tmp_path: Path):
     columns: dict[str, list[Any]] = {"url": URL[:3], "caption": TEXT[:3], "Recaption": ["a dog", " \n", None]}
-    made = config(tmp_path, write(tmp_path / "t.parquet", columns), captions=["recaption"])
+    columns["none"] = [None] * 3
+    made = config(tmp_path, write(tmp_path / "t.parquet", columns), captions=["recaption", "none"])
     pairs = planned(made)
+    assert pq.read_schema(shards_of(made.run)[0].path(URLS)).field("none").type == pa.string()
     assert [pairs[url]["recaption"] for url in URL[:3]] == ["a dog", None, None]
     assert [pairs[url]["caption"] for url in URL[:3]] == TEXT[:3]
     without = config(tmp_path, str(tmp_path / "t.parquet"))
     assert planned(without)[URL[1]]["recaption"] == " \n"
+
+
+def test_further_captions_of_digits_are_captions(tmp_path: Path):
+    (tmp_path / "t.csv").write_text(f"url,caption,recaption\n{URL[0]},a,7\n{URL[1]},b,\n")
+    pairs = planned(config(tmp_path, str(tmp_path / "t.csv"), captions=["recaption"]))
+    assert [pairs[url]["recaption"] for url in URL[:2]] == ["7", None]
 
 
 JOIN = {"on": "url", "columns": None}

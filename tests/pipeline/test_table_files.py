@@ -127,6 +127,7 @@ def write_folder(folder: Path, **files: bytes) -> Path:
 def test_a_folder_or_glob_is_all_its_tables_and_nothing_beside_them(tmp_path: Path):
     first, second = map(as_parquet, HALVES)
     folder = write_folder(tmp_path / "t", a__parquet=first, b__parquet=second, _SUCCESS=b"", README__md=b"words")
+    (folder / "stats.json").write_text("{}")
     (folder / ".hidden.parquet").write_bytes(b"torn")
     (folder / "_metadata.parquet").write_bytes(b"torn")
     for table in (str(folder), f"{folder}/", f"{folder}/*.parquet", [f"{folder}/a*", f"{folder}/b.parquet"]):
