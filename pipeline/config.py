@@ -16,13 +16,14 @@ from .embed import EmbedConfig
 from .plan import PlanConfig
 from .select import SelectConfig
 from .step import step_class
+from .table_files import Tables
 
 
 class PipelineConfig(Config):
     """From a url table to an index of trainable shards."""
 
     run: Path  # folder of everything made
-    table: list[Path] = []  # parquet, csv or jsonl: what `plan` reads; or else `adopt.source`
+    table: Tables = []  # files, folders, globs or urls: what `plan` reads (see table_files); or else `adopt.source`
     workers: int = Field(default=2, ge=1)  # processes of the shard steps on this machine
     tolerate: int = Field(default=0, ge=0)  # failed shards before a shard step ends with 3; dedup and index need all
     plan: PlanConfig = PlanConfig()
