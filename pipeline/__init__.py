@@ -8,11 +8,13 @@ blocklists           lists of urls and hosts that are never asked for
 buckets              rows spread over files, so that those that belong together meet in memory
 columns, check       what a pair has, step by step; what is wrong with a config before anything runs
 download             urls become images, or reasons
+adopt                or else: shards and pictures that exist already
 score                every image and caption gets its numbers
 dedup                which pairs are copies of which, over all shards
 select               rules over the numbers: kept or not, and why
 embed                the text encoder's embeds of every kept caption
 index                one row a shard: what training reads first
+export               what was kept, repacked for any trainer
 
 step, runner         what a step is; shares, skips, retries and the ledger of all steps
 config               a section a step
