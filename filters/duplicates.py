@@ -25,7 +25,7 @@ def digests(values: Sequence[str]) -> np.ndarray:
 
 
 def part_of(words: np.ndarray, parts: int) -> np.ndarray:
-    """Return which of `parts` each of (n, k) uint64 belongs to, equal ones to the same: (n,) int64. parts: to 2 ** 32."""
+    """Return which of `parts` (to 2 ** 32) each of (n, k) uint64 belongs to, equal ones to the same: (n,) int64."""
     mixed = words[:, 0].copy()
     for word in words.T[1:]:
         mixed = mixed * np.uint64(0x9E3779B97F4A7C15) ^ word  # bits of images are not spread evenly; 2 ** 64 / phi is

@@ -19,7 +19,7 @@ from configs import fingerprint as _fingerprint
 
 from .expression import check_expression, first_line
 
-__all__ = ["check", "check_expression", "failed", "failed_rules", "fingerprint", "holds", "holds_each"]
+__all__ = ["check", "check_expression", "columns_of", "failed", "failed_rules", "fingerprint", "holds", "holds_each"]
 
 ROW = "corgi_row"
 SAFE: dict[str, str | bool | int | float | list[str]] = {
@@ -66,9 +66,8 @@ def holds(table: pa.Table, rules: Mapping[str, str]) -> dict[str, pa.ChunkedArra
 
 def holds_each(table: pa.Table, policies: Sequence[Mapping[str, str]]) -> list[dict[str, pa.ChunkedArray]]:
     """Return what `holds` does for each of several policies, which may use the same names: all at once."""
-    known = tuple(table.column_names)
     rules = [rule for policy in policies for rule in policy.items()]
-    used = {column for name, rule in rules for column in _checked(name, rule, known)}
+    used = columns_of(policies, table.column_names)
     with _database().cursor() as database:
         database.register("pairs", _numbered(table, used))
         try:
@@ -77,6 +76,12 @@ def holds_each(table: pa.Table, policies: Sequence[Mapping[str, str]]) -> list[d
             _database.cache_clear()  # some errors leave a database that answers nothing more
             raise
     return [{name: next(answers) for name in policy} for policy in policies]
+
+
+def columns_of(policies: Iterable[Mapping[str, str]], known: Iterable[str]) -> set[str]:
+    """Return which of the known columns the rules speak of. Raises UserError naming a rule that may not be asked."""
+    names = tuple(known)
+    return {column for policy in policies for name, rule in policy.items() for column in _checked(name, rule, names)}
 
 
 def _numbered(table: pa.Table, columns: Iterable[str]) -> pa.Table:

@@ -1,7 +1,7 @@
 """Records of a step that sees all rows, spread over parts, so that what belongs together can be judged alone.
 
-One file holds the records of many parts, part after part, behind the places where they begin. So there are as many files
-as writers, not writers times parts. They are scratch: of one machine's byte order, and gone when the step is done.
+One file holds the records of many parts, part after part, behind the places where they begin: as many files as writers,
+not writers times parts. They are scratch: of one machine's byte order, and gone when the step is done.
 
     number of parts, then the parts' first records and the end (int64 each), then the records
 """

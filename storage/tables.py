@@ -83,6 +83,11 @@ def read_metadata(path: Path) -> dict[str, str]:
     return {key.decode(): value.decode() for key, value in (metadata or {}).items() if key != b"ARROW:schema"}
 
 
+def column_names(path: Path) -> list[str]:
+    """Return what the columns of a parquet file are called, from its footer. Raises FileNotFoundError."""
+    return list(pq.read_schema(path).names)
+
+
 def read_mark(path: Path) -> Mark | None:
     """Return the mark of a parquet or Arrow file; None where the file is absent, torn or carries none."""
     metadata = read_metadata(path)
