@@ -8,6 +8,9 @@ No two are missed, but where a crowd shares a band (a family of alike images) on
     256 bits |b0|b1|b2| ... |b15|      distance 15: 16 bands of 16 bits, radius 0
                                        distance 31: the same with radius 1, or wider bands, whichever costs less
 
+Parts of the hashes are judged one by one: a part is all that agree in the highest bits of a band. Two that agree in the
+band up to its radius are of one part, or of two whose numbers differ in a few bits; those are then looked at together.
+
 Lookups grow with the number n of hashes, comparisons with its square over 2 ** bits; `plan` takes the cheapest cut.
 On one core, for hashes that are spread evenly:
 
@@ -17,7 +20,7 @@ On one core, for hashes that are spread evenly:
     10 ** 8        1 min         8 min     22 hours    by the same costs
     4 * 10 ** 8    6 min         36 min    4 days
 
-Memory: about 250 bytes a hash, all in one process.
+Memory: about 250 bytes for each hash of the two parts that are looked at.
 """
 
 from collections.abc import Iterable, Iterator
@@ -90,7 +93,7 @@ def masks_by_part(band: Band, part_bits: int) -> dict[int, list[int]]:
 def close_pairs(
     words: np.ndarray, others: np.ndarray | None, band: Band, masks: Iterable[int], *, distance: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield rows (i, j) of hashes at most `distance` bits apart whose bands differ in one of the masks, in parts.
+    """Yield rows (i, j) of hashes at most `distance` bits apart whose bands differ in one of the masks, some at a time.
 
     words, others: (n, 4) uint64, the hashes of one part, all different, and of another; rows count through both, and no
     pair within one of them comes where `others` are given. A pair may come twice. Of crowds not all pairs come, but the
@@ -163,7 +166,7 @@ def _candidates(left: _Places, right: _Places, masks: Iterable[int]) -> Iterator
 
 def _partners(left: _Places, right: _Places, mask: np.uint32) -> tuple[np.ndarray, np.ndarray]:
     """Return positions (a, b) in the unique values with left[a] ^ mask == right[b], each pair once."""
-    a = np.arange(len(left.unique))
+    a = np.arange(len(left.unique) if len(right.unique) else 0)
     if left is right and not mask:
         return a, a
     if left is right:

@@ -218,8 +218,10 @@ def _records(dtype: np.dtype, *columns: np.ndarray) -> np.ndarray:
 
 def _keys(table: pa.Table, shard: Shard, first_key: str, count: int) -> np.ndarray:
     """Return the keys of a shard, (n,) KEY. Raises UserError unless they are those that were planned, by what shows."""
-    keys = np.array(table["key"].to_pylist(), KEY)
-    if len(keys) != count or keys[0] != first_key.encode() or (keys[1:] <= keys[:-1]).any():
+    texts = table["key"].to_pylist()
+    keys = np.array(texts, KEY)
+    is_planned = len(keys) == count and texts[0] == first_key and {*map(len, texts)} == {KEY_CHARS}
+    if not is_planned or (keys[1:] <= keys[:-1]).any():
         raise UserError(f'{shard.path(PAIRS)} is not of the pairs that are planned now; run "corgi download" first')
     return keys
 
