@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from storage.tables import write_table
 
 SHARD_ROWS = 10_000
 FAMILY = 100_000
-MADE = {"fingerprint": "made"}
+MADE = "made"  # fingerprint
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 KIND, SOURCE, FLIPS, IMAGE, FETCHED, CAPTION = range(6)  # of random words: what each is for
 UNIQUE, EXACT, NEAR, MEMBER = range(4)
@@ -38,7 +39,7 @@ UNIQUE, EXACT, NEAR, MEMBER = range(4)
 def words(numbers: np.ndarray, purpose: int, count: int = 1) -> np.ndarray:
     """Return (n, count) random uint64 that follow from the numbers and the purpose (splitmix64)."""
     at = numbers.astype(np.uint64)[:, None] * np.uint64(64) + np.uint64(8 * purpose) + np.arange(count, dtype=np.uint64)
-    mixed = (at + np.uint64(1)) * GOLDEN
+    mixed: np.ndarray = (at + np.uint64(1)) * GOLDEN
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return mixed ^ (mixed >> np.uint64(31))
@@ -108,7 +109,7 @@ def make_run(run: Path, *, count: int, workers: int = 2, **sections: Any) -> Pip
     shards = -(-count // SHARD_ROWS)
     with ProcessPoolExecutor(workers) as pool:
         rows = list(pool.map(partial(_write_shard, run, count), range(shards)))
-    write_plan(run, rows, **MADE)
+    write_plan(run, rows, fingerprint=MADE)
     return resolve(PipelineConfig, {"run": str(run), "table": ["none.parquet"], "workers": workers, **sections})
 
 
@@ -143,8 +144,8 @@ def _write_shard(run: Path, count: int, number: int) -> dict[str, Any]:
     values |= {name: sides for name in pairs.COLUMNS.names if name.endswith(("_width", "_height"))}
     schema = pairs.joined(pa.schema([("key", pa.string()), ("url", pa.string()), ("caption", pa.string())]))
     columns = [pa.array(values.get(field.name, [None] * size), field.type) for field in schema]
-    write_table(shard.path(PAIRS), pa.Table.from_arrays(columns, schema=schema), **MADE)
-    scored = {
+    write_table(shard.path(PAIRS), pa.Table.from_arrays(columns, schema=schema), fingerprint=MADE)
+    scored: dict[str, Any] = {
         "key": names,
         "min_side": sides,
         "caption_words": pa.array((draw % np.uint64(20)).astype(np.int32)),
@@ -154,7 +155,7 @@ def _write_shard(run: Path, count: int, number: int) -> dict[str, Any]:
         "pdq": pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), size, [None, pa.py_buffer(hashes(numbers, count))]),
         "pdq_quality": pa.array([100] * size, pa.int32()),
     }
-    write_table(shard.path(SCORES), pa.table(scored), **MADE)
+    write_table(shard.path(SCORES), pa.table(scored), fingerprint=MADE)
     return {"shard": number, "first_key": names[0], "pairs": size}
 
 
@@ -190,10 +191,8 @@ def size_of(folder: Path) -> int:
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:
-            try:
-                total += os.stat(os.path.join(place, name)).st_size
-            except FileNotFoundError:
-                continue
+            with suppress(FileNotFoundError):
+                total += Path(place, name).stat().st_size
     return total
 
 

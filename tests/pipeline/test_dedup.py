@@ -26,11 +26,11 @@ def by_hand(rows: list[dict[str, Any]], *, distance: int, max_caption_count: int
     stored = [{**row, "shard": number // SHARD_ROWS} for number, row in enumerate(rows) if row["status"] == pairs.OK]
     copies = []
     for kind, column, keep in (("exact", "stored_sha256", 1), ("caption", "caption", max_caption_count)):
-        groups = defaultdict(list)
+        equal = defaultdict(list)
         for row in stored:
-            groups[row[column]].append(row)
-        for group in groups.values():
-            copies += [{**row, "kind": kind, "keeper": group[0]["key"]} for row in group[keep:]]
+            equal[row[column]].append(row)
+        for rows_of_one in equal.values():
+            copies += [{**row, "kind": kind, "keeper": rows_of_one[0]["key"]} for row in rows_of_one[keep:]]
     fit = [row for row in stored if row["pdq_quality"] >= 50]
     group = {row["key"]: {row["key"]} for row in fit}
     for a, b in combinations(fit, 2):

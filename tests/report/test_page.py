@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from jinja2 import UndefinedError
 from markupsafe import Markup
