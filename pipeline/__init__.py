@@ -4,12 +4,13 @@ plan, url_tables     a table of any size is cut into shards of planned pairs
 columns, check       what a pair has, step by step; what is wrong with a config before anything runs
 download             urls become images, or reasons
 score                every image and caption gets its numbers
-dedup                which pairs are copies of which, over all shards
+dedup, dedup_parts   which pairs are copies of which, over all shards, part by part
 select               rules over the numbers: kept or not, and why
 embed                the text encoder's embeds of every kept caption
 index                one row a shard: what training reads first
 
 step, runner         what a step is; shares, skips, retries and the ledger of all steps
+phases               a table step's work on a pool of processes, which goes on after a kill
 config               a section a step
 progress             the one progress bar
 status, why, funnel  where the steps stand; one pair's story; what each reason took

@@ -84,7 +84,7 @@ class Parts:
 
     def files(self, folder: str) -> list[Path]:
         """Return all files of a folder that is finished, in the order of their numbers."""
-        return sorted((self.scratch / folder).iterdir(), key=lambda path: int(path.name))
+        return sorted((self.scratch / folder).glob("[0-9]*"), key=lambda path: int(path.name))
 
     def collect(self, block: Block) -> None:
         """Read what tells the pairs of a block apart. The keys come last: they say that the block is done."""

@@ -112,6 +112,8 @@ def test_after_a_kill_only_what_is_missing_is_done(tmp_path: Path, monkeypatch: 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         counted(patch, until_the_kill, kill_at=name)
         run_step("dedup", config)
+    for folder in (tmp_path / dedup.SCRATCH).glob("*/*"):
+        (folder / ".00000.elsewhere-1-1.scratch").write_bytes(b"cut off")
     with monkeypatch.context() as patch:
         counted(patch, afterwards)
         run_step("dedup", config)
