@@ -32,7 +32,7 @@ from storage.tables import read_table
 from .plan import KEY_CHARS
 
 SOURCES = 4  # parts of distinct hashes that are spread together, so that fewer files are opened
-LINKS = 1 << 22  # that are followed at once
+LINKS = 1 << 22  # that are followed at once, at least
 KEY = np.dtype(f"S{KEY_CHARS}")
 DIGEST = np.dtype([("words", np.uint64, (2,)), ("id", np.int64)])
 HASH = np.dtype([("words", np.uint64, (BYTES // 8,)), ("id", np.int64)])
@@ -171,14 +171,18 @@ class Parts:
         self._write_copies("near.copies", last, ids, keepers)
 
     def _links(self) -> Iterator[np.ndarray]:
-        """Yield the links of all bands, (m, 2), LINKS or more at once."""
+        """Yield the links of all bands, (m, 2), a sixteenth of them at once, or LINKS where that is more.
+
+        Whatever follows them looks at every linked id each time, so it must not be many times.
+        """
+        paths = [path for number in range(len(self.bands)) for path in self.files(f"links.{number}")]
+        at_once = max(LINKS, sum(path.stat().st_size for path in paths) // LINK.itemsize // 16)
         held: list[np.ndarray] = []
-        for number in range(len(self.bands)):
-            for path in self.files(f"links.{number}"):
-                held.append(spread.read([path], LINK))
-                if sum(map(len, held)) >= LINKS:
-                    yield np.concatenate(held)
-                    held = []
+        for path in paths:
+            held.append(spread.read([path], LINK))
+            if sum(map(len, held)) >= at_once:
+                yield np.concatenate(held)
+                held = []
         if held:
             yield np.concatenate(held)
 
