@@ -15,10 +15,10 @@ Lookups grow with the number n of hashes, comparisons with its square over 2 ** 
 On one core, for hashes that are spread evenly:
 
     n              distance 8    15        31
-    10 ** 5        0.2 s         0.5 s     1.7 s       measured
-    10 ** 6        3.5 s         6.5 s     66 s        measured
-    10 ** 8        1 min         8 min     22 hours    by the same costs
-    4 * 10 ** 8    6 min         36 min    4 days
+    10 ** 5        0.2 s         0.3 s     1.6 s       measured
+    10 ** 6        1.5 s         4.2 s     66 s        measured
+    10 ** 7                      100 s                 measured, in parts
+    4 * 10 ** 8    13 min        80 min    10 days     by the same costs
 
 Memory: about 250 bytes for each hash of the two parts that are looked at.
 """
