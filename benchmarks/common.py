@@ -41,13 +41,15 @@ class Contender(NamedTuple):
 Contenders: TypeAlias = Mapping[str, Contender]
 
 
-def options(text: str | None, *, rounds: int = 5) -> argparse.Namespace:
-    """Return the command line that all benchmarks share. text: the benchmark's docstring."""
+def options(text: str | None, *, rounds: int = 5, rows: int | None = None) -> argparse.Namespace:
+    """Return the command line that all benchmarks share. text: the benchmark's docstring. rows: for `--rows`."""
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--quick", action="store_true", help="a smoke run: one round, little data, figures mean nothing"
     )
     parser.add_argument("--rounds", type=int, help=f"alternating runs of each contender, {rounds} by default")
+    if rows:
+        parser.add_argument("--rows", type=int, default=rows, help=f"{rows:,} by default, for which the bars are")
     parser.add_argument("--contender", help=argparse.SUPPRESS)  # this process is one of the contenders
     parser.add_argument("--settings", type=json.loads, help=argparse.SUPPRESS)
     given = parser.parse_args()

@@ -1,78 +1,87 @@
-"""Which pairs are copies of which. Of a group the pair with the smallest key stays, however the rows are ordered.
+"""Which pairs are copies of which. Of a group the pair with the smallest id stays, however many parts it was found in.
 
-Every function answers {key of a copy: key of the pair that stays}; pairs that stay are not in it.
+A pair's id is its place among all pairs by key, so the smallest id is the smallest key. Copies are answered as two
+arrays: ids of the copies, and for each the id of the pair that stays. Pairs that stay are not among the copies.
 
 Near copies are connected: where a is near b and b is near c, all three are one group, even if a and c are not near.
 That does not depend on the order of rows, and no two pairs that stay are within the distance.
 """
 
-import duckdb
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import blake2b
+
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from .hamming import BYTES, close_pairs, join
+from .hamming import Band, close_pairs, join
 
-# One statement for equal values of any kind. It sorts and spills, so it can also be run over tables larger than memory.
-COPIES = """
-    SELECT key, keeper FROM (
-        SELECT key, min(key) OVER (PARTITION BY value) AS keeper,
-               row_number() OVER (PARTITION BY value ORDER BY key) AS place
-        FROM pairs WHERE value IS NOT NULL
-    ) WHERE place > $keep ORDER BY key
-"""
+DIGEST_WORDS = 2  # of 64 bits: a chance of 5e-20 for one clash among 5.85e9 values
 
 
-def exact_copies(keys: pa.ChunkedArray, digests: pa.ChunkedArray) -> dict[str, str]:
-    """Return pairs whose stored images have equal digests. None is never a copy."""
-    return _copies(keys, digests, keep=1)
+def digests(values: Sequence[str]) -> np.ndarray:
+    """Return (n, DIGEST_WORDS) uint64 that are equal where the texts are."""
+    size = 8 * DIGEST_WORDS
+    whole = b"".join(blake2b(value.encode(), digest_size=size).digest() for value in values)
+    return np.frombuffer(whole, "<u8").reshape(-1, DIGEST_WORDS)
 
 
-def caption_copies(keys: pa.ChunkedArray, captions: pa.ChunkedArray, max_count: int | None) -> dict[str, str]:
-    """Return pairs whose caption is seen more than `max_count` times (None: any number is fine).
+def part_of(words: np.ndarray, parts: int) -> np.ndarray:
+    """Return which of `parts` (to 2 ** 32) each of (n, k) uint64 belongs to, equal ones to the same: (n,) int64."""
+    mixed = words[:, 0].copy()
+    for word in words.T[1:]:
+        mixed = mixed * np.uint64(0x9E3779B97F4A7C15) ^ word  # bits of images are not spread evenly; 2 ** 64 / phi is
+    mixed *= np.uint64(0x9E3779B97F4A7C15)
+    return ((mixed >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32)).astype(np.int64)
 
-    The `max_count` smallest keys stay; the others name the smallest one as their keeper.
+
+def equal_copies(words: np.ndarray, ids: np.ndarray, *, keep: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Return the copies among pairs of equal words, by id; of each group the `keep` smallest ids stay.
+
+    words: (n, k) uint64. ids: (n,) int64, ascending. The keeper of every copy is the smallest id of its group.
     """
-    return {} if max_count is None else _copies(keys, captions, keep=max_count)
+    order = np.lexsort(words.T)  # stable: within a group ids ascend
+    grouped = words[order]
+    is_first = np.ones(len(words), bool)
+    is_first[1:] = (grouped[1:] != grouped[:-1]).any(axis=1)
+    starts = np.flatnonzero(is_first)
+    start = starts[np.cumsum(is_first) - 1]
+    copies = np.flatnonzero(np.arange(len(words)) - start >= keep)
+    found, keepers = ids[order[copies]], ids[order[start[copies]]]
+    by_id = np.argsort(found)
+    return found[by_id], keepers[by_id]
 
 
-def near_copies(keys: pa.ChunkedArray, pairs: pa.Table, *, distance: int, min_quality: int) -> dict[str, str]:
-    """Return pairs whose images look alike: PDQ hashes at most `distance` bits apart (0 to 31).
+def near_links(
+    words: np.ndarray,
+    ids: np.ndarray,
+    band: Band,
+    masks: Iterable[int],
+    *,
+    distance: int,
+    others: tuple[np.ndarray, np.ndarray] | None = None,
+) -> np.ndarray:
+    """Return links (m, 2) of ids that connect what is near within a part, or between it and another, and no more.
 
-    pairs: columns pdq (32 bytes or null) and pdq_quality, a row for each of `keys`. Hashes of less than `min_quality`
-    say too little of an image and take no part. For time and memory see hamming.py.
+    words: (n, 4) uint64, all different. others: words and ids of the other part. For bands and masks see hamming.py.
     """
-    fit = pc.and_(pc.is_valid(pairs["pdq"]), pc.greater_equal(pairs["pdq_quality"], min_quality))
-    # Sorted by key, the smallest row of a group has its smallest key.
-    chosen = pairs.select(["pdq"]).append_column("key", keys).filter(fit).sort_by("key")
-    hashes = np.frombuffer(b"".join(chosen["pdq"].to_pylist()), np.uint8).reshape(-1, BYTES)
-    groups = near_groups(hashes, distance=distance)
-    copies = np.flatnonzero(groups != np.arange(len(groups)))
-    names = chosen["key"]
-    return dict(zip(names.take(copies).to_pylist(), names.take(groups[copies]).to_pylist(), strict=True))
-
-
-def near_groups(hashes: np.ndarray, *, distance: int) -> np.ndarray:
-    """Return for each of (n, 32) uint8 hashes the smallest row of its group, (n,) int64.
-
-    Two rows are in one group if a chain of rows leads from one to the other in hops of at most `distance` bits.
-    """
-    if not 0 <= distance <= 31:
-        raise ValueError(f"distance is {distance}; PDQ hashes further than 31 bits apart are of different images")
-    if not len(hashes):
-        return np.zeros(0, np.int64)
-    whole = np.ascontiguousarray(hashes).view(f"S{BYTES}")[:, 0]
-    _, first, which = np.unique(whole, return_index=True, return_inverse=True)
-    first_of_equals = first[which]  # equal hashes are one from here on: the first row that has them
-    rows = np.unique(first_of_equals)
-    group = np.arange(len(rows))
-    for i, j in close_pairs(hashes[rows], distance=distance) if distance else ():
+    if others is not None:
+        ids = np.concatenate([ids, others[1]])
+    group = np.arange(len(ids))
+    for i, j in close_pairs(words, others and others[0], band, masks, distance=distance):
         group = join(group, i, j)
-    return rows[group][np.searchsorted(rows, first_of_equals)]
+    linked = np.flatnonzero(group != np.arange(len(group)))
+    return np.stack([ids[group[linked]], ids[linked]], axis=1)
 
 
-def _copies(keys: pa.ChunkedArray, values: pa.ChunkedArray, *, keep: int) -> dict[str, str]:
-    table = pa.table({"key": keys, "value": values})
-    with duckdb.connect(config={"threads": 1, "python_enable_replacements": "false"}) as database:
-        database.register("pairs", table)
-        return dict(database.execute(COPIES, {"keep": keep}).fetchall())
+def connected(links: Callable[[], Iterator[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the copies among ids that chains of links connect, by id. links: yields (m, 2) int64, the same each time.
+
+    In memory are 40 bytes for each id that is linked, and 48 for each link of one array.
+    """
+    nodes = np.zeros(0, np.int64)
+    for some in links():
+        nodes = np.union1d(nodes, some)
+    group = np.arange(len(nodes))
+    for some in links():
+        group = join(group, *np.searchsorted(nodes, some.T))
+    copies = np.flatnonzero(group != np.arange(len(nodes)))
+    return nodes[copies], nodes[group[copies]]

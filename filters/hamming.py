@@ -8,19 +8,22 @@ No two are missed, but where a crowd shares a band (a family of alike images) on
     256 bits |b0|b1|b2| ... |b15|      distance 15: 16 bands of 16 bits, radius 0
                                        distance 31: the same with radius 1, or wider bands, whichever costs less
 
+Parts of the hashes are judged one by one: a part is all that agree in the highest bits of a band. Two that agree in the
+band up to its radius are of one part, or of two whose numbers differ in a few bits; those are then looked at together.
+
 Lookups grow with the number n of hashes, comparisons with its square over 2 ** bits; `plan` takes the cheapest cut.
 On one core, for hashes that are spread evenly:
 
     n              distance 8    15        31
-    10 ** 5        0.2 s         0.5 s     1.7 s       measured
-    10 ** 6        3.5 s         6.5 s     66 s        measured
-    10 ** 8        1 min         8 min     22 hours    by the same costs
-    4 * 10 ** 8    6 min         36 min    4 days
+    10 ** 5        0.2 s         0.3 s     1.6 s       measured
+    10 ** 6        1.5 s         4.2 s     66 s        measured
+    10 ** 7                      100 s                 measured, in parts
+    4 * 10 ** 8    13 min        80 min    10 days     by the same costs
 
-Memory: about 250 bytes a hash, all in one process.
+Memory: about 250 bytes for each hash of the two parts that are looked at.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import combinations
 from math import comb
 from typing import NamedTuple
@@ -66,22 +69,50 @@ def _cost(bands: list[Band], count: int) -> float:
     return sum(ball * (min(count, 2**bits) * LOOKUP_COST + count**2 / 2 ** (bits + 1)) for bits, ball in balls)
 
 
-def close_pairs(hashes: np.ndarray, *, distance: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield rows (i, j) of hashes at most `distance` bits apart, in parts; a pair may come twice.
+def part_of(words: np.ndarray, band: Band, part_bits: int) -> np.ndarray:
+    """Return which of 2 ** part_bits parts each hash belongs to, by its band's highest bits: (n,) int64.
 
-    Of crowds not all pairs come, but the rows that all pairs would connect are connected. hashes: (n, 32) uint8, all
-    different. distance: 0 to 255, meant for 0 to 31.
+    words: (n, 4) uint64, the hashes.
     """
-    for band in plan(len(hashes), distance):
-        values = _values(hashes, band)
-        order = np.argsort(values, kind="stable")
-        words = np.ascontiguousarray(hashes[order]).view(np.uint64)  # (n, 4); what is compared lies close together
-        for left, right in _candidates(values[order], band):
-            if left is right:
-                yield from ((order[i], order[j]) for i, j in _crowd(words, left, distance))
-            else:
-                near = _distances(words, left, right) <= distance
-                yield order[left[near]], order[right[near]]
+    return (_values(words, band) >> (band.bits - part_bits)).astype(np.int64)
+
+
+def masks_by_part(band: Band, part_bits: int) -> dict[int, list[int]]:
+    """Return what two hashes that agree in the band up to its radius may differ in, by how far their parts lie apart.
+
+    The key is the exclusive or of the numbers of their parts, the values are those of the bands.
+    """
+    masks: dict[int, list[int]] = {}
+    for flips in range(band.radius + 1):
+        for bits in combinations(range(band.bits), flips):
+            mask = sum(1 << bit for bit in bits)
+            masks.setdefault(mask >> (band.bits - part_bits), []).append(mask)
+    return masks
+
+
+def close_pairs(
+    words: np.ndarray, others: np.ndarray | None, band: Band, masks: Iterable[int], *, distance: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield rows (i, j) of hashes at most `distance` bits apart whose bands differ in one of the masks, some at a time.
+
+    words, others: (n, 4) uint64, the hashes of one part, all different, and of another; rows count through both, and no
+    pair within one of them comes where `others` are given. A pair may come twice. Of crowds not all pairs come, but the
+    rows that all pairs would connect are connected. distance: 0 to 255, meant for 0 to 31.
+    """
+    order, left = _by_value(words, band)
+    right = left
+    if others is not None:
+        other_order, right = _by_value(others, band)
+        right = right._replace(first=right.first + len(words))
+        order = np.concatenate([order, other_order + len(words)])
+        words = np.concatenate([words, others])
+    words = words[order]  # what is compared lies close together
+    for a, b in _candidates(left, right, masks):
+        if a is b:
+            yield from ((order[i], order[j]) for i, j in _crowd(words, a, distance))
+        else:
+            near = _distances(words, a, b) <= distance
+            yield order[a[near]], order[b[near]]
 
 
 def _distances(words: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -89,40 +120,60 @@ def _distances(words: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.nda
     return counts[:, 0].astype(np.uint16) + counts[:, 1] + counts[:, 2] + counts[:, 3]
 
 
-def _values(hashes: np.ndarray, band: Band) -> np.ndarray:
+def _values(words: np.ndarray, band: Band) -> np.ndarray:
     """Return the band's bits, (n,) uint32."""
-    padded = np.zeros((len(hashes), 4), np.uint8)
+    padded = np.zeros((len(words), 4), np.uint8)
+    hashes = np.ascontiguousarray(words).view(np.uint8)
     padded[:, : band.stop - band.start] = hashes[:, band.start : band.stop]
     return padded.view("<u4")[:, 0].astype(np.uint32)
 
 
-def _candidates(values: np.ndarray, band: Band) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield positions in the sorted `values` of two that differ in at most the band's radius of bits, each once.
+class _Places(NamedTuple):
+    """The values of some hashes in a band, sorted, and where the hashes of each stand."""
+
+    unique: np.ndarray
+    first: np.ndarray
+    counts: np.ndarray
+
+
+def _by_value(words: np.ndarray, band: Band) -> tuple[np.ndarray, _Places]:
+    """Return the rows sorted by their band's value, and which values there are."""
+    # Two numbers in one are sorted ten times as fast as one by another.
+    packed = np.sort(_values(words, band).astype(np.uint64) << np.uint64(32) | np.arange(len(words), dtype=np.uint64))
+    order = (packed & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    return order, _Places(
+        *np.unique((packed >> np.uint64(32)).astype(np.uint32), return_index=True, return_counts=True)
+    )
+
+
+def _candidates(left: _Places, right: _Places, masks: Iterable[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield positions of two whose values differ in the bits of a mask, each pair once.
 
     Of a crowd come its positions, as both.
     """
-    unique, first, counts = np.unique(values, return_index=True, return_counts=True)
-    for flips in range(band.radius + 1):
-        for bits in combinations(range(band.bits), flips):
-            a, b = _partners(unique, np.uint32(sum(1 << bit for bit in bits)))
-            is_crowd = np.sqrt(counts[a] * counts[b]) > CROWD
-            for pair in zip(a[is_crowd].tolist(), b[is_crowd].tolist(), strict=True):
-                crowd = np.concatenate([np.arange(first[k], first[k] + counts[k]) for k in {*pair}])
-                yield crowd, crowd
-            a, b = a[~is_crowd], b[~is_crowd]
-            for left, right in _products(first[a], counts[a], first[b], counts[b]):
-                once = left < right if not flips else slice(None)  # a group with itself holds each pair twice
-                yield left[once], right[once]
+    for mask in masks:
+        a, b = _partners(left, right, np.uint32(mask))
+        is_crowd = np.sqrt(left.counts[a] * right.counts[b]) > CROWD
+        for one, other in zip(a[is_crowd].tolist(), b[is_crowd].tolist(), strict=True):
+            places = (left.first[one], left.counts[one]), (right.first[other], right.counts[other])
+            crowd = np.unique(np.concatenate([np.arange(first, first + count) for first, count in places]))
+            yield crowd, crowd
+        a, b = a[~is_crowd], b[~is_crowd]
+        for i, j in _products(left.first[a], left.counts[a], right.first[b], right.counts[b]):
+            once = slice(None) if mask else i < j  # those of one value with themselves hold each pair twice
+            yield i[once], j[once]
 
 
-def _partners(unique: np.ndarray, mask: np.uint32) -> tuple[np.ndarray, np.ndarray]:
-    """Return positions (a, b) in the sorted `unique` with unique[a] ^ mask == unique[b], each pair once."""
-    if not mask:
-        return np.arange(len(unique)), np.arange(len(unique))
-    a = np.flatnonzero(unique < (unique ^ mask))
-    partners = unique[a] ^ mask
-    b = np.minimum(np.searchsorted(unique, partners), len(unique) - 1)
-    there = unique[b] == partners
+def _partners(left: _Places, right: _Places, mask: np.uint32) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions (a, b) in the unique values with left[a] ^ mask == right[b], each pair once."""
+    a = np.arange(len(left.unique) if len(right.unique) else 0)
+    if left is right and not mask:
+        return a, a
+    if left is right:
+        a = np.flatnonzero(left.unique < (left.unique ^ mask))
+    partners = left.unique[a] ^ mask
+    b = np.minimum(np.searchsorted(right.unique, partners), len(right.unique) - 1)
+    there = right.unique[b] == partners
     return a[there], b[there]
 
 
@@ -146,15 +197,18 @@ def _crowd(words: np.ndarray, crowd: np.ndarray, distance: int) -> Iterator[tupl
     are too far from a group's first member to be close to any, and no two of one group.
     """
     group, places = np.arange(len(crowd)), np.arange(len(crowd))
-    for shift in np.random.default_rng(len(crowd)).integers(1, len(crowd), ROUNDS):
+    # By 1 all are in one circle; by any other number, in several if it divides the crowd.
+    for shift in (1, *np.random.default_rng(len(crowd)).integers(1, len(crowd), ROUNDS - 1)):
         others = np.roll(places, shift)
         near = _distances(words, crowd, crowd[others]) <= distance
         yield crowd[near], crowd[others[near]]
         group = join(group, places[near], others[near])
+        if not group.any():
+            return
     names, counts = np.unique(group, return_counts=True)
     alone = np.isin(group, names[counts == 1])
     for name in names[counts > 1]:
-        inside, outside = crowd[group == name], crowd[group != name]
+        inside, outside = crowd[group == name], crowd[(group > name) | alone]
         radius = int(_distances(words, np.full(len(inside), inside[0]), inside).max())
         within_reach = outside[_distances(words, np.full(len(outside), inside[0]), outside) <= radius + distance]
         yield from _compared(words, inside, within_reach, distance)

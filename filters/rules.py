@@ -6,9 +6,11 @@
 NULL counts as failed: what is not known to be fit is not fit. All failing rules are named, in the stated order.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, lru_cache
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,7 +19,7 @@ from configs import fingerprint as _fingerprint
 
 from .expression import check_expression, first_line
 
-__all__ = ["check", "check_expression", "failed_rules", "fingerprint", "holds"]
+__all__ = ["check", "check_expression", "columns_of", "failed", "failed_rules", "fingerprint", "holds", "holds_each"]
 
 ROW = "corgi_row"
 SAFE: dict[str, str | bool | int | float | list[str]] = {
@@ -44,32 +46,79 @@ def check(rules: Mapping[str, str], schema: pa.Schema) -> None:
 
 def failed_rules(table: pa.Table, rules: Mapping[str, str]) -> list[list[str]]:
     """Return for each row the names of all rules that do not hold, in the order of `rules`."""
-    failed: list[list[str]] = [[] for _ in range(len(table))]
-    for name, held in holds(table, rules).items():
-        for row in pc.indices_nonzero(pc.invert(held)).to_pylist():
-            failed[row].append(name)
-    return failed
+    return failed(holds(table, rules), len(table)).to_pylist()
+
+
+def failed(held: Mapping[str, pa.ChunkedArray], count: int) -> pa.ListArray:
+    """Return for each of `count` rows the names of what does not hold, in the order of `held`."""
+    fails = np.zeros((count, len(held)), bool)
+    for column, values in enumerate(held.values()):
+        fails[:, column] = ~values.to_numpy()
+    begins = np.concatenate([[0], np.cumsum(fails.sum(axis=1))])
+    names = pa.array(list(held), pa.string()).take(pa.array(np.nonzero(fails)[1]))
+    return pa.ListArray.from_arrays(pa.array(begins, pa.int32()), names)
 
 
 def holds(table: pa.Table, rules: Mapping[str, str]) -> dict[str, pa.ChunkedArray]:
     """Return for each rule whether it is known to hold: bool, one a row. Raises UserError naming the rule."""
-    used = {name: check_expression(name, rule, table.column_names) for name, rule in rules.items()}
-    with duckdb.connect(config=SAFE) as database:
-        database.register("pairs", _numbered(table, {column for columns in used.values() for column in columns}))
-        return {name: _decide(database, name, rule) for name, rule in rules.items()}
+    return holds_each(table, [rules])[0]
+
+
+def holds_each(table: pa.Table, policies: Sequence[Mapping[str, str]]) -> list[dict[str, pa.ChunkedArray]]:
+    """Return what `holds` does for each of several policies, which may use the same names: all at once."""
+    rules = [rule for policy in policies for rule in policy.items()]
+    used = columns_of(policies, table.column_names)
+    with _database().cursor() as database:
+        database.register("pairs", _numbered(table, used))
+        try:
+            answers = iter(_decide(database, rules))
+        except UserError:
+            _database.cache_clear()  # some errors leave a database that answers nothing more
+            raise
+    return [{name: next(answers) for name in policy} for policy in policies]
+
+
+def columns_of(policies: Iterable[Mapping[str, str]], known: Iterable[str]) -> set[str]:
+    """Return which of the known columns the rules speak of. Raises UserError naming a rule that may not be asked."""
+    names = tuple(known)
+    return {column for policy in policies for name, rule in policy.items() for column in _checked(name, rule, names)}
 
 
 def _numbered(table: pa.Table, columns: Iterable[str]) -> pa.Table:
     """Return only the columns that are used, and the row's number."""
     chosen = table.select(sorted(columns))
-    return chosen.append_column(ROW, pa.array(range(len(table)), pa.int64()))
+    return chosen.append_column(ROW, pa.array(np.arange(len(table), dtype=np.int64)))
 
 
-def _decide(database: duckdb.DuckDBPyConnection, name: str, rule: str) -> pa.ChunkedArray:
+def _decide(database: duckdb.DuckDBPyConnection, rules: Sequence[tuple[str, str]]) -> list[pa.ChunkedArray]:
+    """Ask for all rules in one query; where that fails, one by one, to name the rule."""
     try:
-        answers = database.sql(f"SELECT ({rule}) AS holds FROM pairs ORDER BY {ROW}")
-        if answers.types != ["BOOLEAN"]:
-            raise UserError(f"rule {name!r} must be true or false, but is {answers.types[0]}: {rule!r}")
-        return pc.fill_null(answers.to_arrow_table()["holds"], False)
-    except duckdb.Error as error:
+        return _asked(database, rules)
+    except (duckdb.Error, UserError) as error:
+        if len(rules) > 1:
+            return [answer for rule in rules for answer in _decide(database, [rule])]
+        if isinstance(error, UserError):
+            raise
+        ((name, rule),) = rules
         raise UserError(f"rule {name!r} cannot be decided: {first_line(error)}; got {rule!r}") from None
+
+
+def _asked(database: duckdb.DuckDBPyConnection, rules: Sequence[tuple[str, str]]) -> list[pa.ChunkedArray]:
+    # No rule can speak of a column whose name begins with that of ROW: none of a pair is called so.
+    columns = [f"({rule}) AS {ROW}_{number}" for number, (_, rule) in enumerate(rules)]
+    answers = database.sql(f"SELECT {', '.join([*columns, ROW])} FROM pairs ORDER BY {ROW}")
+    for (name, rule), kind in zip(rules, answers.types[:-1], strict=True):
+        if kind != "BOOLEAN":
+            raise UserError(f"rule {name!r} must be true or false, but is {kind}: {rule!r}")
+    return [pc.fill_null(column, False) for column in answers.to_arrow_table().columns[:-1]]
+
+
+@lru_cache(maxsize=1000)
+def _checked(name: str, rule: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    return check_expression(name, rule, known)
+
+
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """Return this process's database: to start one takes longer than to decide the rules of a shard."""
+    return duckdb.connect(config=SAFE)

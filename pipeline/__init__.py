@@ -10,13 +10,14 @@ columns, check       what a pair has, step by step; what is wrong with a config 
 download             urls become images, or reasons
 adopt                or else: shards and pictures that exist already
 score                every image and caption gets its numbers
-dedup                which pairs are copies of which, over all shards
+dedup, dedup_parts   which pairs are copies of which, over all shards, part by part
 select               rules over the numbers: kept or not, and why
 embed                the text encoder's embeds of every kept caption
 index                one row a shard: what training reads first
 export               what was kept, repacked for any trainer
 
 step, runner         what a step is; shares, skips, retries and the ledger of all steps
+phases               a table step's work on a pool of processes, which goes on after a kill
 config               a section a step
 progress             the one progress bar
 status, why, funnel  where the steps stand; one pair's story; what each reason took

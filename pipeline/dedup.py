@@ -3,28 +3,36 @@
 Of a group of copies the smallest key stays; without the scorer pdq there are no near copies. Whether a copy is dropped
 is for the rules of `select` to say. They judge the keeper, too: where they drop it for its caption, no image of its
 group is left. No other choice would let a rule change without this step.
+
+Every shard is read once. What tells pairs apart is spread over parts small enough for memory (dedup_parts.py), which
+are judged side by side; a part that is done is not done again by the same command after a kill.
 """
 
+import shutil
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from math import ceil, log2
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
-from configs import Config, UserError, fingerprint
+from configs import Config, fingerprint
 from configs.steps import STEPS
-from filters.duplicates import caption_copies, exact_copies, near_copies
-from storage import duplicates, pairs, scores
-from storage.plan import shards_of
-from storage.shard import PAIRS, SCORES, Shard
+from storage import duplicates, scores
+from storage.plan import is_planned, shards_of
+from storage.shard import PAIRS, SCORES
 from storage.tables import content
 
+from .dedup_parts import HASHES, SOURCES, Block, Parts, blocks_of
+from .phases import Phase, Task, run_phases
 from .step import TableStep
 
 VERSION = 1
-HASHES = ("pdq", "pdq_quality")  # where they were scored
+SCRATCH = "dedup.scratch"
+BLOCK_ROWS = 1_000_000  # planned pairs that are read together; 130 bytes each in memory
+PART_ROWS = 1 << 19  # that are judged together; 250 bytes each in memory
 
 
 class DedupConfig(Config):
@@ -42,6 +50,7 @@ class Dedup(TableStep):
     entry = STEPS["dedup"]
     run: Path
     dedup: DedupConfig
+    workers: int
 
     def fingerprint(self) -> str:
         """Cover the thresholds, and every shard's pairs and scores."""
@@ -50,32 +59,60 @@ class Dedup(TableStep):
 
     def __call__(self) -> Counter[str]:
         """Find the copies of each kind."""
-        mark, config = self.fingerprint(), self.dedup
-        parts = [_rows(shard) for shard in shards_of(self.run)]
-        if len({tuple(part.column_names) for part in parts}) > 1:
-            raise UserError('only some shards are scored with pdq; run "corgi score" first')
-        rows = pa.concat_tables(parts)
-        keys = rows["key"]
-        copies = {
-            "exact": exact_copies(keys, rows["stored_sha256"]),
-            "caption": caption_copies(keys, rows["caption"], config.max_caption_count),
-        }
-        if "pdq" in rows.column_names:
-            copies["near"] = near_copies(keys, rows, distance=config.distance, min_quality=config.min_quality)
-        copied_keys = pa.array({key for keepers in copies.values() for key in keepers}, pa.string())
-        of_copies = rows.filter(pc.is_in(keys, value_set=copied_keys))
-        shard_of = dict(zip(of_copies["key"].to_pylist(), of_copies["shard"].to_pylist(), strict=True))
-        copied = [
-            {"shard": shard_of[key], "key": key, "kind": kind, "keeper": keeper}
-            for kind, keepers in copies.items()
-            for key, keeper in keepers.items()
-        ]
-        duplicates.write(self.run, copied, fingerprint=mark)
-        return Counter({f"{kind}_copies": len(keepers) for kind, keepers in copies.items()})
+        mark, blocks = self.fingerprint(), blocks_of(self.run, BLOCK_ROWS)
+        parts = self._parts(blocks, fingerprint(mark, BLOCK_ROWS, PART_ROWS, SOURCES))
+        run_phases("dedup", list(_phases(parts, blocks)), workers=self.workers)
+        rows = duplicates.PartFiles(parts.files("rows"))
+        duplicates.write(self.run, rows, fingerprint=mark)
+        counts = Counter({f"{kind}_copies": rows.count(kind) for kind in parts.kinds})
+        shutil.rmtree(self.run / SCRATCH)
+        return counts
+
+    def _parts(self, blocks: list[Block], mark: str) -> Parts:
+        """Return the work, in a scratch folder of its own; what other work has left there goes."""
+        for other in (self.run / SCRATCH).glob("*"):
+            if other.name != mark:
+                shutil.rmtree(other)
+        keep = {"exact": 1}
+        if self.dedup.max_caption_count is not None:
+            keep["caption"] = self.dedup.max_caption_count
+        block_ids = [*(block.begins[0] for block in blocks), blocks[-1].begins[-1]]
+        return Parts(
+            run=self.run,
+            scratch=self.run / SCRATCH / mark,
+            distance=self.dedup.distance,
+            min_quality=self.dedup.min_quality,
+            keep=keep,
+            has_hashes=HASHES[0] in scores.names(blocks[0].shards[0]),
+            is_planned=is_planned(self.run),
+            part_bits=max(0, ceil(log2(max(1, block_ids[-1]) / PART_ROWS))),
+            block_ids=block_ids,
+        )
 
 
-def _rows(shard: Shard) -> pa.Table:
-    """Return what tells copies apart, of a shard's stored pairs."""
-    stored = pairs.stored(shard, ["key", "stored_sha256", "caption"])
-    stored = stored.append_column("shard", pa.array([shard.number] * len(stored), pa.int64()))
-    return scores.with_scores(stored, shard, HASHES)
+def _phases(parts: Parts, blocks: list[Block]) -> Iterator[Phase]:
+    """Yield the phases in order; each needs all files of those before it."""
+    everywhere = range(parts.count)
+    yield Phase([Task(parts.path("keys", block.number), partial(parts.collect, block)) for block in blocks])
+    for kind in parts.keep:
+        yield _phase(parts, f"{kind}.copies", partial(parts.equal, kind), everywhere, spent=[kind])
+    if parts.has_hashes:
+        yield _phase(parts, "distinct", parts.distinct, everywhere, spent=["hashes"])
+        for number, band in enumerate(parts.bands):
+            of_band = range(1 << parts.bits(band))
+            if parts.part_bits:  # else there is nothing to spread
+                sources = range(-(-parts.count // SOURCES))
+                yield _phase(parts, f"spread.{number}", partial(parts.spread, number), sources)
+                spent = [f"spread.{number}"]
+                yield _phase(parts, f"laid.{number}", partial(parts.gather, number), of_band, spent=spent)
+            yield _phase(parts, f"links.{number}", partial(parts.compare, number), of_band, spent=[f"laid.{number}"])
+        yield _phase(parts, "near.copies", parts.connect, [parts.count])
+    yield Phase([Task(parts.path("rows", block.number), partial(parts.rows, block)) for block in blocks])
+
+
+def _phase(
+    parts: Parts, folder: str, make: Callable[[int], None], numbers: Iterable[int], *, spent: Sequence[str] = ()
+) -> Phase:
+    """Return a phase of a task for each number, which makes the file of that number."""
+    tasks = [Task(parts.path(folder, number), partial(make, number)) for number in numbers]
+    return Phase(tasks, tuple(parts.scratch / name for name in spent))

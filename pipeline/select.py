@@ -5,21 +5,24 @@ Rules are SQL over all columns of a pair: the url table's, the download's, the s
 """
 
 from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import field_validator
 
 from configs import Config, fingerprint, read_yaml
 from configs.steps import STEPS
-from filters.rules import failed_rules, holds
+from filters.rules import columns_of, failed, holds_each
 from filters.rules import fingerprint as in_order
-from storage import duplicates, keep_list, pairs
+from storage import duplicates, keep_list, pairs, scores
 from storage.scores import with_scores
-from storage.shard import Shard
-from storage.tables import content
+from storage.shard import PAIRS, Shard
+from storage.tables import column_names, content
 
 from .step import ShardStep
 
@@ -60,17 +63,40 @@ class Select(ShardStep):
 
     def __call__(self, shard: Shard) -> Counter[str]:
         """Write one row for each pair of the tar, in its order."""
-        mark, candidates = self.fingerprint(shard), candidates_of(shard)
-        failed = failed_rules(candidates, self.select.rules)
-        held_out = holds(candidates, {"held_out": self.select.held_out})["held_out"]
-        stages = {
-            stage: pa.array([not names for names in failed_rules(candidates, rules)], pa.bool_())
-            for stage, rules in self.select.stages.items()
-        }
-        keep_list.write(shard, candidates, failed=failed, held_out=held_out, stages=stages, fingerprint=mark)
-        return Counter(names[0] if names else "kept" for names in failed)
+        mark = self.fingerprint(shard)
+        policies = [self.select.rules, {"held_out": self.select.held_out}, *self.select.stages.values()]
+        used = columns_of(policies, [*_names(shard), *duplicates.COLUMNS])
+        candidates = candidates_of(shard, {"key", *keep_list.CARRIED, *used})
+        rules, held_out, *stages = holds_each(candidates, policies)
+        failed_names = failed(rules, len(candidates))
+        keep_list.write(
+            shard,
+            candidates,
+            failed=failed_names,
+            held_out=held_out["held_out"],
+            stages={
+                name: _all_of(held, len(candidates)) for name, held in zip(self.select.stages, stages, strict=True)
+            },
+            fingerprint=mark,
+        )
+        first = pc.list_element(failed_names.filter(pc.greater(pc.list_value_length(failed_names), 0)), 0)
+        kept = len(candidates) - len(first)
+        return Counter(
+            {"kept": kept, **{count["values"]: count["counts"] for count in first.value_counts().to_pylist()}}
+        )
 
 
-def candidates_of(shard: Shard) -> pa.Table:
-    """Return the pairs of a shard's tar with every column a rule may use."""
-    return duplicates.with_copies(with_scores(pairs.stored(shard), shard), shard)
+def candidates_of(shard: Shard, columns: Collection[str] | None = None) -> pa.Table:
+    """Return the pairs of a shard's tar with every column a rule may use. columns: those of these names."""
+    wanted = None if columns is None else [name for name in column_names(shard.path(PAIRS)) if name in columns]
+    return duplicates.with_copies(with_scores(pairs.stored(shard, wanted), shard, columns), shard)
+
+
+def _names(shard: Shard) -> list[str]:
+    """Return the columns that a shard's files have for a pair."""
+    return [*column_names(shard.path(PAIRS)), *scores.names(shard)[1:]]
+
+
+def _all_of(held: Mapping[str, pa.ChunkedArray], count: int) -> pa.Array:
+    """Return whether all rules of a stage hold: bool, one a row."""
+    return pa.array(np.logical_and.reduce([values.to_numpy() for values in held.values()] or [np.ones(count, bool)]))

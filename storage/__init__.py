@@ -9,6 +9,7 @@ plan         where shards begin, what was dropped                 duplicates   w
 text_embeds  vectors of the kept captions                         index        one row a shard, for training
 checkpoint   safetensors that commit                              ledger       what happened, line by line
 samples      generated images of a run                            processes, lease   one writer; no orphans
+spread       scratch records of all rows, part by part
 
 Names of files, columns and metadata stand here and nowhere else. Nothing here decides anything about a pair, computes a
 score or knows a config: that belongs above. Imports configs only.

@@ -26,19 +26,19 @@ def write(
     shard: Shard,
     pairs: pa.Table,
     *,
-    failed: list[list[str]],
+    failed: pa.ListArray,
     held_out: pa.Array,
     stages: Mapping[str, pa.Array],
     fingerprint: str,
 ) -> None:
     """Commit a keep-list. failed: for each pair the rules that it failed; held_out, stages: bool, one a pair."""
-    kept = pa.array([not rules for rules in failed], pa.bool_())
+    kept = pc.equal(pc.list_value_length(failed), 0)
     held_out = pc.and_(kept, held_out)
     trained = pc.and_not(kept, held_out)
     columns = {
         "key": pairs["key"],
         "kept": kept,
-        "failed": pa.array(failed, pa.list_(pa.string())),
+        "failed": failed,
         "held_out": held_out,
     }
     columns |= {stage: pc.and_(trained, fits) for stage, fits in stages.items()}

@@ -17,7 +17,7 @@ from configs import UserError
 from configs.steps import STEPS
 
 from .atomic import committing
-from .shard import FANOUT, URLS, Shard
+from .shard import FANOUT, PAIRS, URLS, Shard
 from .tables import FINGERPRINT, read_table, rows_of_key, write_table
 
 PLAN = STEPS["plan"].writes
@@ -40,6 +40,21 @@ def shards_of(run: Path) -> list[Shard]:
 def first_keys(run: Path) -> list[str]:
     """Return the first key of each shard; shards are cut from pairs that are sorted by key."""
     return read_table(run / PLAN, ["first_key"], made_by="plan")["first_key"].to_pylist()
+
+
+def is_planned(run: Path) -> bool:
+    """Tell whether the run was planned from a url table, so that its pairs are sorted by key, and not adopted."""
+    return "pairs" in pq.read_schema(run / PLAN).names
+
+
+def pairs_of(run: Path) -> list[int]:
+    """Return how many pairs each shard has, lost ones among them. Raises UserError where one is not adopted yet."""
+    if is_planned(run):
+        return read_table(run / PLAN, ["pairs"], made_by="plan")["pairs"].to_pylist()
+    try:
+        return [pq.read_metadata(shard.path(PAIRS)).num_rows for shard in shards_of(run)]
+    except FileNotFoundError as error:
+        raise UserError(f'{error.filename} is not there; run "corgi adopt" first') from None
 
 
 class SourceRow(NamedTuple):

@@ -6,6 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from configs import UserError
+
 from .shard import SCORES, Shard
 from .tables import check_rows, read_table, write_table
 
@@ -29,9 +31,17 @@ def read(shard: Shard, columns: Collection[str] | None = None, *, of: pa.Table) 
     of: the pairs that they must belong to, row by row; else UserError.
     """
     path, wanted = shard.path(SCORES), None
-    if columns is not None and path.exists():
-        wanted = [name for name in pq.read_schema(path).names if name == "key" or name in columns]
+    if columns is not None:
+        wanted = [name for name in names(shard) if name == "key" or name in columns]
     return check_rows(read_table(path, wanted, made_by="score"), of, path=path, made_by="score")
+
+
+def names(shard: Shard) -> list[str]:
+    """Return what the columns are called, from the footer. Raises UserError where there are no scores."""
+    try:
+        return pq.read_schema(shard.path(SCORES)).names
+    except FileNotFoundError:
+        raise UserError(f'{shard.path(SCORES)} is not there; run "corgi score" first') from None
 
 
 def with_scores(pairs: pa.Table, shard: Shard, columns: Collection[str] | None = None) -> pa.Table:

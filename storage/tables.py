@@ -7,6 +7,7 @@ both. The same table gives the same bytes.
 import hashlib
 import io
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,11 +16,12 @@ import pyarrow.parquet as pq
 
 from configs import UserError
 
-from .atomic import commit
+from .atomic import commit, committing
 
 FINGERPRINT = "corgi.fingerprint"
 CONTENT = "corgi.content"
 AFTER_ALL = "\U0010ffff"  # the last of all characters: what begins with a key comes before the key with this
+ROW_GROUP = 10_000  # rows
 
 
 class Mark(NamedTuple):
@@ -32,7 +34,24 @@ class Mark(NamedTuple):
 def write_table(path: Path, table: pa.Table, *, fingerprint: str, metadata: dict[str, str] | None = None) -> None:
     """Commit `table` as parquet with its mark. The same table gives the same bytes."""
     marked = with_mark(table, fingerprint, metadata)
-    commit(path, lambda scratch: pq.write_table(marked, scratch, compression="zstd", row_group_size=10_000))
+    commit(path, lambda scratch: pq.write_table(marked, scratch, compression="zstd", row_group_size=ROW_GROUP))
+
+
+def write_tables(path: Path, tables: Iterable[pa.Table], schema: pa.Schema, *, fingerprint: str) -> None:
+    """Commit the rows of tables, one after the other, as one file with its mark; they are gone through twice.
+
+    Only one is held at a time. Where a single table has rows, the bytes are those of `write_table`.
+    """
+    digests = [content_of(table) for table in tables if len(table)]
+    if not digests:
+        write_table(path, schema.empty_table(), fingerprint=fingerprint)
+        return
+    content = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    marked = schema.with_metadata({FINGERPRINT: fingerprint, CONTENT: content})
+    with committing(path) as scratch, pq.ParquetWriter(scratch, marked, compression="zstd") as writer:
+        for table in tables:
+            if len(table):  # else it would be a row group of nothing
+                writer.write_table(table.cast(marked), row_group_size=ROW_GROUP)
 
 
 def with_mark(table: pa.Table, fingerprint: str, metadata: dict[str, str] | None = None) -> pa.Table:
@@ -63,6 +82,11 @@ def read_metadata(path: Path) -> dict[str, str]:
     except (FileNotFoundError, NotADirectoryError, pa.ArrowInvalid):
         return {}
     return {key.decode(): value.decode() for key, value in (metadata or {}).items() if key != b"ARROW:schema"}
+
+
+def column_names(path: Path) -> list[str]:
+    """Return what the columns of a parquet file are called, from its footer. Raises FileNotFoundError."""
+    return list(pq.read_schema(path).names)
 
 
 def read_mark(path: Path) -> Mark | None:

@@ -185,7 +185,7 @@ def _write_shard(shard: Shard, drawn: list[Pair]) -> dict[str, object]:
     keep_list.write(
         shard,
         pairs.stored(shard),
-        failed=[[] if pair.kept else ["dropped"] for pair in drawn],
+        failed=pa.array([[] if pair.kept else ["dropped"] for pair in drawn], pa.list_(pa.string())),
         held_out=pa.array([pair.held_out for pair in drawn]),
         stages={"large": pa.array([min(pair.image.shape[:2]) >= 32 for pair in drawn])},
         **MARK,

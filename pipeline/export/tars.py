@@ -90,7 +90,7 @@ class ExportTars(ShardStep):
         keep_list.write(
             shard,
             pairs.stored(shard),
-            failed=[[] for _ in range(len(keep))],
+            failed=pa.array([[]] * len(keep), pa.list_(pa.string())),
             held_out=keep["held_out"],
             stages={name: keep[name] for name in stages},
             fingerprint=mark,

@@ -35,7 +35,7 @@ def make(run: Path, rows: Sequence[dict[str, Any]]) -> Path:
 
     pairs.write_shard(shard, planned, fill, fingerprint="made", engine="none")
     held_out = pa.array([row.get("held_out", False) for row in rows], pa.bool_())
-    failed: list[list[str]] = [[] for _ in rows]
+    failed = pa.array([[] for _ in rows], pa.list_(pa.string()))
     stored = pairs.stored(shard)
     keep_list.write(shard, stored, failed=failed, held_out=held_out, stages={}, fingerprint="made")
     return run

@@ -1,32 +1,31 @@
-"""Copies: exact, near and of captions; against plain loops over everything."""
-
-from collections.abc import Iterable
+"""Copies: equal and near, part by part; against plain loops over everything."""
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from filters import hamming
-from filters.duplicates import caption_copies, exact_copies, near_copies, near_groups
-from filters.hamming import BYTES, WIDTHS, close_pairs, join, plan
+from filters.duplicates import connected, digests, equal_copies, near_links, part_of
+from filters.hamming import BYTES, WIDTHS, close_pairs, join, masks_by_part, plan
 
 
-def column(*chunks: Iterable[str | None]) -> pa.ChunkedArray:
-    return pa.chunked_array([list(chunk) for chunk in chunks], pa.string())
+def copies(values: list[str], *, keep: int = 1) -> dict[int, int]:
+    ids, keepers = equal_copies(digests(values), np.arange(len(values)) * 10, keep=keep)
+    return dict(zip(ids.tolist(), keepers.tolist(), strict=True))
 
 
-def test_of_exact_copies_the_smallest_key_stays():
-    keys = column("dbacef")
-    assert exact_copies(keys, column(["x", "x", "y", "x", None, None])) == {"c": "b", "d": "b"}
-    assert exact_copies(keys, column("xxy", "xyz")) == {"c": "b", "d": "b", "e": "a"}
-    assert exact_copies(column(), column()) == {}
+def test_of_equal_ones_the_smallest_ids_stay():
+    assert copies(["x", "y", "x", "x", "y", "z"]) == {20: 0, 30: 0, 40: 10}
+    assert copies(["cat", "cat", "dog", "cat", "cat"], keep=2) == {30: 0, 40: 0}
+    assert copies(["cat"] * 4, keep=4) == copies([]) == {}
 
 
-def test_of_a_frequent_caption_the_smallest_keys_stay():
-    keys, captions = column("dbace"), column(["cat", "cat", "cat", "cat", "dog"])
-    assert caption_copies(keys, captions, 2) == {"c": "a", "d": "a"}
-    assert caption_copies(keys, captions, 4) == {}
-    assert caption_copies(keys, captions, None) == {}
+def test_equal_ones_are_of_one_part_and_parts_are_alike_in_size():
+    words = np.random.default_rng(0).integers(0, 2**63, (10_000, 4), dtype=np.uint64)
+    words[:, 0] = 7  # images may agree in many bits
+    words[5000:] = words[:5000]
+    part = part_of(words, 8)
+    assert (part[:5000] == part[5000:]).all()
+    assert np.bincount(part, minlength=8).min() > 1000 and part.max() == 7
 
 
 def flipped(hashed: np.ndarray, bits: list[int]) -> np.ndarray:
@@ -35,30 +34,23 @@ def flipped(hashed: np.ndarray, bits: list[int]) -> np.ndarray:
     return np.packbits(found)
 
 
-def table(hashes, quality):
-    values = pa.array([None if h is None else h.tobytes() for h in hashes], pa.binary(BYTES))
-    return pa.table({"pdq": values, "pdq_quality": pa.array(quality, pa.int32())})
-
-
-def test_near_copies_are_connected_and_the_smallest_key_stays():
-    a = np.random.default_rng(0).integers(0, 256, BYTES, dtype=np.uint8)
-    b, c = flipped(a, list(range(0, 20))), flipped(a, list(range(0, 40)))  # a - b - c, 20 bits each; a - c is 40
-    keys, pairs = column(["k2", "k3", "k1"]), table([a, b, c], [100, 100, 100])
-    assert near_copies(keys, pairs, distance=31, min_quality=50) == {"k2": "k1", "k3": "k1"}
-    assert near_copies(keys, pairs, distance=19, min_quality=50) == {}
-
-
-def test_hashes_of_low_quality_and_missing_ones_take_no_part():
-    a = np.zeros(BYTES, np.uint8)
-    pairs = table([a, a, a, None, None], [100, 49, 50, 100, None])
-    assert near_copies(column("vwxyz"), pairs, distance=31, min_quality=50) == {"x": "v"}
-    assert near_copies(column("vwxyz"), pairs, distance=0, min_quality=0) == {"w": "v", "x": "v"}
-    assert near_copies(column(), pairs.slice(0, 0), distance=31, min_quality=50) == {}
-
-
-def test_distances_out_of_range_are_an_error():
-    with pytest.raises(ValueError, match="distance is 32"):
-        near_groups(np.zeros((2, BYTES), np.uint8), distance=32)
+def near_groups(hashes: np.ndarray, *, distance: int, part_bits: int = 0) -> np.ndarray:
+    """The smallest row of each one's group, by all bands and parts. hashes: (n, 32) uint8, all different."""
+    words, rows = np.ascontiguousarray(hashes).view(np.uint64), np.arange(len(hashes))
+    links = [np.zeros((0, 2), np.int64)]
+    for band in plan(len(hashes), distance) if distance else ():
+        bits = min(part_bits, band.bits)
+        part = hamming.part_of(words, band, bits)
+        members = [(words[part == number], rows[part == number]) for number in range(1 << bits)]
+        for number, mine in enumerate(members):
+            for apart, masks in masks_by_part(band, bits).items():
+                others = members[number ^ apart] if apart else None
+                if number ^ apart >= number:
+                    links.append(near_links(*mine, band, masks, distance=distance, others=others))
+    groups = rows.copy()
+    ids, keepers = connected(lambda: iter(links))
+    groups[ids] = keepers
+    return groups
 
 
 def crowd(rng: np.random.Generator, count: int, *, farthest: int) -> np.ndarray:
@@ -94,19 +86,30 @@ def groups_by_hand(hashes: np.ndarray, distance: int) -> list[int]:
 
 @pytest.mark.parametrize("distance", [0, 1, 2, 7, 8, 10, 15, 16, 20, 30, 31])
 def test_near_groups_equal_those_found_by_comparing_all(distance):
-    for seed in range(4):
-        hashes = crowd(np.random.default_rng([distance, seed]), 150, farthest=2 * distance)
-        assert near_groups(hashes, distance=distance).tolist() == groups_by_hand(hashes, distance)
+    for part_bits in range(4):
+        rng = np.random.default_rng([distance, part_bits])
+        hashes = np.unique(crowd(rng, 150, farthest=2 * distance), axis=0)
+        groups = near_groups(hashes, distance=distance, part_bits=part_bits)
+        assert groups.tolist() == groups_by_hand(hashes, distance)
 
 
+@pytest.mark.parametrize("part_bits", [0, 3])
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("distance", [0, 5, 11, 20])  # at 31 the widest bands take thousands of lookups a hash
-def test_every_cut_finds_every_close_pair(monkeypatch, width, distance):
+@pytest.mark.parametrize("distance", [1, 5, 11, 20])  # at 31 the widest bands take thousands of lookups a hash
+def test_every_cut_finds_every_close_pair(monkeypatch, width, distance, part_bits):
     monkeypatch.setattr("filters.hamming.WIDTHS", (width,))
     hashes = np.unique(crowd(np.random.default_rng([width, distance]), 120, farthest=distance + 2), axis=0)
-    assert sum(band.radius + 1 for band in plan(len(hashes), distance)) == distance + 1
-    rows = np.concatenate([np.stack(part, axis=1) for part in close_pairs(hashes, distance=distance)])
-    found = {tuple(sorted(pair)) for pair in rows.tolist()}
+    words, rows = hashes.view(np.uint64), np.arange(len(hashes))
+    bands, found = plan(len(hashes), distance), set()
+    assert sum(band.radius + 1 for band in bands) == distance + 1
+    for band in bands:
+        part = hamming.part_of(words, band, part_bits)
+        for number, (apart, masks) in ((n, item) for n in range(8) for item in masks_by_part(band, part_bits).items()):
+            mine, others = rows[part == number], rows[part == number ^ apart]
+            both = np.concatenate([mine, others]) if apart else mine
+            beside = words[others] if apart else None
+            for i, j in close_pairs(words[mine], beside, band, masks, distance=distance):
+                found |= {tuple(sorted(pair)) for pair in np.stack([both[i], both[j]], axis=1).tolist()}
     wanted = np.argwhere(np.triu(distances(hashes) <= distance, k=1))
     assert found == {(i, j) for i, j in wanted.tolist()}
 
@@ -116,24 +119,22 @@ def test_large_groups_are_compared_in_parts(monkeypatch):
     rng = np.random.default_rng(5)
     hashes = np.zeros((300, BYTES), np.uint8)
     hashes[:, -2:] = rng.integers(0, 256, (300, 2))  # equal in all bands but the last
+    hashes = np.unique(hashes, axis=0)
     assert near_groups(hashes, distance=4).tolist() == groups_by_hand(hashes, 4)
 
 
-def test_groups_do_not_depend_on_the_order_of_rows():
-    rng = np.random.default_rng(6)
-    hashes, keys = crowd(rng, 200, farthest=30), [f"{n:03d}" for n in range(200)]
-    expected = near_copies(column(keys), table(hashes, [100] * 200), distance=20, min_quality=0)
-    order = rng.permutation(200)
-    shuffled = table(hashes[order], [100] * 200)
-    assert near_copies(column(keys[n] for n in order), shuffled, distance=20, min_quality=0) == expected
-    assert expected
+def test_near_ones_are_connected():
+    a = np.random.default_rng(0).integers(0, 256, BYTES, dtype=np.uint8)
+    b, c = flipped(a, list(range(0, 20))), flipped(a, list(range(0, 40)))  # a - b - c, 20 bits each; a - c is 40
+    assert near_groups(np.stack([c, a, b]), distance=31).tolist() == [0, 0, 0]
+    assert near_groups(np.stack([c, a, b]), distance=19).tolist() == [0, 1, 2]
 
 
 def test_twenty_thousand_hashes_with_planted_copies():
     rng = np.random.default_rng(7)
     hashes = rng.integers(0, 256, (20_000, BYTES), dtype=np.uint8)
     for row in range(500):
-        hashes[19_000 + row] = flipped(hashes[row], list(rng.choice(256, size=row % 32, replace=False)))
+        hashes[19_000 + row] = flipped(hashes[row], list(rng.choice(256, size=1 + row % 31, replace=False)))
     groups = near_groups(hashes, distance=31)
     assert groups[19_000:19_500].tolist() == list(range(500))
     assert np.flatnonzero(groups != np.arange(20_000)).tolist() == list(range(19_000, 19_500))
@@ -174,3 +175,21 @@ def test_a_large_family_is_not_compared_all_with_all(monkeypatch: pytest.MonkeyP
     hashes = np.unique(np.packbits(family, axis=1), axis=0)
     assert (near_groups(hashes, distance=15) == 0).all()
     assert sum(compared) < len(hashes) ** 2 / 10  # all pairs, in each of 16 bands, would be eighty times as many
+
+
+def test_a_crowd_of_any_size_is_soon_one(monkeypatch: pytest.MonkeyPatch):
+    compared, distances = list[int](), hamming._distances
+
+    def counted(words: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        compared.append(len(left))
+        return distances(words, left, right)
+
+    monkeypatch.setattr(hamming, "_distances", counted)
+    words = np.zeros((1600, 4), np.uint64)
+    words[:, 3] = np.arange(1600)  # at most 11 bits apart
+    for size in range(514, 1600, 2):
+        compared.clear()
+        group = np.arange(size)
+        for i, j in hamming._crowd(words, np.arange(size), 11):
+            group = join(group, i, j)
+        assert not group.any() and sum(compared) <= size

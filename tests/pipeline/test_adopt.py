@@ -306,6 +306,24 @@ def test_what_is_there_is_skipped_and_what_changed_is_made_anew(tmp_path: Path):
     assert len(shards_of(config.run)) == 2 and not Shard(config.run, 2).path(PAIRS).exists()
 
 
+def test_of_copies_over_shards_the_first_stays(tmp_path: Path):
+    write_tar(tmp_path / "mine" / "a.tar", several(3, start="quite-a-long-name-"))
+    write_tar(tmp_path / "mine" / "bb.tar", sample("z", 1) | sample("y", 9) | sample("x", 2))
+    rules = {"exact": "not exact_copy", "once": "not caption_copy"}
+    dedup = {"max_caption_count": 1, "distance": 0}
+    config = adopted(tmp_path, tmp_path / "mine", select={"rules": rules}, dedup=dedup)
+    for name in ("score", "dedup", "select"):
+        assert not run_step(name, config).failed
+    copies = pq.read_table(config.run / "duplicates.parquet").to_pylist()
+    assert {(row["key"], row["kind"], row["keeper"]) for row in copies} == {
+        (key, kind, f"a-quite-a-long-name-000{number}")
+        for key, number in (("bb-z", 1), ("bb-x", 2))
+        for kind in ("caption", "exact", "near")
+    }
+    assert not find(config, "bb-z").kept and find(config, "bb-y").kept
+    assert any("exact copy of a-quite-a-long-name-0001" in line for line in find(config, "bb-z").lines)
+
+
 def test_a_caption_that_changes_under_its_key_is_embedded_anew(tmp_path: Path):
     members = several(3)
     config = adopted(tmp_path, write_tar(tmp_path / "x.tar", members))

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from jinja2 import UndefinedError
 from markupsafe import Markup
@@ -245,7 +246,8 @@ def test_a_copy_is_shown_with_the_pair_it_is_a_copy_of(tmp_path: Path):
     shard = Shard(config.run, 0)
     keeper, copy = keep_list.read(shard, ["key"])["key"].to_pylist()
     row = {"shard": 0, "key": copy, "kind": "exact", "keeper": keeper}
-    duplicates.write(config.run, [row, {**row, "kind": "caption", "keeper": "another"}], fingerprint="made")
+    rows = [{**row, "kind": "caption", "keeper": "another"}, row]
+    duplicates.write(config.run, [pa.Table.from_pylist(rows, schema=duplicates.SCHEMA)], fingerprint="made")
     select = config.select.model_copy(update={"rules": {"no_exact_copy": "not exact_copy"}})
     config = config.model_copy(update={"select": select})
     build("select", config)(shard)

@@ -19,7 +19,7 @@ def pairs(keys=KEYS) -> pa.Table:
 
 
 def write_keep_list(shard: Shard) -> None:
-    failed = [["small"] if row == 1 else [] for row in range(6)]
+    failed = pa.array([["small"] if row == 1 else [] for row in range(6)])
     held_out, large = (pa.array([row in rows for row in range(6)]) for rows in ((1, 2), (1, 2, 3)))
     keep_list.write(shard, pairs(), failed=failed, held_out=held_out, stages={"large": large}, fingerprint="made")
 
@@ -47,7 +47,7 @@ def test_a_keep_list_of_other_pairs_is_refused(tmp_path):
 def test_the_digest_of_kept_keys_knows_nothing_else(tmp_path):
     shard, other = Shard(tmp_path, 0), Shard(tmp_path, 1)
     write_keep_list(shard)
-    failed = [["another rule"] if row == 1 else [] for row in range(6)]
+    failed = pa.array([["another rule"] if row == 1 else [] for row in range(6)])
     keep_list.write(other, pairs(), failed=failed, held_out=pa.array([False] * 6), stages={}, fingerprint="other")
     assert keep_list.kept_digest(shard) == keep_list.kept_digest(other) is not None
     assert keep_list.kept_digest(Shard(tmp_path, 2)) is None

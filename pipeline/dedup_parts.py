@@ -1,0 +1,258 @@
+"""The parts of dedup's work. Each reads files of the run and of the scratch folder, and makes one file.
+
+    keys, exact, caption, hashes   a file for each block of shards: its keys by id, and the rest spread over the parts
+    <kind>.copies                  a file for each part: copies among equal digests, spread over the blocks
+    same, distinct                 a file for each part: copies among equal hashes, and one pair of each hash
+    spread.3, laid.3               distinct hashes by the bits of one band; removed when the band is done
+    links.3                        a file for each part of the band: what is near what
+    rows                           a file for each block: its rows of duplicates.parquet
+
+A pair's id is its place among all planned pairs. They are sorted by key, so ids compare like keys; adopted ones stand
+as they lie in their shards.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from configs import UserError
+from filters.duplicates import connected, digests, equal_copies, near_links, part_of
+from filters.hamming import BYTES, Band, masks_by_part, plan
+from filters.hamming import part_of as band_part_of
+from storage import duplicates, pairs, scores, spread
+from storage.plan import first_keys, pairs_of, shards_of
+from storage.shard import PAIRS, Shard
+
+from .plan import KEY_CHARS
+
+SOURCES = 4  # parts of distinct hashes that are spread together, so that fewer files are opened
+LINKS = 1 << 22  # that are followed at once, at least
+DIGEST = np.dtype([("words", np.uint64, (2,)), ("id", np.int64)])
+HASH = np.dtype([("words", np.uint64, (BYTES // 8,)), ("id", np.int64)])
+COPY = np.dtype([("id", np.int64), ("keeper", np.int64)])
+LINK = np.dtype((np.int64, (2,)))
+VALUES = {"exact": "stored_sha256", "caption": "caption"}  # kind -> the column in which copies are equal
+HASHES = ("pdq", "pdq_quality")
+
+
+class Block(NamedTuple):
+    """Shards that are read together."""
+
+    number: int
+    shards: list[Shard]
+    first_keys: list[str]  # of each shard
+    begins: list[int]  # the first id of each shard, and the end
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What all parts of the work know. It travels to the workers."""
+
+    run: Path
+    scratch: Path
+    distance: int
+    min_quality: int
+    keep: dict[str, int]  # kind of equal copies -> how many of a group stay
+    has_hashes: bool
+    is_planned: bool  # by a url table: keys are of one length, and sorted
+    part_bits: int  # there are 2 ** part_bits parts
+    block_ids: list[int]  # the first id of each block, and the end
+
+    @property
+    def count(self) -> int:
+        """Return the number of parts."""
+        return 1 << self.part_bits
+
+    @property
+    def bands(self) -> list[Band]:
+        """Return the cut of hashes that misses no near copies."""
+        return plan(self.block_ids[-1], self.distance) if self.distance else []
+
+    def bits(self, band: Band) -> int:
+        """Return how many bits of a band's value tell its parts apart."""
+        return min(self.part_bits, band.bits)
+
+    def path(self, folder: str, number: int) -> Path:
+        """Return a file of the scratch folder."""
+        return self.scratch / folder / f"{number:05d}"
+
+    def files(self, folder: str) -> list[Path]:
+        """Return all files of a folder that is finished, in the order of their numbers."""
+        return sorted((self.scratch / folder).glob("[0-9]*"), key=lambda path: int(path.name))
+
+    def collect(self, block: Block) -> None:
+        """Read what tells the pairs of a block apart. The keys come last: they say that the block is done."""
+        kept: dict[str, list[np.ndarray]] = {kind: [] for kind in (*self.keep, "hashes", "keys")}
+        for shard, first_key, begin, end in zip(
+            block.shards, block.first_keys, block.begins[:-1], block.begins[1:], strict=True
+        ):
+            table = pairs.read(shard, ["key", "status", *(VALUES[kind] for kind in self.keep)])
+            kept["keys"].append(_keys(table, shard, first_key if self.is_planned else None, end - begin))
+            ids = begin + np.flatnonzero(pc.equal(table["status"], pairs.OK).to_numpy(zero_copy_only=False))
+            stored = table.take(pa.array(ids - begin))
+            for kind in self.keep:
+                kept[kind].append(_digests(stored[VALUES[kind]], ids))
+            scored = scores.read(shard, HASHES, of=stored)
+            if (HASHES[0] in scored.column_names) != self.has_hashes:
+                raise UserError('only some shards are scored with pdq; run "corgi score" first')
+            if self.has_hashes:
+                kept["hashes"].append(self._hashes(scored, ids))
+        for kind, arrays in kept.items():
+            if arrays and kind != "keys":
+                records = np.concatenate(arrays)
+                spread.write(self.path(kind, block.number), records, part_of(records["words"], self.count), self.count)
+        spread.write(self.path("keys", block.number), np.concatenate(kept["keys"]))
+
+    def _hashes(self, scored: pa.Table, ids: np.ndarray) -> np.ndarray:
+        """Return the hashes of those images that have one worth comparing."""
+        fit = pc.and_(pc.is_valid(scored["pdq"]), pc.greater_equal(scored["pdq_quality"], self.min_quality))
+        fit = pc.fill_null(fit, False)
+        hashes = b"".join(scored["pdq"].filter(fit).to_pylist())
+        return _records(HASH, np.frombuffer(hashes, np.uint64).reshape(-1, BYTES // 8), ids[fit.to_numpy()])
+
+    def equal(self, kind: str, part: int) -> None:
+        """Find the copies among equal digests of one part."""
+        records = spread.read(self.files(kind), DIGEST, part)
+        copies = equal_copies(records["words"], records["id"], keep=self.keep[kind])
+        self._write_copies(f"{kind}.copies", part, *copies)
+
+    def _write_copies(self, folder: str, number: int, ids: np.ndarray, keepers: np.ndarray) -> None:
+        """Commit copies, spread over the blocks that they are of."""
+        block = np.searchsorted(self.block_ids, ids, side="right") - 1
+        spread.write(self.path(folder, number), _records(COPY, ids, keepers), block, len(self.block_ids) - 1)
+
+    def distinct(self, part: int) -> None:
+        """Find the copies among equal hashes of one part, and one pair of each hash; these come last."""
+        records = spread.read(self.files("hashes"), HASH, part)
+        ids, keepers = equal_copies(records["words"], records["id"])
+        spread.write(self.path("same", part), _records(COPY, ids, keepers))
+        spread.write(self.path("distinct", part), records[np.isin(records["id"], ids, invert=True)])
+
+    def spread(self, number: int, group: int) -> None:
+        """Spread a group of distinct hashes over the parts of the band with this number."""
+        sources = self.files("distinct")[group * SOURCES : (group + 1) * SOURCES]
+        band, records = self.bands[number], spread.read(sources, HASH)
+        bits = self.bits(band)
+        part = band_part_of(records["words"], band, bits)
+        spread.write(self.path(f"spread.{number}", group), records, part, 1 << bits)
+
+    def gather(self, number: int, part: int) -> None:
+        """Lay the hashes of one part of a band side by side."""
+        records = spread.read(self.files(f"spread.{number}"), HASH, part)
+        spread.write(self.path(f"laid.{number}", part), records)
+
+    def compare(self, number: int, part: int) -> None:
+        """Find what is near within one part of a band, and between it and the later ones that it may differ from."""
+        band = self.bands[number]
+        folder = f"laid.{number}" if self.part_bits else "distinct"
+        mine = spread.read([self.path(folder, part)], HASH)
+        links = []
+        for apart, masks in masks_by_part(band, self.bits(band)).items():
+            if part ^ apart >= part:
+                others = spread.read([self.path(folder, part ^ apart)], HASH) if apart else None
+                links.append(_links(mine, others, band, masks, self.distance))
+        spread.write(self.path(f"links.{number}", part), np.concatenate(links))
+
+    def connect(self, last: int) -> None:
+        """Follow all links to the near copies. The file of number `last` says that all are there."""
+        ids, keepers = connected(self._links)
+        for part in range(self.count):
+            same = spread.read([self.path("same", part)], COPY)
+            place = np.searchsorted(ids, same["keeper"]) if len(ids) else np.zeros(len(same), np.int64)
+            moved = np.append(ids, -1)[place] == same["keeper"]
+            same["keeper"][moved] = keepers[place[moved]]
+            self._write_copies("near.copies", part, same["id"], same["keeper"])
+        self._write_copies("near.copies", last, ids, keepers)
+
+    def _links(self) -> Iterator[np.ndarray]:
+        """Yield the links of all bands, (m, 2), a sixteenth of them at once, or LINKS where that is more.
+
+        Whatever follows them looks at every linked id each time, so it must not be many times.
+        """
+        paths = [path for number in range(len(self.bands)) for path in self.files(f"links.{number}")]
+        at_once = max(LINKS, sum(path.stat().st_size for path in paths) // LINK.itemsize // 16)
+        held: list[np.ndarray] = []
+        for path in paths:
+            held.append(spread.read([path], LINK))
+            if sum(map(len, held)) >= at_once:
+                yield np.concatenate(held)
+                held = []
+        if held:
+            yield np.concatenate(held)
+
+    def rows(self, block: Block) -> None:
+        """Write a block's rows of duplicates.parquet, sorted by key and kind."""
+        copies = {kind: spread.read(self.files(f"{kind}.copies"), COPY, block.number) for kind in self.kinds}
+        records = np.concatenate(list(copies.values()))
+        kind = np.repeat(np.arange(len(copies)), [len(some) for some in copies.values()])
+        order = np.lexsort((kind, records["id"]))
+        ids, keepers = records["id"][order], records["keeper"][order]
+        shard = np.searchsorted(block.begins, ids, side="right") - 1 + block.shards[0].number
+        names = pa.array(list(copies), pa.string()).take(pa.array(kind[order]))
+        columns = [pa.array(shard), pa.array(self._keys_of(ids)), names, pa.array(self._keys_of(keepers))]
+        duplicates.write_part(self.path("rows", block.number), columns)
+
+    @property
+    def kinds(self) -> list[str]:
+        """Return the kinds of copies that are looked for, sorted."""
+        return sorted([*self.keep, *(["near"] if self.has_hashes else [])])
+
+    def _keys_of(self, ids: np.ndarray) -> list[str]:
+        """Return the keys of pairs, read block by block."""
+        keys = np.zeros(len(ids), object)
+        block = np.searchsorted(self.block_ids, ids, side="right") - 1
+        for number in np.unique(block).tolist():
+            here = block == number
+            path, begin, end = self.path("keys", number), *self.block_ids[number : number + 2]
+            keys[here] = spread.mapped(path, spread.text_of(path, end - begin))[ids[here] - begin]
+        return [key.decode() for key in keys]
+
+
+def _records(dtype: np.dtype, *columns: np.ndarray) -> np.ndarray:
+    records = np.zeros(len(columns[0]), dtype)
+    for name, values in zip(dtype.names or (), columns, strict=True):
+        records[name] = values
+    return records
+
+
+def _keys(table: pa.Table, shard: Shard, first_key: str | None, count: int) -> np.ndarray:
+    """Return the keys of a shard, (n,) bytes. Raises UserError unless they are those that were planned, by what shows.
+
+    first_key: of a shard that was planned from a url table; None: of one that was adopted.
+    """
+    texts = table["key"].to_pylist()
+    keys = np.array(texts, bytes)
+    is_whole = len(keys) == count
+    if is_whole and first_key is not None:
+        is_whole = texts[0] == first_key and {*map(len, texts)} == {KEY_CHARS} and bool((keys[1:] > keys[:-1]).all())
+    if not is_whole:
+        raise UserError(f'{shard.path(PAIRS)} is not of the pairs that are planned now; run "corgi download" first')
+    return keys
+
+
+def _digests(values: pa.ChunkedArray, ids: np.ndarray) -> np.ndarray:
+    """Return the digests of all values that are there."""
+    is_there = values.is_valid().to_numpy()
+    return _records(DIGEST, digests(values.drop_null().to_pylist()), ids[is_there])
+
+
+def _links(mine: np.ndarray, others: np.ndarray | None, band: Band, masks: list[int], distance: int) -> np.ndarray:
+    beside = None if others is None else (others["words"], others["id"])
+    return near_links(mine["words"], mine["id"], band, masks, distance=distance, others=beside)
+
+
+def blocks_of(run: Path, rows: int) -> list[Block]:
+    """Return the run's shards in blocks of about so many planned pairs."""
+    shards, keys = shards_of(run), first_keys(run)
+    begins = np.concatenate([[0], np.cumsum(pairs_of(run))])
+    cuts = [*np.unique(begins[:-1] // rows, return_index=True)[1].tolist(), len(shards)]
+    return [
+        Block(number, shards[a:b], keys[a:b], begins[a : b + 1].tolist())
+        for number, (a, b) in enumerate(pairwise(cuts))
+    ]
