@@ -4,20 +4,25 @@ Pairs that were kept before keep their embeds; only newly kept ones are encoded.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
+from pydantic import StringConstraints
 
 from cascade.text_encoder import TextConfig, TextEncoder
 from configs import Config, fingerprint
 from configs.steps import STEPS
-from storage import keep_list, text_embeds
-from storage.shard import Shard
+from storage import keep_list, pairs, text_embeds
+from storage.shard import PAIRS, Shard
+from storage.tables import content
 from storage.text_embeds import TextEmbedsFile
 
-from .step import ShardStep
+from .step import ShardStep, State
 
 VERSION = 2
 
@@ -26,6 +31,7 @@ class EmbedConfig(Config):
     """The frozen text encoder whose per-token embeds are stored."""
 
     text: TextConfig = TextConfig()
+    captions: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")], ...] = ()  # further columns of captions
 
 
 @dataclass(frozen=True)
@@ -46,34 +52,62 @@ class Embed(ShardStep):
         return TextEncoder(self.embed.text)
 
     def fingerprint(self, shard: Shard) -> str:
-        """Cover the encoder, and which pairs are kept."""
-        return fingerprint("embed", VERSION, self.embed.text.fingerprint, keep_list.kept_digest(shard))
+        """Cover the encoder, which pairs are kept with which captions, and further captions if they are asked for."""
+        further = [self.embed.captions, content(shard.path(PAIRS))] if self.embed.captions else []
+        return fingerprint("embed", VERSION, self.embed.text.fingerprint, keep_list.kept_digest(shard), *further)
+
+    def state(self, shard: Shard) -> State:
+        """Return where a shard stands, from footers only."""
+        further = (self._path(shard, column) for column in self.embed.captions)
+        return super().state(shard) if all(path.exists() for path in further) else "missing"
 
     def __call__(self, shard: Shard) -> Counter[str]:
-        """Write the embeds of the kept pairs in their order."""
+        """Write the embeds of the kept pairs in their order, those of further captions first."""
         mark, keep = self.fingerprint(shard), keep_list.read(shard, ["kept", "caption"])
-        keep = keep.filter(keep["kept"])
-        captions = keep["caption"].to_pylist()
-        unique = list(dict.fromkeys(captions))
-        known = self._known(shard, keep)
+        kept = keep.filter(keep["kept"])
+        own, counts = kept["caption"].to_pylist(), Counter(kept=len(kept))
+        further = pairs.stored(shard, ["key", *self.embed.captions]).filter(keep["kept"])
+        for column in self.embed.captions:
+            texts = text_embeds.with_own(further[column].to_pylist(), own)
+            counts += self._write(shard, kept["key"], texts, mark, column=column)
+        beside = {column: content(self._path(shard, column)) for column in self.embed.captions}
+        return counts + self._write(shard, kept["key"], own, mark, beside=beside)
+
+    def _write(
+        self,
+        shard: Shard,
+        keys: pa.ChunkedArray,
+        captions: list[str],
+        mark: str,
+        *,
+        column: str | None = None,
+        beside: Mapping[str, str | None] | None = None,
+    ) -> Counter[str]:
+        unique, known = list(dict.fromkeys(captions)), self._known(shard, keys, captions, column)
         fresh = [caption for caption in unique if caption not in known]
         embeds = known | dict(zip(fresh, self.encoder.encode(fresh), strict=True))
         text_embeds.write(
-            shard.path(self.writes),
-            keep["key"],
+            self._path(shard, column),
+            keys,
             captions,
             embeds,
             fingerprint=mark,
             encoder=self.embed.text.fingerprint,
             width=self.encoder.width,
+            beside=beside,
         )
-        return Counter({"kept": len(captions), "encoded": len(fresh), "reused": len(unique) - len(fresh)})
+        return Counter({"encoded": len(fresh), "reused": len(unique) - len(fresh)})
 
-    def _known(self, shard: Shard, keep: pa.Table) -> dict[str, np.ndarray]:
+    def _path(self, shard: Shard, column: str | None) -> Path:
+        return shard.path(text_embeds.suffix(self.embed.text.name, column))
+
+    def _known(
+        self, shard: Shard, keys: pa.ChunkedArray, captions: list[str], column: str | None
+    ) -> dict[str, np.ndarray]:
         """Return caption -> embeds from an earlier file by the same encoder, of pairs that are still the same."""
-        if text_embeds.encoder_of(shard.path(self.writes)) != self.embed.text.fingerprint:
+        if text_embeds.encoder_of(self._path(shard, column)) != self.embed.text.fingerprint:
             return {}
-        old = TextEmbedsFile(shard, self.embed.text.name)
-        captions = dict(zip(keep["key"].to_pylist(), keep["caption"].to_pylist(), strict=True))
-        rows = [(row, key) for row, key in enumerate(old.keys) if key in captions and old.is_of(row, captions[key])]
-        return {captions[key]: old.at(row, key=key) for row, key in rows}
+        old = TextEmbedsFile(shard, self.embed.text.name, column)
+        now = dict(zip(keys.to_pylist(), captions, strict=True))
+        rows = [(row, key) for row, key in enumerate(old.keys) if key in now and old.is_of(row, now[key])]
+        return {now[key]: old.at(row, key=key) for row, key in rows}

@@ -44,6 +44,7 @@ class Index(TableStep):
             width=TextEmbedsFile(shards[0], encoder).width,
             text=self.embed.text.made_with(),
             stages=keep_list.stages_of(shards[0]),
+            captions=self.embed.captions,
         )
         return Counter({name: sum(row[name] for row in rows) for name in ("kept", "train", "held_out")})
 

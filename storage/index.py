@@ -25,6 +25,7 @@ INDEX = STEPS["index"].writes
 CONTENTS = ("content_pairs", "content_keep", "content_text_embeds")
 NOT_TRAINED_ON = ("shard", "tar", "pairs", "kept", "held_out", "tokens", *CONTENTS)
 ENCODER, WIDTH, TEXT, STAGES = "corgi.encoder", "corgi.width", "corgi.text", "corgi.stages"  # metadata
+CAPTIONS = "corgi.captions"
 
 
 class IndexFile(NamedTuple):
@@ -34,6 +35,7 @@ class IndexFile(NamedTuple):
     encoder: str  # whose embeds are stored, a name safe for files
     width: int  # of the text embeds
     text: dict[str, Any]  # how captions became embeds: max_tokens, precision, revision
+    captions: list[str]  # columns of further captions whose embeds are stored, too
 
     @property
     def columns(self) -> list[str]:
@@ -70,10 +72,12 @@ def write(
     width: int,
     text: Mapping[str, Any],
     stages: Sequence[str],
+    captions: Sequence[str] = (),
 ) -> None:
     """Commit the index, a dict a shard."""
     metadata = {ENCODER: encoder, WIDTH: str(width), TEXT: json.dumps(text, sort_keys=True)}
     metadata[STAGES] = json.dumps(list(stages))
+    metadata |= {CAPTIONS: json.dumps(list(captions))} if captions else {}
     write_table(run / INDEX, pa.Table.from_pylist(list(rows)), fingerprint=fingerprint, metadata=metadata)
 
 
@@ -90,4 +94,5 @@ def read(path: Path) -> IndexFile:
         raise UserError(f'{path} is not an index; give the file that "corgi index" writes')
     if not {*CONTENTS} <= {*table.column_names}:
         raise UserError(f'{path} is of an earlier version; run "corgi embed" and "corgi index" again')
-    return IndexFile(table, metadata[ENCODER], int(metadata[WIDTH]), json.loads(metadata.get(TEXT, "{}")))
+    text, captions = json.loads(metadata.get(TEXT, "{}")), json.loads(metadata.get(CAPTIONS, "[]"))
+    return IndexFile(table, metadata[ENCODER], int(metadata[WIDTH]), text, captions)

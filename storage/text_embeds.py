@@ -10,6 +10,7 @@ names the numbers' type: read as fp16 they would be plausible and wrong. The fil
     bits = np.frombuffer(table["text_embeds"][0].as_py(), "<u2").reshape(-1, width)      # the upper half of a float32
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -28,12 +29,13 @@ from .tables import read_metadata, with_mark
 ENCODER = "corgi.encoder"  # metadata: fingerprint of the encoder
 WIDTH = "corgi.width"
 DTYPE = "corgi.dtype"
+BESIDE = "corgi.beside"  # files of further captions, so that this one's content covers theirs
 DIGEST, DIGEST_BYTES = "caption_digest", 16
 
 
-def suffix(encoder: str) -> str:
-    """Return the suffix of one encoder's file. encoder: a name safe for files."""
-    return STEPS["embed"].writes.format(encoder=encoder)
+def suffix(encoder: str, caption: str | None = None) -> str:
+    """Return the suffix of one encoder's file. encoder: a name safe for files; caption: as of TextEmbedsFile."""
+    return STEPS["embed"].writes.format(encoder=encoder if caption is None else f"{encoder}+{caption}")
 
 
 def write(
@@ -45,10 +47,12 @@ def write(
     fingerprint: str,
     encoder: str,
     width: int,
+    beside: Mapping[str, str | None] | None = None,
 ) -> None:
     """Commit the embeds of the pairs `keys` with these captions.
 
-    embeds: caption -> (tokens, width) uint16, the bits of bfloat16; encoder: the encoder's fingerprint.
+    embeds: caption -> (tokens, width) uint16, the bits of bfloat16; encoder: the encoder's fingerprint; beside: further
+    caption column -> content of the file that holds its embeds.
     """
     place = {caption: number for number, caption in enumerate(dict.fromkeys(captions))}
     dictionary = pa.array([embeds[caption].tobytes() for caption in place], pa.large_binary())
@@ -57,6 +61,7 @@ def write(
     digests = pa.array([digest_of(caption) for caption in captions], pa.binary(DIGEST_BYTES))
     columns = [keys.combine_chunks(), num_tokens, pa.DictionaryArray.from_arrays(indices, dictionary), digests]
     metadata = {ENCODER: encoder, WIDTH: str(width), DTYPE: "bfloat16"}
+    metadata |= {BESIDE: json.dumps(beside)} if beside else {}
     table = with_mark(pa.table(columns, names=["key", "num_tokens", "text_embeds", DIGEST]), fingerprint, metadata)
 
     def save(scratch: Path) -> None:
@@ -64,6 +69,11 @@ def write(
             writer.write_table(table)
 
     commit(path, save)
+
+
+def with_own(further: Sequence[str | None], own: Sequence[str]) -> list[str]:
+    """Return the further captions of some pairs; where there is none, the pair's own."""
+    return [text if text and text.strip() else first for text, first in zip(further, own, strict=True)]
 
 
 def digest_of(caption: str) -> bytes:
@@ -78,10 +88,14 @@ def encoder_of(path: Path) -> str | None:
 
 
 class TextEmbedsFile:
-    """One shard's embeds by memory map."""
+    """One shard's embeds by memory map.
 
-    def __init__(self, shard: Shard, encoder: str) -> None:
-        self.path = shard.path(suffix(encoder))
+    caption: the column of further captions that they are of; None: of the pairs' own. A pair without a further caption
+    has its own there, too, so that all files of a shard have the same rows.
+    """
+
+    def __init__(self, shard: Shard, encoder: str, caption: str | None = None) -> None:
+        self.path = shard.path(suffix(encoder, caption))
         try:
             self._table = pa.ipc.open_file(pa.memory_map(str(self.path))).read_all()
         except FileNotFoundError:

@@ -7,13 +7,15 @@ A file in configs/train/ says only what differs from these defaults. `shown(conf
 
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from cascade.stage import StageConfig
 from cascade.text_encoder import TextConfig
 from configs import Config, UserError
+
+OWN = "caption"  # the column of the pairs' own captions
 
 
 class DataConfig(Config):
@@ -36,6 +38,9 @@ class TextDataConfig(Config):
     drop: float = Field(default=0.1, ge=0, le=1)  # share of samples that see the null text
     max_tokens: int = Field(default=256, ge=1)  # longer texts are cut here
     noise: float = Field(default=0.0, ge=0)  # most that training adds to embeds, in units of a text's own spread
+    # Columns of captions -> how often each is drawn, e.g. {caption: 1, llava: 3}; `caption` is the pair's own. Further
+    # ones are stored by `embed.captions`. Empty: the pair's own alone. Validation always reads the pair's own.
+    captions: dict[str, Annotated[float, Field(gt=0)]] = {}
     pairing: Literal["own", "shuffled"] = "own"  # shuffled: a control run, each image with the text of another
 
 

@@ -122,6 +122,7 @@ def _write_index(config: PipelineConfig, folder: Path) -> None:
         width=TextEmbedsFile(shards[0], text.name).width,
         text=text.made_with(),
         stages=keep_list.stages_of(shards[0]),
+        captions=config.embed.captions,
     )
 
 

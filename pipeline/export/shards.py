@@ -56,9 +56,9 @@ class Rows:
             places = zip(self.pairs["tar_offset"].to_pylist(), self.pairs["tar_size"].to_pylist(), strict=True)
             yield from (tar.read(offset, size=size) for offset, size in places)
 
-    def text_embeds(self, encoder: str) -> Iterator[np.ndarray]:
-        """Yield (tokens, width) uint16 of each caption, the bits of bfloat16."""
-        file = TextEmbedsFile(self.shard, encoder)
+    def text_embeds(self, encoder: str, caption: str | None = None) -> Iterator[np.ndarray]:
+        """Yield (tokens, width) uint16 of each caption, the bits of bfloat16. caption: as of TextEmbedsFile."""
+        file = TextEmbedsFile(self.shard, encoder, caption)
         keys = self.pairs["key"].to_pylist()
         yield from (file.at(int(row), key=key) for row, key in zip(self._kept_rank, keys, strict=True))
 

@@ -20,6 +20,7 @@ from storage import keep_list, pairs, text_embeds
 from storage.exports import parts_of
 from storage.pairs import Add, Outcome
 from storage.shard import KEEP, PAIRS, TAR, Shard
+from storage.tables import content
 
 from .options import Options
 from .shards import Chosen, Rows, content_of
@@ -97,13 +98,26 @@ class ExportTars(ShardStep):
         )
 
     def _write_text_embeds(self, shard: Shard, parts: Sequence[Rows], mark: str) -> None:
-        stored = pairs.stored(shard, ["key", "caption"])
-        captions = stored["caption"].to_pylist()
-        arrays = (bits for rows in parts for bits in rows.text_embeds(self.embed.text.name))
-        embeds = dict(zip(captions, arrays, strict=True))
-        width = next(iter(embeds.values())).shape[1]
-        path, encoder = shard.path(self._embeds_suffix), self.embed.text.fingerprint
-        text_embeds.write(path, stored["key"], captions, embeds, fingerprint=mark, encoder=encoder, width=width)
+        """Write the file of the pairs' own captions after those of further ones, whose content it names."""
+        columns, encoder = self.embed.captions, self.embed.text.name
+        stored = pairs.stored(shard, ["key", "caption", *columns])
+        own, beside = stored["caption"].to_pylist(), dict[str, str | None]()
+        for column in (*columns, None):
+            texts = own if column is None else text_embeds.with_own(stored[column].to_pylist(), own)
+            arrays = (bits for rows in parts for bits in rows.text_embeds(encoder, column))
+            embeds = dict(zip(texts, arrays, strict=True))
+            path = shard.path(text_embeds.suffix(encoder, column))
+            text_embeds.write(
+                path,
+                stored["key"],
+                texts,
+                embeds,
+                fingerprint=mark,
+                encoder=self.embed.text.fingerprint,
+                width=next(iter(embeds.values())).shape[1],
+                beside=beside if column is None else None,
+            )
+            beside |= {column: content(path)} if column is not None else {}
 
 
 def as_float32(bits: np.ndarray) -> np.ndarray:

@@ -12,7 +12,6 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -22,12 +21,12 @@ from torch import Tensor
 from cascade.resize import fit_scaled
 from cascade.text_encoder import TextEmbedder
 from configs import UserError
-from storage import keep_list
+from storage import keep_list, pairs
 from storage.shard import KEEP, PAIRS
 from storage.tables import content
 from storage.tar import TarReader
 from storage.text_embeds import TextEmbedsFile
-from training.config import TrainConfig
+from training.config import OWN, TrainConfig
 
 from .crops import StageImage, with_low_res
 from .index import Index
@@ -76,15 +75,19 @@ class PairDataset:
         """Return a sample's key; no image is read."""
         return self._rows(place.shard).keys[place.row].as_py()
 
-    def caption(self, place: Place) -> str:
-        """Return a sample's caption; no image is read."""
-        return self._rows(place.shard).captions[place.row].as_py()
+    def caption(self, place: Place, column: str = OWN) -> str:
+        """Return a sample's caption of a column; no image is read."""
+        return self._rows(place.shard).caption(place.row, column)
 
-    def text_embeds(self, places: Sequence[Place]) -> list[np.ndarray]:
-        """Return the embeds of each caption, stored or encoded now: the same numbers."""
+    def text_embeds(self, places: Sequence[Place], columns: Sequence[str] | None = None) -> list[np.ndarray]:
+        """Return the embeds of each caption, stored or encoded now: the same numbers.
+
+        columns: whose captions, one a place; None: the pairs' own.
+        """
+        asked = zip(places, columns or [OWN] * len(places), strict=True)
         if self._text.mode == "live":
-            return self._embedder(self._text.encoder, [self.caption(place) for place in places])
-        return [self._rows(place.shard).text_embeds(place.row) for place in places]
+            return self._embedder(self._text.encoder, [self.caption(place, column) for place, column in asked])
+        return [self._rows(place.shard).text_embeds(place.row, column) for place, column in asked]
 
     def find(self, shard: int, key: str) -> Place | None:
         """Return the place of a pair of this shard, None where it is not one of the split."""
@@ -117,13 +120,13 @@ class ShuffledCaptions:
         """Return the image's key."""
         return self._dataset.key(place)
 
-    def caption(self, place: Place) -> str:
+    def caption(self, place: Place, column: str = OWN) -> str:
         """Return the caption that stands under this image."""
-        return self._dataset.caption(self._other(place))
+        return self._dataset.caption(self._other(place), column)
 
-    def text_embeds(self, places: Sequence[Place]) -> list[np.ndarray]:
+    def text_embeds(self, places: Sequence[Place], columns: Sequence[str] | None = None) -> list[np.ndarray]:
         """Return the embeds of the captions that stand under these images."""
-        return self._dataset.text_embeds([self._other(place) for place in places])
+        return self._dataset.text_embeds([self._other(place) for place in places], columns)
 
     def _other(self, place: Place) -> Place:
         count = int(self.counts[place.shard])
@@ -138,13 +141,13 @@ class ShardRows:
 
     def __init__(self, index: Index, place: int, split: Split) -> None:
         self.shard, self._tar_path = index.shard(place), index.tar(place)
-        self._encoder = index.file.encoder
+        self._encoder, self._files = index.file.encoder, dict[str, TextEmbedsFile]()
         keep = _keep_list(index, place)
         chosen = keep_list.validated_on(keep) if split == "held_out" else keep_list.trained_on(keep, index.column)
-        rows = np.flatnonzero(chosen)
+        self._rows = rows = np.flatnonzero(chosen)
         self._kept_rank = np.cumsum(keep["kept"].to_numpy())[rows] - 1  # embeds are stored for the kept pairs only
         self._table = keep.take(pa.array(rows))
-        self.keys, self.captions = self._table["key"], self._table["caption"]
+        self.keys, self._captions = self._table["key"], {OWN: self._table["caption"]}
         self._tar = TarReader(self._tar_path) if self._tar_path.exists() else None
         if self._tar is not None:
             weakref.finalize(self, self._tar.close)  # a thread may read on after the shard left the cache
@@ -152,14 +155,24 @@ class ShardRows:
     def __len__(self) -> int:
         return len(self._table)
 
-    def text_embeds(self, row: int) -> np.ndarray:
-        """Return (tokens, width) uint16, the bits of bfloat16, read where they lie."""
-        return self._embeds.at(int(self._kept_rank[row]), key=self.keys[row].as_py())
+    def caption(self, row: int, column: str = OWN) -> str:
+        """Return the caption of a column; the pair's own where it has none there."""
+        if column not in self._captions:
+            self._captions[column] = self._read_captions(column)
+        text = self._captions[column][row].as_py()
+        return text if text and text.strip() else self._captions[OWN][row].as_py()
 
-    @cached_property
-    def _embeds(self) -> TextEmbedsFile:
-        """Open the file when it is first asked for: live text needs none."""
-        return TextEmbedsFile(self.shard, self._encoder)
+    def _read_captions(self, column: str) -> pa.ChunkedArray:
+        try:
+            return pairs.stored(self.shard, [column])[column].take(pa.array(self._rows))
+        except pa.ArrowInvalid:
+            raise UserError(f"text.captions has {column!r}, but {self.shard.path(PAIRS)} has no such column") from None
+
+    def text_embeds(self, row: int, column: str = OWN) -> np.ndarray:
+        """Return (tokens, width) uint16, the bits of bfloat16, read where they lie."""
+        if column not in self._files:  # opened when first asked for: live text needs none
+            self._files[column] = TextEmbedsFile(self.shard, self._encoder, None if column == OWN else column)
+        return self._files[column].at(int(self._kept_rank[row]), key=self.keys[row].as_py())
 
     def image(self, row: int, *, px: int) -> Tensor:
         """Return (3, px, px) uint8: the middle square, made small by area means. Raises ImageError."""

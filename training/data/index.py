@@ -9,7 +9,7 @@ import numpy as np
 from configs import UserError, fingerprint, nearest
 from storage.index import CONTENTS, IndexFile, read
 from storage.shard import Shard
-from training.config import DataConfig, TextDataConfig
+from training.config import OWN, DataConfig, TextDataConfig
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,12 @@ def check_text(index: Index, text: TextDataConfig, *, text_width: int) -> None:
     """Raise UserError where the stored text embeds are not those that the stage expects."""
     if text.mode == "live":
         return
+    for column in text.captions:
+        if column != OWN and column not in index.file.captions:
+            raise UserError(
+                f"text.captions has {column!r}, but {index.run} holds text embeds of "
+                f"{', '.join([OWN, *index.file.captions])}; add it to embed.captions and run embed and index again"
+            )
     if index.file.encoder != text.encoder.name:
         raise UserError(
             f"text.encoder is {text.encoder.name!r}, but {index.run} holds text embeds of {index.file.encoder!r}; "

@@ -18,7 +18,7 @@ from torch import Tensor
 from cascade.conditioning import TextEmbeds, pad_text_embeds
 from cascade.diffusion import stratified_times
 from cascade.stage import StageConfig
-from training.config import TrainConfig
+from training.config import OWN, TrainConfig
 
 from .bad_images import BadImage, SubstitutingReader
 from .crops import Corner, full_crops, low_res_crops
@@ -63,12 +63,14 @@ class Loader:
     def batch(self, positions: Sequence[int] | np.ndarray) -> Batch:
         """Return the batch of these positions, in this order."""
         positions = np.asarray(positions, np.int64)
-        places = zip(positions.tolist(), self.places(positions), strict=True)
-        samples, bad = zip(*(self._reader.read(place, position=position) for position, place in places), strict=True)
-        embeds = self.dataset.text_embeds([sample.place for sample in samples])
-        text = training_text(self.config, positions, embeds)
+        asked = zip(positions.tolist(), self.places(positions), strict=True)
+        samples, bad = zip(*(self._reader.read(place, position=position) for position, place in asked), strict=True)
+        places, columns = [sample.place for sample in samples], caption_columns(self.config, positions)
+        text = training_text(self.config, positions, self.dataset.text_embeds(places, columns))
+        captions = [self.dataset.caption(place, column) for place, column in zip(places, columns, strict=True)]
         return replace(
             assemble(self.config, positions, samples, text),
+            captions=captions,
             dropout=dropout_seeds(self.config, positions),
             bad=tuple(image for image in bad if image),
         )
@@ -129,6 +131,17 @@ def augmentation(
         "aug_level": uniforms(config.seed, positions, Purpose.AUG_LEVEL) * stage.aug_level_max,
         "aug_noise": normals(config.seed, positions, Purpose.AUG_NOISE, shape=shape_of(stage)),
     }
+
+
+def caption_columns(config: TrainConfig, positions: np.ndarray) -> list[str]:
+    """Return for each position the column whose caption is read, drawn by the weights of text.captions."""
+    weights = config.text.captions or {OWN: 1.0}
+    if len(weights) == 1:
+        return [*weights] * len(positions)
+    ends = np.cumsum(list(weights.values())) / sum(weights.values())
+    drawn = uniforms(config.seed, positions, Purpose.CAPTION).numpy()
+    columns = np.minimum(np.searchsorted(ends, drawn, side="right"), len(weights) - 1)
+    return [list(weights)[column] for column in columns.tolist()]
 
 
 def dropout_seeds(config: TrainConfig, positions: np.ndarray) -> Tensor | None:

@@ -32,6 +32,7 @@ class Purpose(IntEnum):
     DROPOUT = 9
     TEXT_NOISE = 10
     TEXT_NOISE_LEVEL = 11
+    CAPTION = 12
 
 
 VALIDATION = 2**62  # positions from here on belong to validation: no training gets so far, and int64 holds more
