@@ -10,6 +10,7 @@ embed                the text encoder's embeds of every kept caption
 index                one row a shard: what training reads first
 
 step, runner         what a step is; shares, skips, retries and the ledger of all steps
+blocks               shards that are read together by steps that see all rows
 phases               a table step's work on a pool of processes, which goes on after a kill
 config               a section a step
 progress             the one progress bar
