@@ -6,12 +6,15 @@ One function a command. Heavy imports stand inside the command that needs them, 
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from configs import exit_code_of, printable
 from configs.steps import ENTRIES, StepEntry
+
+if TYPE_CHECKING:
+    from pipeline.runner import Outcome
 
 app = typer.Typer(
     name="corgi",
@@ -76,6 +79,25 @@ def report(config: PipelineFile, overrides: Overrides = None) -> None:
     from report.page import write_report
 
     print(write_report(load(PipelineConfig, config, overrides or [])))
+
+
+@app.command()
+def export(
+    run: RunFolder,
+    to: Annotated[str, typer.Option("--to", help="webdataset, parquet or hf.")],
+    out: Annotated[Path | None, typer.Option(help="Folder; RUN/export/... if not given.")] = None,
+    stage: Annotated[str | None, typer.Option(help="Only what this stage trains on.")] = None,
+    max_side: Annotated[int | None, typer.Option(help="Longest side in px; larger images are made smaller.")] = None,
+    shard_size: Annotated[int, typer.Option(help="Pairs of a file at most; 0: as is usual for the format.")] = 0,
+    text_embeds: Annotated[str, typer.Option(help="beside (a training reads them), inside (float32), none.")] = "none",
+    workers: Workers = None,
+) -> None:
+    """Hand on what was kept, repacked, train and held out apart: to any other trainer, or smaller to our own."""
+    from pipeline.export.export import export as export_run
+    from pipeline.export.options import Options
+
+    options = Options(to, stage, max_side, shard_size, text_embeds)  # type: ignore[arg-type]  # it checks them
+    _tell("export", export_run(run, options, folder=out, workers=workers))
 
 
 @app.command()
@@ -155,18 +177,22 @@ def submit(
 def _run(
     name: str, file: Path, overrides: list[str] | None, rank: int = 0, world_size: int = 1, workers: int | None = None
 ) -> None:
-    """Run a step, and print a line of what it came to and one for each failed shard."""
+    """Run a step, and tell what it came to."""
     from configs import load
     from pipeline.config import PipelineConfig
     from pipeline.runner import run_step
 
     config = load(PipelineConfig, file, overrides or [])
-    outcome = run_step(name, config, rank=rank, world_size=world_size, workers=workers)
+    _tell(name, run_step(name, config, rank=rank, world_size=world_size, workers=workers), tolerate=config.tolerate)
+
+
+def _tell(name: str, outcome: "Outcome", *, tolerate: int = 0) -> None:
+    """Print what a step came to; leave with 3 where more shards failed than are tolerated."""
     counts = "  ".join(f"{reason} {count:,}" for reason, count in outcome.counts.most_common())
     print(f"{name}: {outcome.done} made, {outcome.skipped} there already, {outcome.seconds:.1f} s  {counts}".rstrip())
     for shard, cause in sorted(outcome.failed.items()):
         print(f"{name}: shard {shard:05d} failed: {printable(cause)}", file=sys.stderr)
-    if len(outcome.failed) > config.tolerate:
+    if len(outcome.failed) > tolerate:
         raise typer.Exit(3)
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+Way = Literal["table", "shards"]  # how a run begins: with a url table, or with shards that exist already
+
 
 @dataclass(frozen=True)
 class StepEntry:
@@ -17,11 +19,12 @@ class StepEntry:
     kind: Literal["shard", "table"]  # a function of one shard, or of the whole run
     help: str
     writes: str  # shard: suffix of the file whose presence means done; table: the file's name at the top of the run
-    after: tuple[str, ...] = ()  # steps that must be done before
+    after: tuple[str, ...] = ()  # steps that must be done before; of those of the other way none
     reads: tuple[str, ...] = ()  # shard: suffixes of files that must exist
     also: tuple[str, ...] = ()  # suffixes of further files of a shard that it makes
     section: str | None = None  # of the pipeline's config; None: the step needs no config of its own
     module: str | None = None  # None: pipeline.<name>
+    way: Way | None = None  # on which runs it is a step; None: on all
 
 
 ENTRIES = (
@@ -32,6 +35,7 @@ ENTRIES = (
         writes="plan.parquet",
         also=(".urls.parquet",),
         section="plan",
+        way="table",
     ),
     StepEntry(
         "download",
@@ -43,12 +47,23 @@ ENTRIES = (
         also=(".tar",),
         section="download",
         module="pipeline.download.step",
+        way="table",
+    ),
+    StepEntry(
+        "adopt",
+        "shard",
+        "Take shards or pictures that exist already. In the place of plan and download; images stay where they can.",
+        writes=".parquet",
+        also=(".tar", ".urls.parquet"),
+        section="adopt",
+        module="pipeline.adopt.step",
+        way="shards",
     ),
     StepEntry(
         "score",
         "shard",
         "Compute the numbers that rules decide on. Sizes, language, hate, NSFW, perceptual hash.",
-        after=("download",),
+        after=("download", "adopt"),
         reads=(".tar", ".parquet"),
         writes=".scores.parquet",
         section="score",
@@ -91,6 +106,11 @@ ENTRIES = (
 STEPS = {entry.name: entry for entry in ENTRIES}
 
 
+def entries_of(way: Way) -> list[StepEntry]:
+    """Return the steps of a run that begins in one of the two ways, in order."""
+    return [entry for entry in ENTRIES if entry.way in (None, way)]
+
+
 def ancestors(name: str) -> Iterator[str]:
     """Yield the steps that come before this one, nearest first; a step may come twice."""
     for parent in STEPS[name].after:
@@ -98,6 +118,6 @@ def ancestors(name: str) -> Iterator[str]:
         yield from ancestors(parent)
 
 
-def made_by(suffix: str) -> str:
-    """Return the step that makes a shard's file with this suffix."""
-    return next(entry.name for entry in ENTRIES if suffix in (*entry.also, entry.writes))
+def made_by(suffix: str) -> list[str]:
+    """Return the steps that make a shard's file with this suffix, each on another way."""
+    return [entry.name for entry in ENTRIES if suffix in (*entry.also, entry.writes)]

@@ -1,13 +1,20 @@
 """From a url table to trainable shards: a file a step, in the order of a pair's way.
 
-plan, url_tables     a table of any size is cut into shards of planned pairs
+plan                 a table of any size is cut into shards of planned pairs
+table_files          which files a table is made of, here or elsewhere; table_digests: whether it changed
+table_readers        how each kind of table is read; arrow_batches: those that Arrow reads
+url_tables, joins    which columns are url, caption and the rest; further tables beside them
+blocklists           lists of urls and hosts that are never asked for
+buckets              rows spread over files, so that those that belong together meet in memory
 columns, check       what a pair has, step by step; what is wrong with a config before anything runs
 download             urls become images, or reasons
+adopt                or else: shards and pictures that exist already
 score                every image and caption gets its numbers
 dedup, dedup_parts   which pairs are copies of which, over all shards, part by part
 select               rules over the numbers: kept or not, and why
 embed                the text encoder's embeds of every kept caption
 index                one row a shard: what training reads first
+export               what was kept, repacked for any trainer
 
 step, runner         what a step is; shares, skips, retries and the ledger of all steps
 blocks               shards that are read together by steps that see all rows

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from storage.plan import PLAN, first_keys, shards_of
+from storage.plan import first_keys, pairs_of, shards_of
 from storage.shard import Shard
-from storage.tables import read_table
 
 
 class Block(NamedTuple):
@@ -23,8 +22,7 @@ class Block(NamedTuple):
 def blocks_of(run: Path, rows: int) -> list[Block]:
     """Return the run's shards in blocks of about so many planned pairs."""
     shards, keys = shards_of(run), first_keys(run)
-    counts = read_table(run / PLAN, ["pairs"], made_by="plan")["pairs"].to_numpy()
-    begins = np.concatenate([[0], np.cumsum(counts)])
+    begins = np.concatenate([[0], np.cumsum(pairs_of(run))])
     cuts = [*np.unique(begins[:-1] // rows, return_index=True)[1].tolist(), len(shards)]
     return [
         Block(number, shards[a:b], keys[a:b], begins[a : b + 1].tolist())

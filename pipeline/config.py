@@ -1,27 +1,29 @@
 """The config of the pipeline: one section a step, each with only what matters to that step."""
 
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Self, get_type_hints
 
 from pydantic import Field, create_model, model_validator
 
 from configs import Config
-from configs.steps import ENTRIES
+from configs.steps import ENTRIES, Way
 from filters.scorers import ScorersConfig
 
+from .adopt.config import AdoptConfig
 from .dedup import DedupConfig
 from .download.config import DownloadConfig
 from .embed import EmbedConfig
 from .plan import PlanConfig
 from .select import SelectConfig
 from .step import step_class
+from .table_files import Tables
 
 
 class PipelineConfig(Config):
     """From a url table to an index of trainable shards."""
 
     run: Path  # folder of everything made
-    table: list[Path] = Field(min_length=1)  # parquet, csv or jsonl
+    table: Tables = []  # files, folders, globs or urls: what `plan` reads (see table_files); or else `adopt.source`
     workers: int = Field(default=2, ge=1)  # processes of the shard steps on this machine
     tolerate: int = Field(default=0, ge=0)  # failed shards before a shard step ends with 3; dedup and index need all
     plan: PlanConfig = PlanConfig()
@@ -30,6 +32,12 @@ class PipelineConfig(Config):
     dedup: DedupConfig = DedupConfig()
     select: SelectConfig = SelectConfig()
     embed: EmbedConfig = EmbedConfig()
+    adopt: AdoptConfig = AdoptConfig()
+
+    @property
+    def way(self) -> Way:
+        """Return how the run begins."""
+        return "shards" if self.adopt.source else "table"
 
     @model_validator(mode="before")
     @classmethod
@@ -38,6 +46,14 @@ class PipelineConfig(Config):
         if isinstance(values, dict) and values.get("engine") == "local":
             return {name: value for name, value in values.items() if name != "engine"}
         return values
+
+    @model_validator(mode="after")
+    def _begins_somewhere(self) -> Self:
+        if bool(self.table) == bool(self.adopt.source):
+            raise ValueError(
+                "a run begins with a `table` of urls or with the shards of `adopt.source`: give one of them"
+            )
+        return self
 
 
 def _further_sections() -> dict[str, Any]:

@@ -21,7 +21,7 @@ from pydantic import Field
 from configs import Config, fingerprint
 from configs.steps import STEPS
 from storage import duplicates, scores
-from storage.plan import shards_of
+from storage.plan import is_planned, shards_of
 from storage.shard import PAIRS, SCORES
 from storage.tables import content
 
@@ -87,7 +87,8 @@ class Dedup(TableStep):
             min_quality=self.dedup.min_quality,
             keep=keep,
             has_hashes=HASHES[0] in scores.names(blocks[0].shards[0]),
-            part_bits=max(0, ceil(log2(block_ids[-1] / PART_ROWS))),
+            is_planned=is_planned(self.run),
+            part_bits=max(0, ceil(log2(max(1, block_ids[-1]) / PART_ROWS))),
             block_ids=block_ids,
         )
 

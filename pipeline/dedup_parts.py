@@ -7,7 +7,8 @@
     links.3                        a file for each part of the band: what is near what
     rows                           a file for each block: its rows of duplicates.parquet
 
-A pair's id is its place among all planned pairs. They are sorted by key, so ids compare like keys.
+A pair's id is its place among all planned pairs. They are sorted by key, so ids compare like keys; adopted ones stand
+as they lie in their shards.
 """
 
 from collections.abc import Iterator
@@ -30,7 +31,6 @@ from .plan import KEY_CHARS
 
 SOURCES = 4  # parts of distinct hashes that are spread together, so that fewer files are opened
 LINKS = 1 << 22  # that are followed at once, at least
-KEY = np.dtype(f"S{KEY_CHARS}")
 DIGEST = np.dtype([("words", np.uint64, (2,)), ("id", np.int64)])
 HASH = np.dtype([("words", np.uint64, (BYTES // 8,)), ("id", np.int64)])
 COPY = np.dtype([("id", np.int64), ("keeper", np.int64)])
@@ -49,6 +49,7 @@ class Parts:
     min_quality: int
     keep: dict[str, int]  # kind of equal copies -> how many of a group stay
     has_hashes: bool
+    is_planned: bool  # by a url table: keys are of one length, and sorted
     part_bits: int  # there are 2 ** part_bits parts
     block_ids: list[int]  # the first id of each block, and the end
 
@@ -81,7 +82,7 @@ class Parts:
             block.shards, block.first_keys, block.begins[:-1], block.begins[1:], strict=True
         ):
             table = pairs.read(shard, ["key", "status", *(VALUES[kind] for kind in self.keep)])
-            kept["keys"].append(_keys(table, shard, first_key, end - begin))
+            kept["keys"].append(_keys(table, shard, first_key if self.is_planned else None, end - begin))
             ids = begin + np.flatnonzero(pc.equal(table["status"], pairs.OK).to_numpy(zero_copy_only=False))
             stored = table.take(pa.array(ids - begin))
             for kind in self.keep:
@@ -193,12 +194,13 @@ class Parts:
 
     def _keys_of(self, ids: np.ndarray) -> list[str]:
         """Return the keys of pairs, read block by block."""
-        keys = np.zeros(len(ids), KEY)
+        keys = np.zeros(len(ids), object)
         block = np.searchsorted(self.block_ids, ids, side="right") - 1
         for number in np.unique(block).tolist():
             here = block == number
-            keys[here] = spread.mapped(self.path("keys", number), KEY)[ids[here] - self.block_ids[number]]
-        return keys.astype(str).tolist()
+            path, begin, end = self.path("keys", number), *self.block_ids[number : number + 2]
+            keys[here] = spread.mapped(path, spread.text_of(path, end - begin))[ids[here] - begin]
+        return [key.decode() for key in keys]
 
 
 def _records(dtype: np.dtype, *columns: np.ndarray) -> np.ndarray:
@@ -208,12 +210,17 @@ def _records(dtype: np.dtype, *columns: np.ndarray) -> np.ndarray:
     return records
 
 
-def _keys(table: pa.Table, shard: Shard, first_key: str, count: int) -> np.ndarray:
-    """Return the keys of a shard, (n,) KEY. Raises UserError unless they are those that were planned, by what shows."""
+def _keys(table: pa.Table, shard: Shard, first_key: str | None, count: int) -> np.ndarray:
+    """Return the keys of a shard, (n,) bytes. Raises UserError unless they are those that were planned, by what shows.
+
+    first_key: of a shard that was planned from a url table; None: of one that was adopted.
+    """
     texts = table["key"].to_pylist()
-    keys = np.array(texts, KEY)
-    is_planned = len(keys) == count and texts[0] == first_key and {*map(len, texts)} == {KEY_CHARS}
-    if not is_planned or (keys[1:] <= keys[:-1]).any():
+    keys = np.array(texts, bytes)
+    is_whole = len(keys) == count
+    if is_whole and first_key is not None:
+        is_whole = texts[0] == first_key and {*map(len, texts)} == {KEY_CHARS} and bool((keys[1:] > keys[:-1]).all())
+    if not is_whole:
         raise UserError(f'{shard.path(PAIRS)} is not of the pairs that are planned now; run "corgi download" first')
     return keys
 

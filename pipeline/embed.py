@@ -70,10 +70,10 @@ class Embed(ShardStep):
         return Counter({"kept": len(captions), "encoded": len(fresh), "reused": len(unique) - len(fresh)})
 
     def _known(self, shard: Shard, keep: pa.Table) -> dict[str, np.ndarray]:
-        """Return caption -> embeds from an earlier file by the same encoder. A key covers its caption, so keys do."""
+        """Return caption -> embeds from an earlier file by the same encoder, of pairs that are still the same."""
         if text_embeds.encoder_of(shard.path(self.writes)) != self.embed.text.fingerprint:
             return {}
         old = TextEmbedsFile(shard, self.embed.text.name)
         captions = dict(zip(keep["key"].to_pylist(), keep["caption"].to_pylist(), strict=True))
-        rows = ((row, key) for row, key in enumerate(old.keys) if key in captions)
+        rows = [(row, key) for row, key in enumerate(old.keys) if key in captions and old.is_of(row, captions[key])]
         return {captions[key]: old.at(row, key=key) for row, key in rows}

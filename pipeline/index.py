@@ -4,16 +4,12 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from configs import UserError, fingerprint
 from configs.steps import STEPS
 from storage import index, keep_list
 from storage.plan import shards_of
-from storage.shard import KEEP, PAIRS, TAR, Shard
+from storage.shard import KEEP, PAIRS, Shard
 from storage.tables import read_mark
 from storage.text_embeds import TextEmbedsFile
 
@@ -39,7 +35,7 @@ class Index(TableStep):
     def __call__(self) -> Counter[str]:
         """Write counts and digests of all shards."""
         mark, shards, encoder = self.fingerprint(), shards_of(self.run), self.embed.text.name
-        rows = [self._row(shard, TextEmbedsFile(shard, encoder)) for shard in shards]
+        rows = [index.row_of(shard, self.run, encoder=encoder) for shard in shards]
         index.write(
             self.run,
             rows,
@@ -65,20 +61,3 @@ class Index(TableStep):
         if embeds and embeds.fingerprint != self._step.fingerprint(shard):
             raise UserError(f'{shard.path(self._step.writes)} is not of the pairs kept now; run "corgi embed" first')
         return {name: mark.content for name, mark in zip(index.CONTENTS, marks.values(), strict=True) if mark}
-
-    def _row(self, shard: Shard, embeds: TextEmbedsFile) -> dict[str, Any]:
-        keep = keep_list.read(shard)
-        counts: dict[str, pa.ChunkedArray] = {
-            "kept": keep["kept"],
-            "train": pc.and_not(keep["kept"], keep["held_out"]),
-            "held_out": keep["held_out"],
-        }
-        counts |= {stage: keep[stage] for stage in keep_list.stages_of(shard)}
-        return {
-            "shard": shard.number,
-            "tar": str(shard.path(TAR).relative_to(self.run)),
-            "pairs": len(keep),
-            **{name: pc.sum(column).as_py() or 0 for name, column in counts.items()},
-            "tokens": embeds.total_tokens,
-            **self._contents(shard),
-        }

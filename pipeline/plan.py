@@ -3,7 +3,7 @@
 Pairs get a key, the start of sha256(url, newline, caption), and are sorted by it. A hash spreads the hosts over all
 shards, is stable over reruns, and lets one pair be found by bisection. What needs no download to be dropped is dropped
 here, with its reasons. Rows are first spread over files by the beginning of their key, half a million each, so memory
-does not grow with the table, and disk is needed for one copy of it.
+does not grow with the table, and disk is needed for one copy of it, for two where tables are joined.
 """
 
 import shutil
@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field
 
@@ -26,13 +27,20 @@ from filters.rules import fingerprint as in_order
 from storage.plan import DROPPED_SCHEMA, dropped_writer, remove_shards_from, write_plan, write_urls
 from storage.shard import Shard
 
+from . import blocklists
+from .blocklists import BLOCKED_HOST, BLOCKED_URL, BlockConfig
+from .buckets import BUCKET, count_for, rows_of, spread
+from .joins import JoinConfig, join_out_of_core, joined_schema, open_join
 from .step import TableStep
-from .url_tables import digests, errors_of, keep_digests, quoted, schema_of, source
+from .table_digests import digests, keep_digests
+from .table_files import TableFile, files_of
+from .table_readers import size_of
+from .url_tables import errors_of, source, with_captions
 
 VERSION = 1
-BUCKET_ROWS = 500_000
 BATCH = 10_000
 KEY_CHARS = 24  # 96 bits: a chance of 6e-12 for one clash among 1e9 pairs
+KEY = f"left(sha256(url || chr(10) || caption), {KEY_CHARS})"
 
 SCHEME = "regexp_matches(url, '^[a-z][a-z0-9+.-]*:.', 'i')"
 WITH_HOST = "regexp_matches(url, '^https?://[^/?#]', 'i')"
@@ -44,6 +52,8 @@ BUILT_IN = {
     "bad_url": f"{SCHEME} AND ({WITH_HOST} OR NOT {HTTP})",
     "bad_scheme": HTTP,
     "no_caption": "trim(caption) <> ''",
+    "blocked_url": f"NOT {BLOCKED_URL}",
+    "blocked_host": f"NOT {BLOCKED_HOST}",
     "duplicate_pair": "corgi_copy = 1",
 }
 
@@ -54,6 +64,9 @@ class PlanConfig(Config):
     shard_size: int = Field(default=10_000, ge=1)  # planned pairs in a shard
     url: str | None = None  # the table's column; None: the first of url_tables.URL_NAMES that is there
     caption: str | None = None  # None: the first of url_tables.CAPTION_NAMES
+    join: list[JoinConfig] = []  # further tables, whose columns are put beside the url table's
+    captions: list[str] = []  # further columns that are captions, too, in the table or joined; NULL where there is none
+    block: BlockConfig = BlockConfig()  # lists of urls and hosts that are never asked for
     rules: dict[str, str] = {}  # name -> SQL over the table's lower-cased columns that must hold
     memory_gb: float = Field(default=0.5, gt=0)  # DuckDB's own; it spills to disk beyond this
 
@@ -64,51 +77,63 @@ class Plan(TableStep):
 
     entry = STEPS["plan"]
     run: Path
-    table: list[Path]
+    table: list[str]
     plan: PlanConfig
 
     def fingerprint(self) -> str:
         """Cover the planning rules and the tables' own digests."""
-        plan = self.plan.model_dump(exclude={"memory_gb", "rules"})
-        return fingerprint("plan", VERSION, plan, in_order(self.plan.rules), digests(self.table, self.run))
+        plan = self.plan.model_dump(include={"shard_size", "url", "caption"})
+        joins = [[join.on, join.columns, digests(files_of(join.table), self.run)] for join in self.plan.join]
+        lists = [digests(files, self.run) for files in blocklists.files_of_lists(self.plan.block)]
+        further = [joins, self.plan.captions, lists if any(lists) else []]
+        parts = [further] if any(further) else []  # a plan without them is what it was before there were any
+        return fingerprint(
+            "plan", VERSION, plan, in_order(self.plan.rules), digests(files_of(self.table), self.run), *parts
+        )
 
     def __call__(self) -> Counter[str]:
         """Write the shards' url tables, what was dropped, and last the plan.
 
         An earlier plan goes first, so that none is ever left beside shards that it did not cut.
         """
+        files = files_of(self.table)
         self._check_rules()
         self.run.mkdir(parents=True, exist_ok=True)
         mark, reasons = self.fingerprint(), Counter[str]()
-        keep_digests(self.table, self.run)
-        with self._database() as database, dropped_writer(self.run, fingerprint=mark) as writer:
-            buckets = self._load(database)
+        keep_digests(self._all_files(), self.run)
+        with self._database(files) as database, dropped_writer(self.run, fingerprint=mark) as writer:
+            buckets = self._load(database, files)
             self.path.unlink(missing_ok=True)
             kept = (batch for bucket in buckets for batch in self._judged(database, bucket, writer, reasons))
             cut = enumerate(_cut(kept, self.plan.shard_size))
             rows = [write_urls(Shard(self.run, number), pairs, fingerprint=mark) for number, pairs in cut]
         if not rows:
-            raise UserError(f"no pair of {', '.join(map(str, self.table))} is left after planning: {dict(reasons)}")
+            raise UserError(f"no pair of {', '.join(self.table)} is left after planning: {dict(reasons)}")
         if earlier := remove_shards_from(self.run, len(rows)):
             print(f"plan: {earlier} shards of an earlier plan are removed, with all that was made from them")
         write_plan(self.run, rows, fingerprint=mark)
         return Counter(planned=sum(row["pairs"] for row in rows)) + reasons
 
+    def _all_files(self) -> list[TableFile]:
+        tables = [self.table, *(join.table for join in self.plan.join)]
+        lists = blocklists.files_of_lists(self.plan.block)
+        return [file for files in (*map(files_of, tables), *lists) for file in files]
+
     def _check_rules(self) -> None:
-        check(self.plan.rules, schema_of(self.table, url=self.plan.url, caption=self.plan.caption))
+        check(self.plan.rules, schema_of(self.table, self.plan))
         taken = sorted(set(self.plan.rules) & set(BUILT_IN))
         if taken:
             raise UserError(f"plan.rules: {taken} are reasons of the plan's own; give yours other names")
 
     @contextmanager
-    def _database(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _database(self, files: list[TableFile]) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open a database with a scratch folder of its own, which goes with it."""
         settings = {"memory_limit": f"{self.plan.memory_gb}GB", "temp_directory": str(self._scratch / "spilled")}
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.mkdir()
         try:
             with (
-                errors_of(self.table),
+                errors_of(files),
                 duckdb.connect(config={**settings, "preserve_insertion_order": "true"}) as database,
             ):
                 yield database
@@ -116,36 +141,48 @@ class Plan(TableStep):
             shutil.rmtree(self._scratch, ignore_errors=True)
 
     @property
+    def _blocks(self) -> bool:
+        return bool(self.plan.block.urls or self.plan.block.hosts)
+
+    @property
     def _scratch(self) -> Path:
         return self.run / ".plan.scratch"
 
-    def _load(self, database: duckdb.DuckDBPyConnection) -> Iterator[pa.Table]:
+    def _load(self, database: duckdb.DuckDBPyConnection, files: list[TableFile]) -> Iterator[pa.Table]:
         """Spread all rows over files by the beginning of their key; return each file's rows, in the order of keys.
 
         Equal keys meet in one file, so that each can be judged alone, however large the table is.
         """
-        tables = source(database, self.table, url=self.plan.url, caption=self.plan.caption)
+        folder = self._scratch / "buckets"
+        tables = source(database, files, self._scratch / "tables", **_columns(self.plan))
         for name, ours in tables.renamed.items():
             print(f"plan: the table's column {name!r} is called {ours} here: {name.lower()} is a column of ours")
-        count = -(-tables.size // BUCKET_ROWS)
-        keyed = (
-            f"left(sha256(url || chr(10) || caption), {KEY_CHARS}) AS key, *, row_number() OVER () AS corgi_position"
-        )
-        place = f"(('0x' || left(key, 4))::INTEGER * {count}) >> 16 AS corgi_bucket"
-        folder = self._scratch / "buckets"
-        # By default half a million rows are held for each file before they are written.
-        database.sql(f"SET partitioned_write_flush_threshold = {BATCH}")
-        database.sql(
-            f"""COPY (SELECT *, {place} FROM (SELECT {keyed} FROM ({tables.rows}))) TO {quoted(str(folder), mark="'")}
-            (FORMAT parquet, PARTITION_BY (corgi_bucket), ROW_GROUP_SIZE 20000)"""
-        )
-        rejected = pa.table({"corgi_bucket": pa.array([], pa.int32())})
+        size = size_of(files)
+        count = count_for(size)
+        place = f"(('0x' || left(key, 4))::INTEGER * {count}) >> 16"
+        keyed = f"SELECT {KEY} AS key, *, row_number() OVER () AS corgi_position"
+        rows = self._with_joins(database, f"{keyed} FROM ({tables.rows})", size)
+        spread(database, with_captions(database, rows, self.plan.captions), place, folder)
+        rejected = pa.table({BUCKET: pa.array([], pa.int32())})
         if tables.rejected:
-            rejected = database.sql(
-                f"SELECT *, {place} FROM (SELECT {keyed} FROM ({tables.rejected}))"
-            ).to_arrow_table()
+            query = f"SELECT *, {place} AS {BUCKET} FROM ({keyed} FROM ({tables.rejected}))"
+            rejected = database.sql(query).to_arrow_table()
+        if self._blocks:
+            blocklists.load(database, self.plan.block, self._scratch / "lists")
         database.sql("SET enable_external_access = false; SET lock_configuration = true")  # rules are a stranger's
-        return (_bucket(folder / f"corgi_bucket={number}", rejected, number) for number in range(count))
+        return (rows_of(folder, rejected, number) for number in range(count))
+
+    def _with_joins(self, database: duckdb.DuckDBPyConnection, rows: str, size: int) -> str:
+        """Return the query of all rows with the columns of all joined tables."""
+        for number, config in enumerate(self.plan.join):
+            scratch = self._scratch / f"join-{number}"
+            columns = database.sql(rows).columns
+            join = open_join(database, config, columns, scratch, name=f"joined_{number}")
+            rows, left_out = join_out_of_core(database, rows, size, join, scratch)
+            shutil.rmtree(self._scratch / f"join-{number - 1}", ignore_errors=True)
+            if left_out:
+                print(f"plan: {left_out:,} rows of {join.name} are left out: an earlier row has the same {config.on}")
+        return rows
 
     def _judged(
         self, database: duckdb.DuckDBPyConnection, rows: pa.Table, writer: pq.ParquetWriter, reasons: Counter[str]
@@ -156,7 +193,8 @@ class Plan(TableStep):
         failed = f"list_filter([{', '.join(tests)}], lambda reason: reason IS NOT NULL)"
         copy = "row_number() OVER (PARTITION BY key ORDER BY corgi_position) AS corgi_copy"
         database.register("rows", rows)
-        counted = f"SELECT *, {copy} FROM rows"
+        marked = blocklists.mark(database, "rows") if self._blocks else blocklists.unmarked("rows")
+        counted = f"SELECT *, {copy} FROM ({marked})"
         database.sql(f"CREATE OR REPLACE TEMP TABLE judged AS SELECT *, {failed} AS corgi_reasons FROM ({counted})")
         dropped = "SELECT key, url, caption, corgi_reasons AS reasons FROM judged WHERE len(corgi_reasons) > 0"
         for batch in database.sql(f"{dropped} ORDER BY key, corgi_position").to_arrow_reader(BATCH):
@@ -166,11 +204,24 @@ class Plan(TableStep):
         yield from database.sql(planned).to_arrow_reader(BATCH)
 
 
-def _bucket(folder: Path, rejected: pa.Table, number: int) -> pa.Table:
-    """Return the rows of one bucket, those that the reader of the table refused among them."""
-    parts = [rejected.filter(pc.equal(rejected["corgi_bucket"], number)).drop_columns("corgi_bucket")]
-    parts += [pq.read_table(file, partitioning=None) for file in sorted(folder.glob("*.parquet"))]
-    return pa.concat_tables([part for part in parts if len(part)] or parts, promote_options="default")
+def schema_of(table: list[str], plan: PlanConfig) -> pa.Schema:
+    """Return the columns of planned pairs, read from the heads of all tables alone."""
+    files = files_of(table)
+    with errors_of(files), TemporaryDirectory() as folder, duckdb.connect() as database:
+        scratch = Path(folder)
+        opened = source(database, files, scratch, only_head=True, **_columns(plan))
+        rows = f"SELECT '' AS key, * FROM ({opened.rows})"
+        for number, config in enumerate(plan.join):
+            columns = database.sql(rows).columns
+            join = open_join(database, config, columns, scratch, name=f"joined_{number}", only_head=True)
+            rows = joined_schema(rows, join)
+        planned = f"SELECT {NOT_OURS} FROM ({with_captions(database, rows, plan.captions)}) LIMIT 0"
+        return database.sql(planned).to_arrow_table().schema
+
+
+def _columns(plan: PlanConfig) -> dict[str, Any]:
+    """Return what the config says of the url table's columns."""
+    return {"url": plan.url, "caption": plan.caption, "as_text": [*(join.on for join in plan.join), *plan.captions]}
 
 
 def _cut(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from configs import UserError, fingerprint
 from configs.errors import DISK_ERRORS
-from configs.steps import ENTRIES, STEPS, made_by
+from configs.steps import STEPS, entries_of, made_by
 from storage.atomic import remove_left_over
 from storage.lease import Key, hold
 from storage.ledger import note
@@ -59,7 +59,11 @@ def run_step(
     """
     if not 0 <= rank < world_size:
         raise UserError(f"rank {rank} of {world_size}: a rank is at least 0 and below the world size")
-    if name == ENTRIES[0].name:
+    if name not in (names := [entry.name for entry in entries_of(config.way)]):
+        raise UserError(
+            f"the config begins with {config.way}, so {name} is no step of its run; its steps: {', '.join(names)}"
+        )
+    if name == names[0]:
         check_rules(config)
     with hold(config.run, Key(name, rank, world_size)) as was_cut_off:
         if was_cut_off:
@@ -71,6 +75,7 @@ def run_step(
         if isinstance(step, TableStep):
             outcome = run_table(step)
         else:
+            step.prepare()
             shards = shards_of(config.run)
             outcome = run_shards(step, shards, rank=rank, world_size=world_size, workers=workers or config.workers)
         note(
@@ -123,7 +128,9 @@ def run_shards(
 
 def _absent(step: ShardStep, shard: Shard) -> str:
     suffix = next(suffix for suffix in step.entry.reads if not shard.path(suffix).exists())
-    return f'{shard.path(suffix)} is not there; run "corgi {made_by(suffix)}" first'
+    command, *others = made_by(suffix)
+    otherwise = "".join(f' (or "corgi {name}", if that is how the run begins)' for name in others)
+    return f'{shard.path(suffix)} is not there; run "corgi {command}" first{otherwise}'
 
 
 def _is_hopeless(error: BaseException) -> bool:

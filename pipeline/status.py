@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from configs import UserError, load
-from configs.steps import ENTRIES
+from configs.steps import entries_of
 from storage.plan import PLAN, shards_of
 from storage.run import CONFIG
 from storage.shard import Shard
@@ -47,7 +47,7 @@ def steps_of(run: Path) -> list[StepStatus]:
     config = config_of(run)
     shards = shards_of(run) if (run / PLAN).exists() else []
     statuses = []
-    for entry in ENTRIES:
+    for entry in entries_of(config.way):
         step = build(entry.name, config)
         if isinstance(step, TableStep):
             statuses.append(StepStatus(entry.name, 1, Counter([step.state()])))

@@ -33,6 +33,10 @@ class ShardStep(ABC):
         """Return the suffix whose presence, with the expected fingerprint, means done."""
         return self.entry.writes
 
+    def prepare(self) -> None:
+        """Make what must be there before any shard is made. Every rank does it, so all must make the same."""
+        return
+
     @abstractmethod
     def fingerprint(self, shard: Shard) -> str:
         """Return what the output would be made from today."""

@@ -14,13 +14,13 @@ from storage import keep_list, pairs
 from storage.duplicates import copies_of
 from storage.plan import dropped_with, first_keys
 from storage.shard import KEEP, PAIRS, TAR, Shard
-from storage.tables import rows_of_key
+from storage.tables import AFTER_ALL, rows_of_key
 from storage.text_embeds import TextEmbedsFile, suffix
 
 from .config import PipelineConfig
 from .select import candidates_of
 
-TOLD = ("plan", "download", "score", "select", "embed")  # steps with sentences of their own below
+TOLD = ("plan", "download", "adopt", "score", "select", "embed")  # steps with sentences of their own below
 OF_THE_DOWNLOAD = (
     *("status", "http_status", "content_type", "final_url", "fetched_bytes", "fetched_sha256", "format", "detail"),
 )
@@ -47,6 +47,8 @@ def find(config: PipelineConfig, key: str) -> Story:
         rows = pc.indices_nonzero(pc.starts_with(urls["key"], key))
         planned += urls.take(rows).to_pylist()
         places += [(shard, row) for row in rows.to_pylist()]
+    if any(pair["key"] == key for pair in planned):
+        planned, places = _only(key, planned, places)
     if len({pair["key"] for pair in planned}) > 1:
         some = ", ".join(pair["key"] for pair in planned[:5])
         raise UserError(f"{key!r} is the beginning of more than one key: {some} ...")
@@ -62,13 +64,21 @@ def find(config: PipelineConfig, key: str) -> Story:
     return _follow(config, Story(planned[0]["key"], shard, None, False, lines), shard)
 
 
+def _only(
+    key: str, planned: list[dict[str, Any]], places: list[tuple[Shard, int]]
+) -> tuple[list[dict[str, Any]], list[tuple[Shard, int]]]:
+    """Return the pairs whose whole key it is: keys of adopted shards may be the beginnings of others."""
+    chosen = [number for number, pair in enumerate(planned) if pair["key"] == key]
+    return [planned[number] for number in chosen], [places[number] for number in chosen]
+
+
 def _shards_with(run: Path, key: str) -> list[Shard]:
     """Return the shards that may hold it: they are cut from the pairs sorted by key.
 
     Of many, two are enough to tell that a key is too short.
     """
     first = first_keys(run)
-    begin, end = bisect_left(first, key), bisect_right(first, key + "g")  # "g" comes after every hex digit
+    begin, end = bisect_left(first, key), bisect_right(first, key + AFTER_ALL)
     before = begin if first[begin : begin + 1] == [key] else begin - 1
     return [Shard(run, number) for number in range(max(0, before), min(end, begin + 1))]
 
@@ -90,7 +100,9 @@ def _follow(config: PipelineConfig, story: Story, shard: Shard) -> Story:
         lines.append(f"dropped   by the download: {pair['status']}")
         return story
     size = f"{pair['stored_width']} x {pair['stored_height']} px"
-    lines.append(f"image     {shard.path(TAR)} at byte {pair['tar_offset']}, {pair['tar_size']} bytes, {size}")
+    tar = shard.path(TAR)
+    where = f"{tar}, which is {tar.readlink()}," if tar.is_symlink() else f"{tar}"
+    lines.append(f"image     {where} at byte {pair['tar_offset']}, {pair['tar_size']} bytes, {size}")
     row = pairs.stored(shard, ["key"])["key"].to_pylist().index(key)
     lines += _further_steps(shard, key)
     return _judge(config, story._replace(row=row), shard, row, known=table.column_names)

@@ -15,7 +15,7 @@ from typing import Any
 import configs
 from cascade.generate import Precision
 from configs import UserError, dump, load
-from configs.steps import ENTRIES
+from configs.steps import entries_of
 from evaluation.config import EvaluateConfig
 from pipeline.config import PipelineConfig
 from storage.atomic import commit_json, commit_text, read_json
@@ -59,7 +59,7 @@ def quickstart(
     if prepare_only:
         print(f"prepared {run}; next: corgi plan {run / 'pipeline.yaml'}")
         return
-    for name in [*(entry.name for entry in ENTRIES), "report"]:
+    for name in [*(entry.name for entry in entries_of("table")), "report"]:
         with serving(run, port=port) if name == "download" else nullcontext():
             _command(run, name, run / "pipeline.yaml")
     for stage in STAGES:

@@ -13,12 +13,11 @@ from shlex import quote
 from typing import Literal, NamedTuple
 
 from configs import printable
-from configs.steps import ENTRIES, STEPS
+from configs.steps import STEPS, Way, entries_of
 
 from .config import ChainConfig, JobSettings, Setting
 from .torchrun import launch_lines
 
-AFTER = {**{entry.name: list(entry.after) for entry in ENTRIES}, "report": ["index"]}  # command -> those before it
 SIMPLE_OPTIONS = {
     "partition": "--partition={}",
     "account": "--account={}",
@@ -57,20 +56,24 @@ class Draft(NamedTuple):
     kind: Literal["job", "array"] = "job"
 
 
-def render(chain: ChainConfig, place: Place, *, processes: dict[str, int] | None = None) -> list[Job]:
+def render(
+    chain: ChainConfig, place: Place, *, processes: dict[str, int] | None = None, way: Way = "table"
+) -> list[Job]:
     """Return all jobs, each after those it waits for.
 
-    processes: stage -> processes on each node, where the chain does not say.
+    processes: stage -> processes on each node, where the chain does not say; way: how the pipeline's run begins.
     """
-    steps = [_step(chain, place, name) for name in AFTER]
+    names = [entry.name for entry in entries_of(way)]
+    after = {name: [before for before in STEPS[name].after if before in names] for name in names}
+    steps = [_step(chain, place, name, before) for name, before in {**after, "report": ["index"]}.items()]
     return steps + [_stage(chain, place, file, (processes or {}).get(file.stem, 1)) for file in chain.train]
 
 
-def _step(chain: ChainConfig, place: Place, name: str) -> Job:
+def _step(chain: ChainConfig, place: Place, name: str, after: list[str]) -> Job:
     settings = JobSettings(chain, name)
     command = f"corgi {name} {quote(str(chain.pipeline))}"
     if name not in STEPS or STEPS[name].kind == "table":
-        return Job(name, AFTER[name], script(chain, place, Draft(name, settings, [], [command])))
+        return Job(name, after, script(chain, place, Draft(name, settings, [], [command])))
     tasks, at_once = settings.or_else("tasks", 1), settings.get("at_once")
     array, keys = f"--array=0-{tasks.value - 1}", tasks.key
     if at_once:
@@ -79,7 +82,7 @@ def _step(chain: ChainConfig, place: Place, name: str) -> Job:
     if workers := settings.get("workers") or settings.get("cpus"):
         command += f" --workers {workers.value}"
     draft = Draft(name, settings, [Setting(array, keys)], [command], kind="array")
-    return Job(name, AFTER[name], script(chain, place, draft), tasks.value)
+    return Job(name, after, script(chain, place, draft), tasks.value)
 
 
 def _stage(chain: ChainConfig, place: Place, file: Path, processes: int) -> Job:

@@ -17,7 +17,8 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from configs import UserError, dump, load
+from configs import UserError, dump, load, read_yaml
+from configs.steps import Way
 
 from . import scheduler
 from .config import ChainConfig
@@ -34,7 +35,7 @@ def submit(config_file: str | Path, overrides: Sequence[str] = (), *, write: Wri
     """
     chain = load(ChainConfig, config_file, overrides)
     place = Place(file=Path(config_file), cwd=Path.cwd(), programs=Path(sys.executable).parent)
-    jobs = render(chain, place, processes=_processes(chain))
+    jobs = render(chain, place, processes=_processes(chain), way=_way(chain))
     if dry_run:
         return preview(chain, jobs)
     scheduler.require()
@@ -116,6 +117,12 @@ def _processes(chain: ChainConfig) -> dict[str, int]:
         count = values.get("processes", 1) if isinstance(values, dict) else 1
         processes[file.stem] = count if isinstance(count, int) else 1  # training itself says what is wrong with it
     return processes
+
+
+def _way(chain: ChainConfig) -> Way:
+    """Return how the pipeline's run begins; its own config says what is wrong with it."""
+    adopt = read_yaml(chain.pipeline).get("adopt")
+    return "shards" if isinstance(adopt, dict) and adopt.get("source") else "table"
 
 
 def _count(jobs: Sequence[Job]) -> str:

@@ -27,9 +27,7 @@ def committing(path: Path) -> Iterator[Path]:
     The scratch name is this process's own and never a link. Raises UserError where the process works under a lease that
     another has taken over.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}-{threading.get_ident():x}.scratch")
-    scratch.unlink(missing_ok=True)
+    scratch = _fresh_scratch(path)
     os.close(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o666))
     try:
         yield scratch
@@ -39,6 +37,22 @@ def committing(path: Path) -> Iterator[Path]:
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise
+    scratch.rename(path)
+    _fsync(path.parent)
+
+
+def _fresh_scratch(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}-{threading.get_ident():x}.scratch")
+    scratch.unlink(missing_ok=True)
+    return scratch
+
+
+def commit_link(path: Path, target: Path) -> None:
+    """Commit a link to `target`, of which nothing is changed, as `path`."""
+    scratch = _fresh_scratch(path)
+    scratch.symlink_to(target.resolve())
+    lease.check()
     scratch.rename(path)
     _fsync(path.parent)
 

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from configs import UserError
 from configs.steps import STEPS
 
-from .tables import read_metadata, write_table
+from . import keep_list
+from .shard import KEEP, PAIRS, TAR, Shard
+from .tables import content, read_metadata, write_table
+from .text_embeds import TextEmbedsFile
 
 INDEX = STEPS["index"].writes
 CONTENTS = ("content_pairs", "content_keep", "content_text_embeds")
@@ -35,6 +39,26 @@ class IndexFile(NamedTuple):
     def columns(self) -> list[str]:
         """Return what can be trained on: train, and the columns of stages that add rules."""
         return [name for name in self.table.column_names if name not in NOT_TRAINED_ON]
+
+
+def row_of(shard: Shard, folder: Path, *, encoder: str) -> dict[str, Any]:
+    """Return a shard's row of the index in `folder`. Raises UserError where one of its files is not there."""
+    keep, embeds = keep_list.read(shard), TextEmbedsFile(shard, encoder)
+    counted: dict[str, pa.ChunkedArray] = {
+        "kept": keep["kept"],
+        "train": pc.and_not(keep["kept"], keep["held_out"]),
+        "held_out": keep["held_out"],
+    }
+    counted |= {stage: keep[stage] for stage in keep_list.stages_of(shard)}
+    files = (shard.path(PAIRS), shard.path(KEEP), embeds.path)
+    return {
+        "shard": shard.number,
+        "tar": str(shard.path(TAR).relative_to(folder)),
+        "pairs": len(keep),
+        **{name: pc.sum(column).as_py() or 0 for name, column in counted.items()},
+        "tokens": embeds.total_tokens,
+        **{name: content(path) for name, path in zip(CONTENTS, files, strict=True)},
+    }
 
 
 def write(

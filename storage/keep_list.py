@@ -5,6 +5,7 @@ key, kept, failed, held_out, <stage>..., and what training needs of the pair: wh
 A stage's column, for stages that add rules, says which pairs the stage trains on.
 """
 
+import json
 from collections.abc import Mapping
 from hashlib import sha256
 
@@ -18,7 +19,7 @@ from .tables import check_rows, read_metadata, read_table, write_table
 
 CARRIED = ("tar_offset", "tar_size", "stored_width", "stored_height", "caption")  # from the pairs
 TRAIN = "train"  # not a column: kept and not held out
-KEPT = "corgi.kept"  # metadata: digest of the kept keys, all that `embed` depends on
+KEPT = "corgi.kept"  # metadata: digest of the kept keys and captions, all that `embed` depends on
 
 
 def write(
@@ -42,8 +43,8 @@ def write(
     }
     columns |= {stage: pc.and_(trained, fits) for stage, fits in stages.items()}
     table = pa.table({**columns, **{name: pairs[name] for name in CARRIED}})
-    kept_keys = "\n".join(pairs["key"].filter(kept).to_pylist())
-    metadata = {KEPT: sha256(kept_keys.encode()).hexdigest()}
+    kept_pairs = json.dumps([pairs[name].filter(kept).to_pylist() for name in ("key", "caption")])
+    metadata = {KEPT: sha256(kept_pairs.encode()).hexdigest()}
     write_table(shard.path(KEEP), table, fingerprint=fingerprint, metadata=metadata)
 
 
@@ -55,7 +56,7 @@ def read(shard: Shard, columns: list[str] | None = None, *, of: pa.Table | None 
 
 
 def kept_digest(shard: Shard) -> str | None:
-    """Return the digest of the kept keys; None where there is no keep-list."""
+    """Return the digest of the kept keys and captions; None where there is no keep-list."""
     return read_metadata(shard.path(KEEP)).get(KEPT)
 
 

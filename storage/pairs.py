@@ -9,9 +9,10 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -20,7 +21,7 @@ from yarl import URL
 
 from configs import UserError
 
-from .atomic import commit_json, committing
+from .atomic import commit_json, commit_link, committing
 from .shard import PAIRS, STATS, TAR, URLS, Shard
 from .stats import Effort, Stats
 from .tables import read_table, write_table
@@ -92,7 +93,11 @@ class Outcome:
     stored: bytes | None = None  # the JPEG, for ok pairs only
     stored_width: int | None = None
     stored_height: int | None = None
+    stored_sha256: str | None = None  # these three are found out where the image is written into the shard's own tar
+    tar_offset: int | None = None
+    tar_size: int | None = None
     effort: Effort = field(default_factory=Effort)
+    further: Mapping[str, bytes] = field(default_factory=dict)  # ending -> data of further members of the tar
 
 
 Add = Callable[[Outcome], None]
@@ -100,9 +105,12 @@ Fill = Callable[[list[dict[str, Any]], Add], None]
 
 
 class Record:
-    """Takes outcomes in planned order; images go straight into the tar, rows wait for the table."""
+    """Takes outcomes in planned order; images go straight into the tar, rows wait for the table.
 
-    def __init__(self, planned_pairs: list[dict[str, Any]], tar: TarWriter) -> None:
+    tar: None where the images lie in a tar that exists already, so that outcomes say where.
+    """
+
+    def __init__(self, planned_pairs: list[dict[str, Any]], tar: TarWriter | None) -> None:
         self.rows: list[dict[str, Any]] = []
         self.stats = Stats()
         self._planned, self._tar = planned_pairs, tar
@@ -112,36 +120,50 @@ class Record:
         pair = self._planned[len(self.rows)]
         known = vars(outcome)
         row = {name: known.get(name) for name in COLUMNS.names}
-        if outcome.stored is not None:
+        if outcome.stored is not None and self._tar is not None:
             row["stored_sha256"] = sha256(outcome.stored).hexdigest()
             row["tar_size"] = len(outcome.stored)
             row["tar_offset"] = self._tar.add(f"{pair['key']}.jpg", data=outcome.stored)
             self._tar.add(f"{pair['key']}.txt", data=pair["caption"].encode())
             self._tar.add(f"{pair['key']}.json", data=_json({**pair, **row}))
+            for ending, data in outcome.further.items():
+                self._tar.add(f"{pair['key']}.{ending}", data=data)
         self.rows.append(row)
         self.stats.add(_host(pair["url"]), status=outcome.status, effort=outcome.effort)
 
 
-def write_shard(shard: Shard, pairs: pa.Table, fill: Fill, *, fingerprint: str, engine: str) -> Counter[str]:
+def write_shard(
+    shard: Shard, pairs: pa.Table, fill: Fill, *, fingerprint: str, engine: str, tar_at: Path | None = None
+) -> Counter[str]:
     """Commit a shard's files from what `fill(planned, add)` adds: the outcome of every planned pair, in order.
 
+    tar_at: a tar that exists already and holds the images; the shard's own is then a link to it, and nothing is copied.
     The old done-mark goes before the new tar comes, so that no row ever points into a tar it was not made with.
     """
     schema = joined(pairs.schema)
     planned_pairs = pairs.to_pylist()
-    with committing(shard.path(TAR)) as scratch:
-        with scratch.open("wb") as file:
+    if tar_at is None:
+        with committing(shard.path(TAR)) as scratch, scratch.open("wb") as file:
             tar = TarWriter(file)
-            record = Record(planned_pairs, tar)
-            fill(planned_pairs, record.add)
+            record = _filled(planned_pairs, fill, tar)
             tar.close()
-        assert len(record.rows) == len(planned_pairs), "an engine answers for every planned pair"
+            shard.path(PAIRS).unlink(missing_ok=True)
+    else:
+        record = _filled(planned_pairs, fill, None)
         shard.path(PAIRS).unlink(missing_ok=True)
+        commit_link(shard.path(TAR), tar_at)
     commit_json(shard.path(STATS), {"shard": shard.number, **record.stats.as_json(engine=engine)})
     results = pa.Table.from_pylist(record.rows, schema=COLUMNS)
     table = pa.Table.from_arrays([*pairs.columns, *results.columns], schema=schema)
     write_table(shard.path(PAIRS), table, fingerprint=fingerprint)
     return record.stats.counts
+
+
+def _filled(planned_pairs: list[dict[str, Any]], fill: Fill, tar: TarWriter | None) -> Record:
+    record = Record(planned_pairs, tar)
+    fill(planned_pairs, record.add)
+    assert len(record.rows) == len(planned_pairs), "an engine answers for every planned pair"
+    return record
 
 
 def joined(planned_schema: pa.Schema) -> pa.Schema:

@@ -1,6 +1,6 @@
 """What the plan leaves at the top of a run: where the shards begin, and the rows that it dropped.
 
-plan.parquet           shard, first_key, pairs: a row a shard
+plan.parquet           shard, first_key, pairs: a row a shard; of shards that are adopted, what they are made from
 plan.dropped.parquet   key, url, caption, reasons: a row for every row of the table that is in no shard
 """
 
@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +17,7 @@ from configs import UserError
 from configs.steps import STEPS
 
 from .atomic import committing
-from .shard import FANOUT, URLS, Shard
+from .shard import FANOUT, PAIRS, URLS, Shard
 from .tables import FINGERPRINT, read_table, rows_of_key, write_table
 
 PLAN = STEPS["plan"].writes
@@ -40,6 +40,50 @@ def shards_of(run: Path) -> list[Shard]:
 def first_keys(run: Path) -> list[str]:
     """Return the first key of each shard; shards are cut from pairs that are sorted by key."""
     return read_table(run / PLAN, ["first_key"], made_by="plan")["first_key"].to_pylist()
+
+
+def is_planned(run: Path) -> bool:
+    """Tell whether the run was planned from a url table, so that its pairs are sorted by key, and not adopted."""
+    return "pairs" in pq.read_schema(run / PLAN).names
+
+
+def pairs_of(run: Path) -> list[int]:
+    """Return how many pairs each shard has, lost ones among them. Raises UserError where one is not adopted yet."""
+    if is_planned(run):
+        return read_table(run / PLAN, ["pairs"], made_by="plan")["pairs"].to_pylist()
+    try:
+        return [pq.read_metadata(shard.path(PAIRS)).num_rows for shard in shards_of(run)]
+    except FileNotFoundError as error:
+        raise UserError(f'{error.filename} is not there; run "corgi adopt" first') from None
+
+
+class SourceRow(NamedTuple):
+    """What an adopted shard is made from."""
+
+    kind: str  # tar, table or pictures
+    path: str  # of a file or, of pictures, of a folder
+    begin: int  # the first part of it: row group, record batch, or picture; 0 of a tar
+    parts: int  # how many of them
+    first_key: str  # comes before all of the shard's keys
+    prefix: str  # put before the source's keys
+    digest: str  # of what tells whether it is still the same
+
+
+def write_sources(run: Path, rows: list[SourceRow], *, fingerprint: str) -> None:
+    """Commit the plan of a run that adopts: a row a shard. No row of a table is dropped."""
+    with dropped_writer(run, fingerprint=fingerprint):
+        pass
+    write_plan(run, [{"shard": number, **row._asdict()} for number, row in enumerate(rows)], fingerprint=fingerprint)
+
+
+def sources(run: Path) -> list[SourceRow]:
+    """Return what each shard is made from, by number. Raises UserError without a plan, or with one of a url table."""
+    table = read_table(run / PLAN, made_by="adopt")
+    if not {*SourceRow._fields} <= {*table.column_names}:
+        raise UserError(
+            f"{run} was planned from a url table; give the shards that are to be adopted a run of their own"
+        )
+    return [SourceRow(**row) for row in table.select(SourceRow._fields).to_pylist()]
 
 
 def write_urls(shard: Shard, pairs: pa.Table, *, fingerprint: str) -> dict[str, Any]:

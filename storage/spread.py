@@ -42,6 +42,11 @@ def read(paths: Iterable[Path], dtype: np.dtype, part: int = 0) -> np.ndarray:
     return np.concatenate(pieces)
 
 
+def text_of(path: Path, count: int) -> np.dtype:
+    """Return the dtype of a file of `count` texts in one part: it is as wide as the longest of them."""
+    return np.dtype(f"S{max(1, (path.stat().st_size - 3 * WORD.itemsize) // max(1, count))}")
+
+
 def mapped(path: Path, dtype: np.dtype) -> np.ndarray:
     """Return all records of a file without reading them; only what is looked at is."""
     parts = int(np.fromfile(path, WORD, 1)[0])

@@ -20,6 +20,7 @@ from .atomic import commit, committing
 
 FINGERPRINT = "corgi.fingerprint"
 CONTENT = "corgi.content"
+AFTER_ALL = "\U0010ffff"  # the last of all characters: what begins with a key comes before the key with this
 ROW_GROUP = 10_000  # rows
 
 
@@ -122,7 +123,7 @@ def rows_of_key(path: Path, key: str) -> list[dict[str, Any]]:
     """Return the rows whose key starts with `key`, none where there is no file. Row groups without it are not read."""
     if not path.exists():
         return []
-    return pq.read_table(path, filters=[("key", ">=", key), ("key", "<", key + "g")]).to_pylist()  # "g": after all hex
+    return pq.read_table(path, filters=[("key", ">=", key), ("key", "<", key + AFTER_ALL)]).to_pylist()
 
 
 class _Digest(io.RawIOBase):

@@ -1,6 +1,7 @@
 """00042.<encoder>.arrow: the text embeds of a shard's kept pairs, in the order of the keep-list.
 
     key, num_tokens, text_embeds      text_embeds: (num_tokens, width) bfloat16 as bytes, real tokens only, no padding
+    caption_digest                    the first 16 bytes of its sha256: a caption may change under a key
 
 The column of embeds is dictionary-encoded, so a caption that stands under many images is stored once. The metadata
 names the numbers' type: read as fp16 they would be plausible and wrong. The file is read by memory map:
@@ -10,6 +11,7 @@ names the numbers' type: read as fp16 they would be plausible and wrong. The fil
 """
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,7 @@ from .tables import read_metadata, with_mark
 ENCODER = "corgi.encoder"  # metadata: fingerprint of the encoder
 WIDTH = "corgi.width"
 DTYPE = "corgi.dtype"
+DIGEST, DIGEST_BYTES = "caption_digest", 16
 
 
 def suffix(encoder: str) -> str:
@@ -51,15 +54,21 @@ def write(
     dictionary = pa.array([embeds[caption].tobytes() for caption in place], pa.large_binary())
     indices = pa.array([place[caption] for caption in captions], pa.int32())
     num_tokens = pa.array([len(embeds[caption]) for caption in captions], pa.int32())
-    columns = [keys.combine_chunks(), num_tokens, pa.DictionaryArray.from_arrays(indices, dictionary)]
+    digests = pa.array([digest_of(caption) for caption in captions], pa.binary(DIGEST_BYTES))
+    columns = [keys.combine_chunks(), num_tokens, pa.DictionaryArray.from_arrays(indices, dictionary), digests]
     metadata = {ENCODER: encoder, WIDTH: str(width), DTYPE: "bfloat16"}
-    table = with_mark(pa.table(columns, names=["key", "num_tokens", "text_embeds"]), fingerprint, metadata)
+    table = with_mark(pa.table(columns, names=["key", "num_tokens", "text_embeds", DIGEST]), fingerprint, metadata)
 
     def save(scratch: Path) -> None:
         with pa.OSFile(str(scratch), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
 
     commit(path, save)
+
+
+def digest_of(caption: str) -> bytes:
+    """Return what tells two captions apart."""
+    return sha256(caption.encode()).digest()[:DIGEST_BYTES]
 
 
 def encoder_of(path: Path) -> str | None:
@@ -101,6 +110,10 @@ class TextEmbedsFile:
         """Return the row of a pair, None where it has no embeds here."""
         row = pc.index(self._table["key"], key).as_py()
         return row if row >= 0 else None
+
+    def is_of(self, row: int, caption: str) -> bool:
+        """Tell whether a row is of this caption. Files of earlier versions do not say; then a key meant one caption."""
+        return DIGEST not in self._table.column_names or self._table[DIGEST][row].as_py() == digest_of(caption)
 
     def at(self, row: int, *, key: str) -> np.ndarray:
         """Return (tokens, width) uint16, the bits of bfloat16, read where they lie. UserError for another key."""

@@ -27,7 +27,7 @@ from storage.pairs import OK, Add, Outcome
 from storage.shard import KEEP, PAIRS, TAR, Shard
 from storage.tables import content
 
-MARK = {"fingerprint": "made"}
+MARK: dict[str, Any] = {"fingerprint": "made"}
 WITHOUT_MODELS = {"language": None, "nsfw": None, "hate": None}  # scorers that load none
 RULES = {"english": "language = 'en'", "no_hate": "hate < 0.12 and offensive < 0.45", "safe": "nsfw_score < 0.5"}
 GOOD = {"language": "en", "hate": 0.05, "offensive": 0.2, "nsfw_score": 0.01}

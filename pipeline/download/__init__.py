@@ -9,10 +9,12 @@ host_limits          turns per host
 wishes               what the host wishes, each of its files asked once
 robots, opt_outs     robots.txt and its groups; what the protocols say of training, in headers, lines and files
 session              connections, what is sent, and answers that are not quite HTTP
-packed, body, header a body as it was before it was packed; as it arrives; format and size from its first bytes
+packed, body         a body as it was before it was packed; as it arrives
+header               format and size from the first bytes; further_formats: of those that are on demand
 network_errors       what goes wrong between two machines, as reasons
-image, color         decode, shrink, to sRGB, turn, encode    jpeg_segments   scans, what may be mended
-decoders             processes that do so, and may die
+image, color         decode, resize, to sRGB, turn, encode    jpeg_segments   scans, what may be mended
+resize               modes and sizes                          metadata        EXIF's turn, profiles
+originals            which files are stored as they are       decoders        processes that do all this, and may die
 fetch, guarded       one url through all of the above; a shard with our own fetcher
 img2dataset_engine   a shard with the library, which runs in img2dataset_child
 step                 the shard step

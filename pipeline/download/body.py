@@ -35,7 +35,7 @@ class Body:
 
     def _look(self, data: bytearray, *, complete: bool) -> None:
         try:
-            self.header = read_header(data, complete=complete)
+            self.header = read_header(data, complete=complete, formats=self._limits.formats)
             if self.header is not None:
                 self._undecided = False
                 check_header(self.header, self._limits)

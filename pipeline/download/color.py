@@ -16,8 +16,13 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Return an RGB or CMYK image as sRGB; a profile that is broken or for other channels is ignored."""
     transform = _transform(profile, of_cmyk=image.mode == "CMYK") if profile else None
     if transform is None:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     return transform.apply(image.convert(transform.input_mode))
+
+
+def is_as_srgb(profile: bytes | None) -> bool:
+    """Say whether RGB or grey pixels stay as they are: no profile, one that is sRGB, or one that is ignored."""
+    return not profile or _transform(profile, of_cmyk=False) is None
 
 
 @lru_cache(KEPT)

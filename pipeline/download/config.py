@@ -9,6 +9,8 @@ from configs import Config
 
 from .guard import Allowed, split_target
 
+# Which served JPEGs stay as they are, byte for byte; see originals.py.
+Originals = Literal["clean", "plain", "never"]
 # Who asks, how hard and from where changes no image; everything else does.
 NOT_IN_FINGERPRINT = {
     "resolve",
@@ -27,6 +29,9 @@ NOT_IN_FINGERPRINT = {
     "watchdog_s",
 }
 OPT_OUTS = ("noai", "noimageai", "noml", "none", "noindex", "noimageindex", "tdm-reservation")
+Format = Literal["jpeg", "png", "webp", "gif", "bmp", "tiff", "avif"]
+FORMATS: tuple[Format, ...] = ("jpeg", "png", "webp")
+Resize = Literal["keep_ratio_largest", "keep_ratio", "center_crop", "border", "no"]
 Protocol = Literal["content-signal", "content-usage", "tdmrep", "ai.txt"]  # beside the two headers of OPT_OUTS
 PROTOCOLS: tuple[Protocol, ...] = ("content-signal", "content-usage", "tdmrep", "ai.txt")
 
@@ -34,12 +39,16 @@ PROTOCOLS: tuple[Protocol, ...] = ("content-signal", "content-usage", "tdmrep", 
 class Limits(NamedTuple):
     """What an image must be, and how it is stored."""
 
-    max_side_px: int
+    formats: tuple[Format, ...]
+    resize: Resize
+    size_px: int
+    only_if_bigger: bool
     min_side_px: int
     max_aspect: float
     max_pixels: int
     jpeg_quality: int
     jpeg_chroma: Literal["full", "half"]
+    originals: Originals
 
 
 class DownloadConfig(Config):
@@ -48,13 +57,17 @@ class DownloadConfig(Config):
     engine: Literal["guarded", "img2dataset"] = "guarded"
 
     # Images.
-    max_side_px: int = Field(default=256, ge=1, le=65_500)  # longest side as stored; smaller ones are never enlarged
+    formats: tuple[Format, ...] = Field(default=FORMATS, min_length=1)  # gif, bmp, tiff and avif: their first frame
+    resize: Resize = "keep_ratio_largest"  # img2dataset's modes, see resize.py
+    size_px: int = Field(default=256, ge=1, le=65_500)  # of the side that the mode names, as stored
+    only_if_bigger: bool = True  # False enlarges, by Lanczos; what shrinks does by Hamming's window, near the area mean
     min_side_px: int = Field(default=0, ge=0)  # shortest side as served
     max_aspect: float = Field(default=100.0, ge=1)  # longest over shortest side as served
     max_pixels: int = Field(default=64_000_000, ge=1, le=178_000_000)  # as the header declares; more is a bomb
     max_bytes: int = Field(default=20_000_000, ge=1)  # of a body
     jpeg_quality: int = Field(default=95, ge=1, le=100)
     jpeg_chroma: Literal["full", "half"] = "full"  # at small sizes halved colour is seen and learnt; it saves a third
+    originals: Originals = "clean"  # JPEGs that need no change stay byte for byte: without metadata, with any, or never
     verify_hash: Literal["sha256", "md5", "none"] = "sha256"  # of the body, where the table has a column of that name
 
     # Politeness.
@@ -88,6 +101,16 @@ class DownloadConfig(Config):
 
     # img2dataset.
     watchdog_s: float = Field(default=3600.0, gt=0)  # the library and all its processes are killed after this
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_earlier(cls, values: Any) -> Any:
+        """Take configs of runs that were begun when the longest side was all that could be said."""
+        if isinstance(values, dict) and "max_side_px" in values:
+            if "size_px" in values:
+                raise ValueError("size_px was called max_side_px before; say size_px alone")
+            return {("size_px" if name == "max_side_px" else name): value for name, value in values.items()}
+        return values
 
     @field_validator("user_agent")
     @classmethod

@@ -103,6 +103,8 @@ class _Decoder:
         if not self._connection.poll(deadline_s):
             raise Refused("decode_limit", f"more than {deadline_s:g} s")
         answer: Stored | Exception = self._connection.recv()
+        if isinstance(answer, Stored) and not answer.data:
+            return answer._replace(data=body)
         return answer
 
     def kill(self) -> None:
@@ -122,12 +124,14 @@ def serve(connection: Connection) -> None:
 
 
 def _answer(body: bytes, limits: Limits) -> Stored | Exception:
+    """Return what is sent back; without data where the body itself is stored, which the other end has."""
     try:
-        return store(body, limits)
+        stored = store(body, limits)
     except MemoryError:
         return Refused("decode_limit", f"more than {memory_bytes(limits) // 1_000_000} MB")
     except Exception as error:  # a Refused, or a mistake of ours for the caller to see
         return error
+    return stored._replace(data=b"") if stored.data == body else stored
 
 
 def _bound_memory(more_bytes: int) -> None:

@@ -1,16 +1,18 @@
 """Format and size of an image from its first bytes, before the rest is fetched and long before anything is decoded."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
-from .config import Limits
+from .config import FORMATS, Limits
+from .further_formats import avif_size, bmp_size, brand_of, gif_size, tiff_size
 from .jpeg_segments import FRAMES, MARKER
 from .reasons import Refused
 
-FORMATS = ("jpeg", "png", "webp")
 ENOUGH = 1024  # bytes after which markup or nothing is decided
 LARGEST_PNG_PX = 2**31 - 1  # PNG specification, 7.1: a four-byte integer has no more
 
-# Pictures and the like that we do not take, by how they begin: (offset, bytes, name).
+FURTHER = {"gif": gif_size, "bmp": bmp_size, "tiff": tiff_size, "avif": avif_size}
+# Pictures and the like by how they begin: (offset, bytes, name). Those of FURTHER are taken where that is asked for.
 OTHERS = (
     (0, b"GIF8", "gif"),
     (0, b"BM", "bmp"),
@@ -25,33 +27,35 @@ OTHERS = (
     (0, b"\xff\x4f\xff\x51", "jpeg 2000"),
     (0, b"\xff\x0a", "jpeg xl"),
     (0, b"\0\0\0\x0cJXL ", "jpeg xl"),
-    (4, b"ftyp", "avif, heic or a video"),
+    (4, b"ftyp", "video"),  # or an image, as brand_of says
 )
 
 
 class Header(NamedTuple):
     """What the first bytes declare."""
 
-    format: str  # one of FORMATS
+    format: str  # one of those asked for
     width: int  # in pixels, before any EXIF orientation
     height: int
     channels: int | None = None  # of a JPEG; 4 is CMYK
 
 
-def read_header(data: bytes | bytearray, *, complete: bool) -> Header | None:
+def read_header(data: bytes | bytearray, *, complete: bool, formats: Collection[str] = FORMATS) -> Header | None:
     """Return the header, None where more bytes are needed. `complete`: no more bytes will come.
 
-    Raises Refused: not_a_picture, bad_format, or corrupt where a complete file ends inside its header.
+    Raises Refused: not_a_picture, bad_format for what is none of `formats`, or corrupt where a complete file ends
+    inside its header.
     """
-    if data[:3] == b"\xff\xd8\xff":
-        header = _jpeg(data)
-    elif data[:8] == b"\x89PNG\r\n\x1a\n":
-        header = _png(data)
-    elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        header = _webp(data)
-    else:
-        _refuse(data, complete)
+    kind = _kind(data, complete)
+    if kind is None:
         return None
+    if kind not in formats:
+        raise Refused("bad_format", kind)
+    if kind in FURTHER:
+        size = FURTHER[kind](data)
+        header = None if size is None else Header(kind, *size)
+    else:
+        header = {"jpeg": _jpeg, "png": _png, "webp": _webp}[kind](data)
     if header is None and complete:
         raise Refused("corrupt", "cut short inside the header")
     return header
@@ -71,20 +75,31 @@ def check_header(header: Header, limits: Limits) -> None:
         raise Refused("bad_aspect", size)
 
 
-def _refuse(data: bytes | bytearray, complete: bool) -> None:
-    """Say what it is as soon as that is sure. How the bytes were cut into pieces must not matter."""
+def _kind(data: bytes | bytearray, complete: bool) -> str | None:
+    """Say what it is as soon as that is sure, None before. How the bytes were cut into pieces must not matter."""
+    if data[:3] == b"\xff\xd8\xff":
+        return "jpeg"
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return "png"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
     if len(data) < 16 and not complete:
-        return
+        return None
     for offset, start, name in OTHERS:
         if data[offset : offset + len(start)] == start:
-            raise Refused("bad_format", name)
+            return brand_of(data, complete=complete) if start == b"ftyp" else name
+    return _text_kind(data, complete)
+
+
+def _text_kind(data: bytes | bytearray, complete: bool) -> str | None:
+    """Return svg, None where more bytes are needed. Raises Refused: not_a_picture."""
     if not data:
         raise Refused("not_a_picture", "an empty body")
     text = bytes(data[:ENOUGH]).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if (text.startswith(b"<") or not text) and len(data) < ENOUGH and not complete:
-        return
+        return None
     if b"<svg" in text and text.startswith((b"<?xml", b"<svg", b"<!--", b"<!doctype svg")):
-        raise Refused("bad_format", "svg")
+        return "svg"
     raise Refused("not_a_picture", "markup" if text.startswith(b"<") else "unknown bytes")
 
 

@@ -2,7 +2,8 @@
 
 It stays what it is. It asks for no robots.txt, sends browser-like headers, connects to private addresses, has no cap on
 bytes, looks at sizes after decoding, and ignores EXIF orientation; html and damaged files are both `corrupt` to it, and
-of an answer it keeps the status only. Its JPEGs go into our tar unchanged.
+of an answer it keeps the status only. With `only_if_bigger`, it makes no square of what is just as large as size_px.
+Its JPEGs, all encoded anew whatever `originals` says, go into our tar unchanged.
 """
 
 import json
@@ -129,9 +130,9 @@ def _arguments(config: DownloadConfig, count: int, scratch: Path) -> dict[str, A
         "number_sample_per_shard": max(10, count),
         "processes_count": 1,
         "thread_count": config.connections,
-        "image_size": config.max_side_px,
-        "resize_mode": "keep_ratio_largest",
-        "resize_only_if_bigger": True,
+        "image_size": config.size_px,
+        "resize_mode": config.resize,
+        "resize_only_if_bigger": config.only_if_bigger,
         "encode_quality": config.jpeg_quality,
         "extract_exif": False,
         "min_image_size": config.min_side_px,

@@ -29,7 +29,7 @@ from pipeline.download.config import DownloadConfig
 from pipeline.download.image import store
 def peak(): return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 body, before = Path(sys.argv[1]).read_bytes(), peak()
-store(body, DownloadConfig().limits)
+store(body, DownloadConfig(resize=sys.argv[2]).limits)
 print(1024 * (peak() - before))
 """
 BOUNDED = "from pipeline.download.decoders import _bound_memory; _bound_memory(50_000_000); bytearray(200_000_000)"
@@ -141,11 +141,12 @@ def test_memory_has_a_limit():
 
 
 @LINUX
-def test_a_large_image_takes_no_more_memory_than_it_may(tmp_path: Path):
+@pytest.mark.parametrize("resize", ["keep_ratio_largest", "no"])
+def test_a_large_image_takes_no_more_memory_than_it_may(tmp_path: Path, resize: str):
     side = 4000
     path = tmp_path / "large.png"
     path.write_bytes(deep_png(side))
-    done = subprocess.run([sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", PEAK, str(path), resize], capture_output=True, text=True, check=True)
     assert 2 * side**2 < int(done.stdout) < BYTES_PER_PX * side**2
 
 
@@ -166,4 +167,4 @@ def test_a_webp_of_more_memory_than_pixels_allow_is_refused():
     store(body, DownloadConfig(max_pixels=2 * 400 * 300).limits)
     with pytest.raises(Refused, match="decode_limit") as refused:
         store(body, DownloadConfig(max_pixels=400 * 300).limits)
-    assert refused.value.detail == "a webp of 400 x 300"
+    assert refused.value.detail == "400 x 300 of webp"

@@ -94,7 +94,7 @@ def test_where_names_lead_and_how_patient_we_are_changes_no_fingerprint(tmp_path
     usual = mark()
     assert mark(resolve={"*.test": "127.0.0.1:1"}, allow_addresses=["127.0.0.1:1"]) == usual
     assert mark(connections=1, host_interval_s=1, total_s=1, retries=9) == usual
-    changes = {"engine": "img2dataset", "max_side_px": 128, "jpeg_quality": 90, "robots": "ignore", "max_bytes": 1000}
+    changes = {"engine": "img2dataset", "size_px": 128, "jpeg_quality": 90, "robots": "ignore", "max_bytes": 1000}
     assert len({mark(**{name: value}) for name, value in changes.items()} | {usual}) == len(changes) + 1
     plan_shard(tmp_path, URLS[1:])
     assert mark() != usual
@@ -156,5 +156,5 @@ def test_a_kill_between_tar_and_table_leaves_no_row_that_points_into_another_tar
         shard = made(tmp_path, web_)
         monkeypatch.setattr("storage.pairs.write_table", full)
         with pytest.raises(OSError, match="No space"):
-            Download(config_for(web_, max_side_px=64))(shard)
+            Download(config_for(web_, size_px=64))(shard)
         assert not shard.path(PAIRS).exists()

@@ -47,8 +47,8 @@ class Index:
         return fingerprint(self.column, {name: self.file.table[name].to_pylist() for name in names})
 
     def shard(self, place: int) -> Shard:
-        """Return the shard in row `place` of the index."""
-        return Shard(self.run, int(self.numbers[place]))
+        """Return the shard in row `place` of the index. Its files lie beside its tar: exports have a folder a split."""
+        return Shard(self.tar(place).parents[1], int(self.numbers[place]))
 
     def tar(self, place: int) -> Path:
         """Return where its tar lies."""

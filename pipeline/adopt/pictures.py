@@ -1,0 +1,135 @@
+"""A folder of pictures: each with its caption in a text file of the same name, or all captions in one file.
+
+    cat.jpg  cat.txt  (or cat.caption)            metadata.jsonl, metadata.csv: file_name, text, further columns
+
+The first is what trainers of small models use, the second Hugging Face's image folder. Links are not followed.
+"""
+
+import csv
+import json
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from configs import UserError
+
+from .config import AdoptConfig
+from .samples import Problem, Sample, caption_of, safe_key, url_of
+from .tars import IMAGES, LONGEST_TEXT, TEXTS
+
+METADATA = ("metadata.jsonl", "metadata.csv")  # in any folder, of the pictures in it and below
+FILE_NAME = "file_name"
+ENDINGS = tuple(f".{kind}" for kind in IMAGES)
+
+
+class Picture(NamedTuple):
+    """A file, and what tells whether it and its caption are still the same."""
+
+    key: str  # the path without its ending, made safe
+    path: str  # below the folder, with "/"
+    bytes: int
+    mtime_ns: int
+    text: str | None  # path of its caption, where it has a file of its own
+    text_mtime_ns: int
+
+
+class Pictures:
+    """Some pictures of a folder, opened."""
+
+    def __init__(self, folder: Path, config: AdoptConfig, *, begin: int, count: int) -> None:
+        self._folder, self._config = folder, config
+        self._pictures = listed(folder)[begin : begin + count]
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield a sample a picture, keyed by its path without the ending."""
+        metadata = metadata_of(self._folder)
+        for picture in self._pictures:
+            fields = metadata.get(picture.path, {})
+            sample = Sample(key=picture.key, fields=fields, place=self._folder / picture.path)
+            sample.url, sample.caption = url_of(fields, self._config.url), caption_of(fields, self._config.caption)
+            try:
+                if not sample.caption and picture.text:
+                    sample.caption = _text(self._folder / picture.text)
+            except ValueError as error:
+                sample.problem = Problem("unreadable", " ".join(str(error).split())[:200])
+            if picture.bytes > self._config.max_bytes:
+                sample.problem = Problem("too_many_bytes", f"{picture.bytes} bytes")
+            elif sample.problem is None and not sample.caption.strip():
+                sample.problem = Problem("no_caption")
+            yield sample
+
+    def read(self, place: Path) -> bytes:
+        """Return the bytes of a picture."""
+        return place.read_bytes()
+
+
+@lru_cache(1)
+def listed(folder: Path) -> list[Picture]:
+    """Return all pictures below a folder, sorted by key; hidden ones are passed over.
+
+    Where cat.jpg and cat.png are both there, the second keeps its ending in its key.
+    """
+    pictures: dict[str, Picture] = {}
+    for picture in sorted(_walk(folder)):
+        key = picture.key if picture.key not in pictures else safe_key(picture.path)
+        pictures[key] = picture._replace(key=key)
+    return sorted(pictures.values())
+
+
+@lru_cache(1)
+def metadata_of(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return path of a picture below the folder -> what the metadata files say of it."""
+    rows: dict[str, dict[str, Any]] = {}
+    for file in metadata_files(folder):
+        base = str(file.parent.relative_to(folder)).removeprefix(".")
+        for row in _rows(file):
+            name = row.get(FILE_NAME)
+            if isinstance(name, str):
+                path = os.path.normpath(f"{base}/{name}" if base else name)
+                rows[path] = {key: value for key, value in row.items() if key != FILE_NAME}
+    return rows
+
+
+def metadata_files(folder: Path) -> list[Path]:
+    """Return the metadata files below a folder, in order."""
+    return sorted(path for name in METADATA for path in folder.rglob(name))
+
+
+def _walk(folder: Path) -> Iterator[Picture]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        present = {*names}
+        for name in names:
+            path = Path(parent, name)
+            if name.startswith(".") or not name.lower().endswith(ENDINGS) or path.is_symlink() or not path.is_file():
+                continue
+            beside = (f"{path.stem}.{kind}" for kind in TEXTS)
+            text = next((path.with_name(name) for name in beside if name in present), None)
+            looks, text_looks = path.stat(), text.stat() if text is not None else None
+            yield Picture(
+                safe_key(path.relative_to(folder).with_suffix("").as_posix()),
+                path.relative_to(folder).as_posix(),
+                looks.st_size,
+                looks.st_mtime_ns,
+                text.relative_to(folder).as_posix() if text is not None else None,
+                text_looks.st_mtime_ns if text_looks is not None else 0,
+            )
+
+
+def _text(path: Path) -> str:
+    if path.stat().st_size > LONGEST_TEXT:
+        raise ValueError(f"{path.name} has {path.stat().st_size} bytes")
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _rows(file: Path) -> Iterator[dict[str, Any]]:
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        try:
+            if file.suffix == ".csv":
+                yield from csv.DictReader(lines)
+            else:
+                yield from (row for line in lines if line.strip() and isinstance(row := json.loads(line), dict))
+        except (ValueError, csv.Error, RecursionError) as error:
+            raise UserError(f"{file} cannot be read: {error}; mend that line", exit_code=1) from None

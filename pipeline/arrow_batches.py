@@ -1,0 +1,95 @@
+"""Parquet and Arrow files as streams of record batches, read by Arrow from any file system.
+
+Text comes as its bytes: DuckDB's own reader would stop at the first cell that is no UTF-8.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset
+from pyarrow.fs import FSSpecHandler, PyFileSystem
+
+from .table_files import TableFile, told_of
+
+ENCODED = pa.large_binary()  # the type of text
+BATCH = 16_384  # rows that are read at a time
+
+
+def open_batches(files: Sequence[TableFile]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """Return the columns of files of one kind, and all their rows, in order. Raises UserError."""
+    return _of_parquet(files) if files[0].kind == "parquet" else _of_arrow(files)
+
+
+def count_rows(files: Sequence[TableFile]) -> int:
+    """Return how many rows parquet files have, from their footers alone."""
+    with told_of(files[0].name):
+        return _parquet(files).count_rows()
+
+
+def seen_by_arrow(opened: Any) -> pa.PythonFile:
+    """Return a file of fsspec for Arrow to read; it does not always say itself how it was opened."""
+    return pa.PythonFile(opened, mode="r")
+
+
+def _parquet(files: Sequence[TableFile]) -> pyarrow.dataset.Dataset:
+    # Without these, whole files are held in memory.
+    options = pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
+    kind = pyarrow.dataset.ParquetFileFormat(default_fragment_scan_options=options)
+    parts = []
+    for _, group in groupby(files, key=lambda file: id(file.filesystem)):
+        same = list(group)
+        filesystem = None if same[0].is_local else PyFileSystem(FSSpecHandler(same[0].filesystem))
+        parts.append(pyarrow.dataset.dataset([file.path for file in same], format=kind, filesystem=filesystem))
+    return parts[0] if len(parts) == 1 else pyarrow.dataset.dataset(parts)
+
+
+def _of_parquet(files: Sequence[TableFile]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    with told_of(files[0].name):
+        scanner = _parquet(files).scanner(batch_size=BATCH, batch_readahead=2, fragment_readahead=1)
+        schema = _encoded(scanner.projected_schema)
+    return schema, _cast(scanner.to_batches(), schema)
+
+
+def _of_arrow(files: Sequence[TableFile]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    with told_of(files[0].name):
+        reader = _ipc(files[0])
+        schema = _encoded(reader.schema)
+    return schema, _cast((part for file in files for batch in _batches(file) for part in _parts(batch)), schema)
+
+
+def _ipc(file: TableFile) -> Any:
+    """Open an Arrow file; `datasets` writes streams, Feather and the rest files with a footer."""
+    source = pa.memory_map(file.path) if file.is_local else seen_by_arrow(file.filesystem.open(file.path, "rb"))
+    try:
+        return pa.ipc.open_file(source)
+    except pa.ArrowInvalid:
+        source.seek(0)
+        return pa.ipc.open_stream(source)
+
+
+def _batches(file: TableFile) -> Iterator[pa.RecordBatch]:
+    reader = _ipc(file)
+    if isinstance(reader, pa.ipc.RecordBatchFileReader):
+        return (reader.get_batch(number) for number in range(reader.num_record_batches))
+    return iter(reader)
+
+
+def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    return (batch.slice(start, BATCH) for start in range(0, len(batch), BATCH))
+
+
+def _encoded(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([(field.name, _bytes_for(field.type)) for field in schema])
+
+
+def _cast(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    return (pa.RecordBatch.from_arrays(batch.columns, batch.schema.names).cast(schema) for batch in batches)
+
+
+def _bytes_for(kind: pa.DataType) -> pa.DataType:
+    """Return the type that a column is read as: text as bytes, whoever said that they are UTF-8."""
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    is_text = pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_binary(plain)
+    return ENCODED if is_text else plain

@@ -1,0 +1,137 @@
+"""Further tables joined to the url table: scores that others published, or more captions of the same images.
+
+A left join: no pair is lost or doubled. Both sides are spread over files by a hash of what they are joined on, and
+joined file by file, so memory grows with neither.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+from pydantic import Field
+
+from configs import Config, UserError, nearest
+
+from .buckets import count_for, files_in, reading, spread
+from .columns import is_made_here
+from .table_files import TableFile, Tables, files_of
+from .table_readers import open_tables, quoted, size_of
+from .url_tables import URL_NAMES, column_of, our_name, our_names, texts_of
+
+ID = "corgi_id"  # of a joined row: what it is joined on, as text
+ORDER = "corgi_position"  # of rows as they stand in their table
+
+
+class JoinConfig(Config):
+    """A further table, and what is taken from it."""
+
+    table: Tables = Field(min_length=1)  # as the url table
+    on: str  # url, key (Corgi's own), or a column that both tables have, as uid; compared as text
+    columns: dict[str, str] | None = None  # its column -> the name here; None: all in their own names
+
+
+class Join(NamedTuple):
+    """An opened table to join."""
+
+    name: str  # as people know it
+    files: list[TableFile]
+    on: str  # the url table's column, by its name here
+    rows: str  # ID and every column that is taken, as a query
+    columns: list[str]  # those that are taken, by their names here
+
+
+def open_join(
+    database: duckdb.DuckDBPyConnection,
+    config: JoinConfig,
+    ours: Sequence[str],
+    scratch: Path,
+    *,
+    name: str,
+    only_head: bool = False,
+) -> Join:
+    """Open a table to join. ours: the columns that there are already; scratch, name, only_head: as of `open_tables`.
+
+    Raises UserError where a column is missing, or would be called like another one.
+    """
+    files = files_of(config.table)
+    first = files[0].name
+    reader = open_tables(
+        database, files, scratch, name=name, only_head=only_head, keep_rejected=False, as_text=[config.on]
+    )
+    on = config.on.lower() if config.on.lower() in ("url", "key") else our_name(config.on)
+    if on not in ours:
+        raise UserError(f"plan.join: the url table has no column {config.on!r} to join on{nearest(on, ours)}")
+    if on == "url":
+        theirs = column_of(reader.columns, reader.urls, URL_NAMES, "url", first)
+    else:
+        theirs = column_of(reader.columns, config.on, (), config.on, first)
+    taken = _taken(config, reader.columns, theirs, first)
+    if twice := sorted(set(taken.values()) & set(ours)):
+        raise UserError(f"plan.join: {first} has {twice}, which the pairs have already; say `columns` and rename them")
+    texts = texts_of(reader)
+    selected = [f"trim(CAST({texts[theirs]} AS VARCHAR)) AS {ID}"]
+    selected += [f"{texts[column]} AS {quoted(ours)}" for column, ours in taken.items()]
+    return Join(first, files, on, f"SELECT {', '.join(selected)} FROM {reader.query}", list(taken.values()))
+
+
+def joined_schema(rows: str, join: Join) -> str:
+    """Return the query of a join as a whole: for its columns, not for its rows."""
+    brought = "".join(f", joined.{quoted(name)}" for name in join.columns)
+    return f"SELECT pairs.*{brought} FROM ({rows}) pairs LEFT JOIN ({join.rows}) joined ON joined.{ID} = ''"
+
+
+def join_out_of_core(
+    database: duckdb.DuckDBPyConnection, rows: str, size: int, join: Join, scratch: Path
+) -> tuple[str, int]:
+    """Join a table to `size` rows; return the query of all rows, and how many rows of the table were left out.
+
+    Of rows with one ID the first counts. What lies in `scratch` is read by the query that is returned.
+    """
+    count = count_for(max(size, size_of(join.files)))
+    pairs, others, done = scratch / "pairs", scratch / "others", scratch / "joined"
+    done.mkdir(parents=True)
+    types = database.sql(f"SELECT * EXCLUDE ({ID}) FROM ({join.rows})").types
+    nothing = [f"'' AS {ID}", f"0 AS {ORDER}"]
+    nothing += [f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in zip(join.columns, types, strict=True)]
+    spread(database, rows, f"{_hash(quoted(join.on))} % {count}", pairs)
+    numbered = f"SELECT *, row_number() OVER () AS {ORDER} FROM ({join.rows})"
+    spread(database, f"SELECT * FROM ({numbered}) WHERE {ID} IS NOT NULL", f"{_hash(ID)} % {count}", others)
+    left_out = 0
+    for number in range(count):
+        if not (left := files_in(pairs, number)):
+            continue
+        right = files_in(others, number)
+        table = reading(right) if right else f"(SELECT {', '.join(nothing)} LIMIT 0)"
+        left_out += _join_bucket(database, reading(left), table, join, done / f"{number:06d}.parquet")
+        for file in left + right:
+            file.unlink()
+    shutil.rmtree(pairs)
+    return f"SELECT * FROM {reading(sorted(done.glob('*.parquet')))}", left_out
+
+
+def _join_bucket(database: duckdb.DuckDBPyConnection, pairs: str, others: str, join: Join, path: Path) -> int:
+    """Join one file's rows; return how many of the table's rows were left out as later ones of their ID."""
+    first = f"SELECT * FROM {others} QUALIFY row_number() OVER (PARTITION BY {ID} ORDER BY {ORDER}) = 1"
+    brought = "".join(f", others.{quoted(name)}" for name in join.columns)
+    on = f"others.{ID} = CAST(pairs.{quoted(join.on)} AS VARCHAR)"
+    query = f"SELECT pairs.*{brought} FROM {pairs} pairs LEFT JOIN ({first}) others ON {on}"
+    database.sql(f"COPY ({query}) TO {quoted(str(path), mark=chr(39))} (FORMAT parquet, ROW_GROUP_SIZE 20000)")
+    ((left_out,),) = database.sql(f"SELECT count(*) - count(DISTINCT {ID}) FROM {others}").fetchall()
+    return left_out
+
+
+def _hash(column: str) -> str:
+    """Return SQL of a number that texts share only where they are equal, and NULL has one, too."""
+    return f"hash(coalesce(CAST({column} AS VARCHAR), ''))"
+
+
+def _taken(config: JoinConfig, columns: list[str], on: str, table: str) -> dict[str, str]:
+    """Return the table's name of each column that is taken -> its name here."""
+    if config.columns is None:
+        return our_names([name for name in columns if name != on], table)
+    for ours in config.columns.values():
+        if is_made_here(ours.lower()):
+            raise UserError(f"plan.join: {ours!r} is a column of ours; give {table}'s column another name")
+    return {column_of(columns, name, (), name, table): ours.lower() for name, ours in config.columns.items()}

@@ -1,0 +1,212 @@
+"""How each kind of table becomes a relation of DuckDB, read as a stream and in the order of its rows.
+
+Parquet and Arrow files come as batches (arrow_batches). Text files are read by DuckDB, from this machine: those of
+elsewhere are copied to a scratch folder first, or, where only the columns are asked for, their first lines are.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from configs import UserError
+
+from .arrow_batches import ENCODED, count_rows, open_batches, seen_by_arrow
+from .table_files import COMPRESSIONS, TableFile, told_of
+
+SAMPLE_ROWS = 20_480  # of JSON lines, to learn their columns; as many as DuckDB looks at
+ROW_BYTES = 200  # of a line, to guess how many there are
+PACKED = 4  # times as long is a text that was compressed, to guess likewise
+HEAD_BYTES = 4 << 20  # of a text from elsewhere, to learn its columns
+MAX_JSON_BYTES = 1 << 29  # of a .json file, which can only be read whole
+MAX_LINE_BYTES = 1 << 24
+LINE = "corgi_line"  # what a line says that could not be read
+# One column of whole lines; what is no line in UTF-8 is refused.
+LINES = f"""columns={{'{LINE}': 'VARCHAR'}}, delim='\x01', quote='', escape='', header=false, auto_detect=false,
+    strict_mode=false, max_line_size={MAX_LINE_BYTES}"""
+REJECTED = "SELECT file_id, line, any_value(csv_line) AS text FROM reject_errors GROUP BY file_id, line"
+
+
+class Reader(NamedTuple):
+    """An opened table."""
+
+    query: str  # what stands after FROM
+    columns: list[str]  # in the table's own names
+    encoded: set[str] = set()  # those that are text, as its bytes
+    urls: str | None = None  # of a table without a header line: the column that holds urls
+    is_lines: bool = False  # whether there is a column LINE more
+    rejected: str | None = None  # file_id, line and text of what was refused; complete once `query` has run
+
+
+def open_tables(
+    database: duckdb.DuckDBPyConnection,
+    files: Sequence[TableFile],
+    scratch: Path,
+    *,
+    name: str = "tables",
+    only_head: bool = False,
+    keep_rejected: bool = True,
+    as_text: Sequence[str] = (),
+) -> Reader:
+    """Open files of one kind in a database. name: of what is registered there; scratch: a folder for copies.
+
+    only_head: columns will be asked for and no row. as_text: columns whose digits are no number, as 1e3. Raises
+    UserError, and later duckdb.Error.
+    """
+    kind = files[0].kind
+    if kind in ("parquet", "arrow"):
+        schema, batches = open_batches(files)
+        encoded = {field.name for field in schema if field.type == ENCODED}
+        database.register(name, pa.RecordBatchReader.from_batches(schema, batches))
+        return Reader(name, schema.names, encoded)
+    scratch = scratch / name
+    paths = [_local(file, scratch / f"{n:05d}", only_head) for n, file in enumerate(files[:1] if only_head else files)]
+    listed = ", ".join(quoted(str(path), mark="'") for path in paths)
+    options = f"hive_partitioning=false, {'store_rejects' if keep_rejected else 'ignore_errors'}=true"
+    if kind in ("csv", "tsv"):
+        reader = _open_csv(database, listed, kind, options, as_text)
+    else:
+        reader = _open_lines(database, listed, scratch, options)
+    return reader if keep_rejected else reader._replace(rejected=None)
+
+
+def lines_of(file: TableFile, scratch: Path) -> str:
+    """Return the query of a text's lines, one column LINE. What is not UTF-8 is an error."""
+    path = _local(file, scratch / hashlib.sha256(file.name.encode()).hexdigest()[:16], only_head=False)
+    return f"SELECT {LINE} FROM read_csv({quoted(str(path), mark=chr(39))}, {LINES})"
+
+
+def size_of(files: Sequence[TableFile]) -> int:
+    """Return about how many rows the files have, at least 1. Of parquet exactly, from the footers."""
+    if files[0].kind == "parquet":
+        return max(1, count_rows(files))
+    lengths = (
+        (file.info.get("size") or 0) * (PACKED if file.suffix.endswith(tuple(COMPRESSIONS)) else 1) for file in files
+    )
+    return max(1, sum(lengths) // ROW_BYTES)
+
+
+def quoted(name: str, mark: str = '"') -> str:
+    """Return a name, or with mark "'" a text, as SQL writes it."""
+    return mark + name.replace(mark, 2 * mark) + mark
+
+
+def _open_csv(
+    database: duckdb.DuckDBPyConnection, listed: str, kind: str, options: str, as_text: Sequence[str]
+) -> Reader:
+    """Open texts with a separator. CC3M and CC12M are published without a header line: a url stands in the first."""
+    if kind == "tsv":
+        options += ", delim='\t'"
+    sniffing = f"header=false, all_varchar=true, {options.replace('store_rejects', 'ignore_errors')}"
+    first = database.sql(f"SELECT * FROM read_csv([{listed}], {sniffing}) LIMIT 1").to_arrow_table().to_pylist()
+    with_url = [name for row in first for name, cell in row.items() if _is_url(cell)]
+    if with_url:
+        unquoted = ", quote='', escape=''" if kind == "tsv" else ""  # quotes of captions, of one that has no pair, too
+        query = f"read_csv([{listed}], header=false{unquoted}, {options}"
+    else:
+        query = f"read_csv([{listed}], header=true, {options}"
+    columns = database.sql(f"SELECT * FROM {query}) LIMIT 0").columns
+    wanted = {name.lower() for name in as_text}
+    if texts := [f"{quoted(name, mark=chr(39))}: 'VARCHAR'" for name in columns if name.lower() in wanted]:
+        query += f", types={{{', '.join(texts)}}}"
+    return Reader(f"{query})", columns, urls=with_url[0] if with_url else None, rejected=REJECTED)
+
+
+def _is_url(cell: object) -> bool:
+    return isinstance(cell, str) and cell.lower().startswith(("http://", "https://"))
+
+
+def _open_lines(database: duckdb.DuckDBPyConnection, listed: str, scratch: Path, options: str) -> Reader:
+    """Open JSON lines. They are read as text first, so that a line that is no object keeps what it says."""
+    # A byte order mark is no part of the first line; an empty line is no row.
+    lines = f"SELECT ltrim({LINE}, chr(65279)) AS {LINE} FROM read_csv([{listed}], {LINES}, {options})"
+    lines = f"SELECT {LINE} FROM ({lines}) WHERE trim({LINE}) <> ''"
+    sniffed = _sniffed(database, listed)
+    if sniffed.columns == ["json"]:  # some of its first lines are no objects: these are left out
+        head = f"SELECT {LINE} FROM ({lines}) WHERE try(json_type({LINE})) = 'OBJECT' LIMIT {SAMPLE_ROWS}"
+        rows = database.sql(head.replace("store_rejects", "ignore_errors")).fetchall()
+        path = scratch / "head.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{line}\n" for (line,) in rows), encoding="utf-8")
+        sniffed = _sniffed(database, quoted(str(path), mark="'"))
+    columns = {name: _structure(kind) for name, kind in zip(sniffed.columns, sniffed.types, strict=True)}
+    structure = quoted(json.dumps(columns, ensure_ascii=False), mark="'")
+    parsed = f"SELECT unnest(try(from_json({LINE}, {structure}))), {LINE} FROM ({lines})"
+    return Reader(f"({parsed})", sniffed.columns, is_lines=True, rejected=REJECTED)
+
+
+def _sniffed(database: duckdb.DuckDBPyConnection, listed: str) -> duckdb.DuckDBPyRelation:
+    """Return JSON lines with the columns that their first ones have."""
+    options = "format='newline_delimited', ignore_errors=true, hive_partitioning=false"
+    return database.sql(f"SELECT * FROM read_json([{listed}], {options})")
+
+
+def _structure(kind: Any) -> Any:
+    """Return a type as from_json reads it."""
+    if kind.id == "struct":
+        return {name: _structure(inner) for name, inner in kind.children}
+    if kind.id == "list":
+        return [_structure(kind.children[0][1])]
+    return str(kind)
+
+
+def _local(file: TableFile, copy: Path, only_head: bool) -> Path:
+    """Return where a text lies on this machine, as a copy whose name begins with `copy` where it must be one."""
+    if file.is_local and file.kind != "json":
+        return Path(file.path)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    if file.kind == "json":
+        return _as_lines(file, copy.with_suffix(".jsonl"))
+    with told_of(file.name), file.filesystem.open(file.path, "rb") as source:
+        if only_head:
+            path = copy.with_suffix(f".{file.kind}")
+            path.write_bytes(_first_lines(file, source))
+            return path
+        path = copy.with_suffix(file.suffix)
+        with path.open("wb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+        return path
+
+
+def _first_lines(file: TableFile, source: Any) -> bytes:
+    """Return the first lines of a text, at least one, without what compressed it."""
+    compression = next((name for end, name in COMPRESSIONS.items() if file.suffix.endswith(end)), None)
+    stream = pa.CompressedInputStream(seen_by_arrow(source), compression) if compression else source
+    head = bytes(stream.read(HEAD_BYTES))
+    whole = head[: head.rfind(b"\n") + 1]
+    return whole or head
+
+
+def _as_lines(file: TableFile, path: Path) -> Path:
+    """Write a JSON file as lines: one list of objects, or one object of lists, a list a column."""
+    with told_of(file.name):
+        if (file.info.get("size") or 0) > MAX_JSON_BYTES:
+            raise UserError(f"{file.name}: a .json file of more than {MAX_JSON_BYTES >> 20} MiB; make it .jsonl")
+        text = file.filesystem.cat_file(file.path)
+        try:
+            rows = _json_rows(json.loads(text))
+        except json.JSONDecodeError as error:
+            if not error.msg.startswith("Extra data"):
+                raise UserError(f"{file.name} is no JSON: {error}") from None
+            path.write_bytes(text)  # these are lines already, under another name
+            return path
+    if rows is None:
+        raise UserError(f"{file.name}: a .json table is a list of objects, or an object of lists")
+    with path.open("w", encoding="utf-8") as lines:
+        lines.writelines(json.dumps(row) + "\n" for row in rows)
+    return path
+
+
+def _json_rows(value: Any) -> Iterator[Any] | None:
+    """Return the rows of a JSON value, None where it is no table."""
+    if isinstance(value, list):
+        return iter(value)
+    columns = {name: cells for name, cells in value.items() if isinstance(cells, list)} if value else {}
+    if not columns:
+        return None
+    return (dict(zip(columns, cells, strict=False)) for cells in zip(*columns.values(), strict=False))

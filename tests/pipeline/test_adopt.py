@@ -1,0 +1,402 @@
+"""Shards that exist already become a run: whoever made them, without a copy where that can be, whatever they hold."""
+
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from configs import UserError, resolve
+from pipeline.config import PipelineConfig
+from pipeline.runner import build, run_step
+from pipeline.status import steps_of
+from pipeline.why import find
+from storage import pairs
+from storage.plan import shards_of
+from storage.shard import PAIRS, TAR, Shard
+from storage.tar import TarReader
+from tests.factory import WITHOUT_MODELS, noise_image
+
+AFTER = ("score", "dedup", "select", "embed", "index")
+TURNED = Image.Exif()
+TURNED[0x0112] = 6
+
+
+def png(seed: int) -> bytes:
+    file = io.BytesIO()
+    Image.open(io.BytesIO(noise_image(seed))).save(file, "PNG")
+    return file.getvalue()
+
+
+def turned(seed: int) -> bytes:
+    file = io.BytesIO()
+    Image.open(io.BytesIO(noise_image(seed, px=48))).save(file, "JPEG", exif=TURNED, quality=95)
+    return file.getvalue()
+
+
+def write_tar(path: Path, members: dict[str, bytes] | list[tuple[str, bytes]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, data in members.items() if isinstance(members, dict) else members:
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(data), 1_700_000_000
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def sample(key: str, seed: int, *, image: bytes | None = None, ending: str = "jpg", **fields: Any) -> dict[str, bytes]:
+    members = {f"{key}.{ending}": noise_image(seed) if image is None else image}
+    members[f"{key}.txt"] = f"picture number {seed}".encode()
+    return members | ({f"{key}.json": json.dumps({"key": key, **fields}).encode()} if fields else {})
+
+
+def several(count: int, *, first: int = 0, start: str = "") -> dict[str, bytes]:
+    return {
+        name: data for seed in range(first, first + count) for name, data in sample(f"{start}{seed:04d}", seed).items()
+    }
+
+
+def config_of(folder: Path, *source: Path, **sections: Any) -> PipelineConfig:
+    adopt = {"source": [str(path) for path in source], **sections.pop("adopt", {})}
+    values = {"run": str(folder / "run"), "adopt": adopt, "score": WITHOUT_MODELS, "workers": 1}
+    return resolve(PipelineConfig, {**values, **sections})
+
+
+def adopted(folder: Path, *source: Path, **sections: Any) -> PipelineConfig:
+    config = config_of(folder, *source, **sections)
+    step = build("adopt", config)
+    step.prepare()
+    for shard in shards_of(config.run):
+        step(shard)
+    return config
+
+
+def rows_of(config: PipelineConfig, columns: list[str] | None = None) -> list[dict[str, Any]]:
+    return [row for shard in shards_of(config.run) for row in pairs.read(shard, columns).to_pylist()]
+
+
+def statuses(config: PipelineConfig) -> dict[str, str]:
+    return {row["key"]: row["status"] for row in rows_of(config, ["key", "status"])}
+
+
+def images_of(config: PipelineConfig) -> dict[str, bytes]:
+    images = {}
+    for shard in shards_of(config.run):
+        with TarReader(shard.path(TAR)) as tar:
+            for row in pairs.stored(shard).to_pylist():
+                images[row["key"]] = tar.read(row["tar_offset"], size=row["tar_size"])
+    return images
+
+
+def test_a_tar_is_read_where_it_lies_and_nothing_in_it_changes(tmp_path: Path):
+    source = write_tar(tmp_path / "mine" / "cc-000.tar", several(5))
+    source.chmod(0o440)
+    before = (source.read_bytes(), source.stat().st_mtime_ns, source.stat().st_mode)
+    config = adopted(tmp_path, tmp_path / "mine")
+    link = Shard(config.run, 0).path(TAR)
+    assert link.is_symlink() and link.resolve() == source
+    assert (source.read_bytes(), source.stat().st_mtime_ns, source.stat().st_mode) == before
+    assert images_of(config) == {f"cc-000-{seed:04d}": noise_image(seed) for seed in range(5)}
+    assert [row["caption"] for row in rows_of(config)] == [f"picture number {seed}" for seed in range(5)]
+
+
+def test_every_step_goes_on_from_there(tmp_path: Path):
+    for number in range(3):
+        write_tar(tmp_path / "mine" / f"{number:05d}.tar", several(6, first=6 * number, start=f"{number:05d}"))
+    select = {"rules": {"even": "caption not like '%3'"}, "held_out": "caption like '%number 5'"}
+    config = adopted(tmp_path, tmp_path / "mine", select=select)
+    for name in AFTER:
+        assert not run_step(name, config).failed
+    assert [str(step.states) for step in steps_of(config.run)] == [
+        f"Counter({{'done': {1 if step.step in ('dedup', 'index') else 3}}})" for step in steps_of(config.run)
+    ]
+    assert [step.step for step in steps_of(config.run)] == ["adopt", *AFTER]
+    assert pq.read_table(config.run / "index.parquet")["train"].to_pylist() == [4, 6, 5]
+    story = find(config, "000010007")
+    assert story.kept and any("image" in line and "00001.tar" in line for line in story.lines)
+
+
+def test_keys_scores_and_losses_of_img2dataset_are_kept(tmp_path: Path):
+    told: dict[str, Any] = {"url": "http://a.test/0.jpg", "status": "success"}
+    told |= {"original_width": 800, "original_height": 600}
+    told |= {"sha256": "a" * 64, "punsafe": 0.25, "language": "en", "similarity": 1, "exif": '{"GPS": "here"}'}
+    members = sample("000000000", 0, **told) | sample("000000002", 2, **{**told, "similarity": 0.5, "punsafe": None})
+    write_tar(tmp_path / "mine" / "00000.tar", members)
+    lost = {"key": "000000001", "url": "http://a.test/1.jpg", "caption": "gone", "status": "failed_to_download"}
+    lost["error_message"] = "HTTP Error 404: Not Found"
+    table = [lost, *({"key": key, "status": "success"} for key in ("000000000", "000000002"))]
+    pq.write_table(pa.Table.from_pylist(table), tmp_path / "mine" / "00000.parquet")
+    (tmp_path / "mine" / "00000_stats.json").write_text("{}")
+    config = adopted(
+        tmp_path, tmp_path / "mine", select={"rules": {"safe": "punsafe < 0.5", "en": "table_language = 'en'"}}
+    )
+    first, second, third = rows_of(config)
+    assert [row["key"] for row in (first, second, third)] == ["000000000", "000000002", "000000001"]
+    assert (first["punsafe"], first["similarity"], second["similarity"]) == (0.25, 1.0, 0.5)
+    assert (first["original_width"], first["stored_width"], first["fetched_sha256"]) == (800, 96, "a" * 64)
+    assert (third["status"], third["url"], third["caption"]) == ("http_404", "http://a.test/1.jpg", "gone")
+    assert "exif" not in first and first["table_language"] == "en"
+
+
+@pytest.mark.parametrize("image", [png(1), turned(1)])
+def test_a_tar_with_an_image_that_cannot_be_used_as_it_is_is_copied(tmp_path: Path, image: bytes):
+    members = sample("a", 0) | sample("b", 1, image=image, ending="png") | sample("c", 2)
+    source = write_tar(tmp_path / "mine" / "x.tar", members)
+    before = source.read_bytes()
+    config = adopted(tmp_path, source)
+    assert source.read_bytes() == before and not Shard(config.run, 0).path(TAR).is_symlink()
+    images = images_of(config)
+    assert images["x-a"] == noise_image(0) and images["x-c"] == noise_image(2)
+    assert Image.open(io.BytesIO(images["x-b"])).format == "JPEG"
+    with tarfile.open(Shard(config.run, 0).path(TAR)) as tar:
+        assert tar.getnames()[:3] == ["x-a.jpg", "x-a.txt", "x-a.json"]
+
+
+def test_every_loss_has_its_reason_and_takes_no_other_with_it(tmp_path: Path):
+    members = [
+        *sample("good", 0).items(),
+        *sample("broken", 1, image=noise_image(1)[:600]).items(),
+        ("bare.jpg", noise_image(2)),
+        ("words.txt", b"a text alone"),
+        ("latin.jpg", noise_image(3)),
+        ("latin.txt", b"caf\xe9"),
+        ("spoilt.jpg", noise_image(4)),
+        ("spoilt.json", b'{"caption": '),
+        ("deep.jpg", noise_image(4)),
+        ("deep.json", b"[" * 100_000),
+        *sample("gif", 5, image=b"GIF89a" + bytes(50), ending="gif").items(),
+        *sample("void", 6, image=b"").items(),
+        *sample("good", 7).items(),
+        ("../../up.jpg", noise_image(8)),
+        ("../../up.txt", b"out of the folder"),
+        (".hidden.jpg", noise_image(9)),
+        ("odd\x1b[31m.jpg", noise_image(10)),
+        ("odd\x1b[31m.txt", b"an escape in a name"),
+    ]
+    config = adopted(tmp_path, write_tar(tmp_path / "x.tar", members))
+    assert statuses(config) == {
+        "x-good": "ok",
+        "x-broken": "corrupt",
+        "x-bare": "no_caption",
+        "x-words": "no_image",
+        "x-latin": "unreadable",
+        "x-spoilt": "unreadable",
+        "x-deep": "unreadable",
+        "x-gif": "bad_format",
+        "x-void": "no_image",
+        "x-good~2": "duplicate_key",
+        "x-%2E%2E%2F%2E%2E%2Fup": "ok",
+        "x-odd%1B%5B31m": "ok",
+    }
+    for name in ("score", "dedup", "select"):
+        assert not run_step(name, config).failed
+    assert not list(tmp_path.rglob("up*"))
+
+
+def test_a_tar_that_is_cut_short_gives_what_came_before(tmp_path: Path):
+    source = write_tar(tmp_path / "x.tar", several(8))
+    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    reasons = list(statuses(adopted(tmp_path, source)).values())
+    assert reasons[0] == "ok" and reasons[-1] == "cut_short"
+
+
+def test_links_and_devices_are_passed_over(tmp_path: Path):
+    secret = tmp_path / "secret.jpg"
+    secret.write_bytes(noise_image(50))
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for kind, name in ((tarfile.SYMTYPE, "a.jpg"), (tarfile.LNKTYPE, "b.jpg"), (tarfile.CHRTYPE, "c.jpg")):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, str(secret)
+            tar.addfile(info)
+            text = tarfile.TarInfo(name.replace("jpg", "txt"))
+            text.size = 4
+            tar.addfile(text, io.BytesIO(b"text"))
+    assert set(statuses(adopted(tmp_path, tmp_path / "x.tar")).values()) == {"no_image"}
+
+
+def test_a_tar_of_too_many_samples_is_refused_with_a_remedy(tmp_path: Path):
+    config = config_of(tmp_path, write_tar(tmp_path / "x.tar", several(5)), adopt={"max_samples": 4})
+    with pytest.raises(UserError, match=r"more than adopt.max_samples=4 samples; repack"):
+        run_step("adopt", config)
+
+
+def test_a_folder_of_pictures_with_their_captions(tmp_path: Path):
+    folder = tmp_path / "pictures"
+    for seed, name in enumerate(["b/cat.jpg", "a dog.png", "a.jpg", "a.png", "untold.jpg"]):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(png(seed) if name.endswith("png") else noise_image(seed))
+        if name != "untold.jpg":
+            (folder / name).with_suffix(".txt").write_text(f" about {name}\n")
+    (folder / "link.jpg").symlink_to(folder / "a.jpg")
+    config = adopted(tmp_path, folder, adopt={"shard_size": 2})
+    keys = ["a", "a%20dog", "a%2Epng", "b%2Fcat", "untold"]
+    assert [row["key"] for row in rows_of(config)] == keys
+    assert [row["status"] for row in rows_of(config)] == ["ok"] * 4 + ["no_caption"]
+    assert rows_of(config)[1]["caption"] == "about a dog.png"
+    assert len(shards_of(config.run)) == 3
+    assert all(find(config, key).key == key for key in keys)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_a_folder_of_pictures_with_one_file_of_captions(tmp_path: Path, kind: str):
+    folder = tmp_path / "pictures"
+    (folder / "train").mkdir(parents=True)
+    for seed in range(3):
+        (folder / "train" / f"{seed}.jpg").write_bytes(noise_image(seed))
+    rows = [{"file_name": f"train/{seed}.jpg", "text": f"number {seed}", "license": "CC0"} for seed in range(3)]
+    text = "".join(f"{json.dumps(row)}\n" for row in rows)
+    if kind == "csv":
+        text = "file_name,text,license\n" + "".join(",".join(row.values()) + "\n" for row in rows)
+    (folder / f"metadata.{kind}").write_text(text)
+    config = adopted(tmp_path, folder)
+    assert [(row["key"], row["caption"], row["license"]) for row in rows_of(config)] == [
+        (f"train%2F{seed}", f"number {seed}", "CC0") for seed in range(3)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["saved", "parquet"])
+def test_an_image_dataset_of_hugging_face(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    import datasets
+
+    images = [{"bytes": data, "path": None} for data in (noise_image(0), png(1), noise_image(2))]
+    columns = {"image": images, "caption": ["zero", "one", ""], "aesthetic": [1.5, 2.5, 3.5]}
+    dataset = datasets.Dataset.from_dict(columns).cast_column("image", datasets.Image())
+    folder = tmp_path / "mine"
+    if kind == "saved":
+        dataset.save_to_disk(str(folder))
+    else:
+        (folder / "data").mkdir(parents=True)
+        dataset.to_parquet(str(folder / "data" / "train-00000-of-00001.parquet"))
+    config = adopted(tmp_path, folder)
+    rows = rows_of(config)
+    assert [(row["status"], row["caption"], row["aesthetic"]) for row in rows] == [
+        ("ok", "zero", 1.5),
+        ("ok", "one", 2.5),
+        ("no_caption", "", 3.5),
+    ]
+    assert images_of(config)[rows[0]["key"]] == noise_image(0)
+
+
+def test_two_folders_that_call_their_tars_alike_have_different_keys(tmp_path: Path):
+    for name in "ab":
+        write_tar(tmp_path / name / "00000.tar", several(2, start="00000"))
+    config = adopted(tmp_path, tmp_path / "a", tmp_path / "b")
+    assert [row["key"] for row in rows_of(config)] == [
+        f"{number:02d}-00000-00000000{seed}" for number in range(2) for seed in range(2)
+    ]
+
+
+def test_what_is_there_is_skipped_and_what_changed_is_made_anew(tmp_path: Path):
+    for number in range(3):
+        write_tar(tmp_path / "mine" / f"{number}.tar", several(2, first=2 * number))
+    config = adopted(tmp_path, tmp_path / "mine")
+    assert run_step("adopt", config).skipped == 3
+    write_tar(tmp_path / "mine" / "1.tar", several(3, first=20))
+    outcome = run_step("adopt", config)
+    assert (outcome.done, outcome.skipped, outcome.counts["ok"]) == (1, 2, 3)
+    (tmp_path / "mine" / "2.tar").unlink()
+    run_step("adopt", config)
+    assert len(shards_of(config.run)) == 2 and not Shard(config.run, 2).path(PAIRS).exists()
+
+
+def test_of_copies_over_shards_the_first_stays(tmp_path: Path):
+    write_tar(tmp_path / "mine" / "a.tar", several(3, start="quite-a-long-name-"))
+    write_tar(tmp_path / "mine" / "bb.tar", sample("z", 1) | sample("y", 9) | sample("x", 2))
+    rules = {"exact": "not exact_copy", "once": "not caption_copy"}
+    dedup = {"max_caption_count": 1, "distance": 0}
+    config = adopted(tmp_path, tmp_path / "mine", select={"rules": rules}, dedup=dedup)
+    for name in ("score", "dedup", "select"):
+        assert not run_step(name, config).failed
+    copies = pq.read_table(config.run / "duplicates.parquet").to_pylist()
+    assert {(row["key"], row["kind"], row["keeper"]) for row in copies} == {
+        (key, kind, f"a-quite-a-long-name-000{number}")
+        for key, number in (("bb-z", 1), ("bb-x", 2))
+        for kind in ("caption", "exact", "near")
+    }
+    assert not find(config, "bb-z").kept and find(config, "bb-y").kept
+    assert any("exact copy of a-quite-a-long-name-0001" in line for line in find(config, "bb-z").lines)
+
+
+def test_a_caption_that_changes_under_its_key_is_embedded_anew(tmp_path: Path):
+    members = several(3)
+    config = adopted(tmp_path, write_tar(tmp_path / "x.tar", members))
+    for name in AFTER:
+        run_step(name, config)
+    members["0001.txt"] = b"quite another caption"
+    write_tar(tmp_path / "x.tar", members)
+    counts = [run_step(name, config).counts for name in ("adopt", *AFTER)]
+    assert counts[4] == {"kept": 3, "encoded": 1, "reused": 2}
+    fresh = adopted(tmp_path / "fresh", tmp_path / "x.tar")
+    for name in AFTER:
+        run_step(name, fresh)
+    (one,), (two,) = ([shard.path(".minilm.arrow") for shard in shards_of(each.run)] for each in (config, fresh))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_equal_sources_give_equal_bytes(tmp_path: Path):
+    members = several(3) | sample("p", 9, image=png(9), ending="png")
+    source = write_tar(tmp_path / "mine" / "x.tar", members)
+    os.utime(source, ns=(1, 1))
+    made = []
+    for name in ("one", "two"):
+        config = adopted(tmp_path / name, tmp_path / "mine")
+        made.append(
+            {suffix: Shard(config.run, 0).path(suffix).read_bytes() for suffix in (TAR, PAIRS, ".urls.parquet")}
+        )
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("nothing", "is not there"),
+        ("no*.tar", "nothing is like"),
+        ("empty", "no tar, table or picture"),
+        ("packed", "is packed, so nothing in it can be read by its place; unpack it"),
+        ("urls", "has no column of images"),
+        ("text.doc", "is neither a tar"),
+    ],
+)
+def test_a_source_that_is_none_is_refused(tmp_path: Path, source: str, says: str):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed" / "a.tar.gz").write_bytes(b"")
+    (tmp_path / "urls").mkdir()
+    pq.write_table(pa.table({"url": ["http://a.test/"], "caption": ["a"]}), tmp_path / "urls" / "a.parquet")
+    (tmp_path / "text.doc").write_bytes(b"")
+    with pytest.raises(UserError, match=says):
+        run_step("adopt", config_of(tmp_path, tmp_path / source))
+
+
+def test_a_run_has_one_beginning(tmp_path: Path):
+    with pytest.raises(UserError, match="give one of them"):
+        config_of(tmp_path, tmp_path / "a", table=["b.parquet"])
+    with pytest.raises(UserError, match="give one of them"):
+        config_of(tmp_path)
+    config = config_of(tmp_path, write_tar(tmp_path / "x.tar", several(1)))
+    with pytest.raises(UserError, match="begins with shards, so plan is no step of its run; its steps: adopt"):
+        run_step("plan", config)
+
+
+def test_a_rule_on_a_column_that_nothing_makes_is_told_before_anything_is_read(tmp_path: Path):
+    config = config_of(tmp_path, write_tar(tmp_path / "x.tar", several(1)), select={"rules": {"safe": "punsafe < 1"}})
+    with pytest.raises(UserError, match="punsafe"):
+        run_step("adopt", config)
+    assert not (config.run / "plan.parquet").exists()
+
+
+def test_ranks_that_share_the_work_make_what_one_makes(tmp_path: Path):
+    for number in range(4):
+        write_tar(tmp_path / "mine" / f"{number}.tar", several(2, first=2 * number))
+    alone = adopted(tmp_path / "alone", tmp_path / "mine")
+    shared = config_of(tmp_path / "shared", tmp_path / "mine")
+    for rank in (2, 0, 1):
+        run_step("adopt", shared, rank=rank, world_size=3)
+    assert rows_of(alone) == rows_of(shared)
