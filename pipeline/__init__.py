@@ -17,6 +17,7 @@ index                one row a shard: what training reads first
 export               what was kept, repacked for any trainer
 
 step, runner         what a step is; shares, skips, retries and the ledger of all steps
+blocks               shards that are read together by steps that see all rows
 phases               a table step's work on a pool of processes, which goes on after a kill
 config               a section a step
 progress             the one progress bar

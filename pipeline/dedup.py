@@ -25,12 +25,14 @@ from storage.plan import is_planned, shards_of
 from storage.shard import PAIRS, SCORES
 from storage.tables import content
 
-from .dedup_parts import HASHES, SOURCES, Block, Parts, blocks_of
+from .blocks import Block, blocks_of
+from .dedup_parts import HASHES, SOURCES, Parts
 from .phases import Phase, Task, run_phases
 from .step import TableStep
 
 VERSION = 1
 SCRATCH = "dedup.scratch"
+REMOVED = "removed"  # in it: what is on its way out
 BLOCK_ROWS = 1_000_000  # planned pairs that are read together; 130 bytes each in memory
 PART_ROWS = 1 << 19  # that are judged together; 250 bytes each in memory
 
@@ -38,7 +40,7 @@ PART_ROWS = 1 << 19  # that are judged together; 250 bytes each in memory
 class DedupConfig(Config):
     """Which pairs count as the same image or the same words. Of duplicates the smallest key stays."""
 
-    distance: int = Field(default=15, ge=0, le=31)  # PDQ bits of 256 that may differ; 31 costs ten times the time
+    distance: int = Field(default=15, ge=0, le=31)  # PDQ bits of 256 that may differ; 31 costs tens of times the time
     min_quality: int = Field(default=50, ge=0, le=100)  # flatter images have no PDQ hash worth comparing
     max_caption_count: int | None = Field(default=None, ge=1)  # a caption seen more often keeps this many; None: any
 
@@ -65,14 +67,15 @@ class Dedup(TableStep):
         rows = duplicates.PartFiles(parts.files("rows"))
         duplicates.write(self.run, rows, fingerprint=mark)
         counts = Counter({f"{kind}_copies": rows.count(kind) for kind in parts.kinds})
-        shutil.rmtree(self.run / SCRATCH)
+        _remove(parts.scratch)
+        (self.run / SCRATCH).rmdir()
         return counts
 
     def _parts(self, blocks: list[Block], mark: str) -> Parts:
         """Return the work, in a scratch folder of its own; what other work has left there goes."""
-        for other in (self.run / SCRATCH).glob("*"):
+        for other in [*(self.run / SCRATCH).glob("*")]:
             if other.name != mark:
-                shutil.rmtree(other)
+                _remove(other)
         keep = {"exact": 1}
         if self.dedup.max_caption_count is not None:
             keep["caption"] = self.dedup.max_caption_count
@@ -108,6 +111,15 @@ def _phases(parts: Parts, blocks: list[Block]) -> Iterator[Phase]:
             yield _phase(parts, f"links.{number}", partial(parts.compare, number), of_band, spent=[f"laid.{number}"])
         yield _phase(parts, "near.copies", parts.connect, [parts.count])
     yield Phase([Task(parts.path("rows", block.number), partial(parts.rows, block)) for block in blocks])
+
+
+def _remove(folder: Path) -> None:
+    """Remove a scratch folder under another name: what is left of it after a kill is never taken for work in hand."""
+    removed = folder.with_name(REMOVED)
+    shutil.rmtree(removed, ignore_errors=True)
+    if folder.exists():
+        folder.rename(removed)
+        shutil.rmtree(removed)
 
 
 def _phase(

@@ -13,9 +13,7 @@ as they lie in their shards.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -26,9 +24,9 @@ from filters.duplicates import connected, digests, equal_copies, near_links, par
 from filters.hamming import BYTES, Band, masks_by_part, plan
 from filters.hamming import part_of as band_part_of
 from storage import duplicates, pairs, scores, spread
-from storage.plan import first_keys, pairs_of, shards_of
 from storage.shard import PAIRS, Shard
 
+from .blocks import Block
 from .plan import KEY_CHARS
 
 SOURCES = 4  # parts of distinct hashes that are spread together, so that fewer files are opened
@@ -39,15 +37,6 @@ COPY = np.dtype([("id", np.int64), ("keeper", np.int64)])
 LINK = np.dtype((np.int64, (2,)))
 VALUES = {"exact": "stored_sha256", "caption": "caption"}  # kind -> the column in which copies are equal
 HASHES = ("pdq", "pdq_quality")
-
-
-class Block(NamedTuple):
-    """Shards that are read together."""
-
-    number: int
-    shards: list[Shard]
-    first_keys: list[str]  # of each shard
-    begins: list[int]  # the first id of each shard, and the end
 
 
 @dataclass(frozen=True)
@@ -245,14 +234,3 @@ def _digests(values: pa.ChunkedArray, ids: np.ndarray) -> np.ndarray:
 def _links(mine: np.ndarray, others: np.ndarray | None, band: Band, masks: list[int], distance: int) -> np.ndarray:
     beside = None if others is None else (others["words"], others["id"])
     return near_links(mine["words"], mine["id"], band, masks, distance=distance, others=beside)
-
-
-def blocks_of(run: Path, rows: int) -> list[Block]:
-    """Return the run's shards in blocks of about so many planned pairs."""
-    shards, keys = shards_of(run), first_keys(run)
-    begins = np.concatenate([[0], np.cumsum(pairs_of(run))])
-    cuts = [*np.unique(begins[:-1] // rows, return_index=True)[1].tolist(), len(shards)]
-    return [
-        Block(number, shards[a:b], keys[a:b], begins[a : b + 1].tolist())
-        for number, (a, b) in enumerate(pairwise(cuts))
-    ]

@@ -121,6 +121,12 @@ def test_after_a_kill_only_what_is_missing_is_done(tmp_path: Path, monkeypatch: 
     assert (tmp_path / duplicates.DUPLICATES).read_bytes() == expected
 
 
+def cut_off(folder: Path, **_: Any) -> None:
+    """End where something would be removed."""
+    if folder.exists():
+        raise Killed
+
+
 def test_what_other_settings_left_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     in_small_parts(monkeypatch)
     rows = rows_of(7, 200)
@@ -128,8 +134,12 @@ def test_what_other_settings_left_is_not_used(tmp_path: Path, monkeypatch: pytes
     with monkeypatch.context() as patch, pytest.raises(Killed):
         counted(patch, [], kill_at="rows")
         run_step("dedup", config)
-    assert len(list((tmp_path / dedup.SCRATCH).iterdir())) == 1
     other = config.model_copy(update={"dedup": config.dedup.model_copy(update={"distance": 9})})
+    (left,) = (tmp_path / dedup.SCRATCH).iterdir()
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(dedup.shutil, "rmtree", cut_off)
+        run_step("dedup", other)
+    assert not left.exists() and [folder.name for folder in (tmp_path / dedup.SCRATCH).iterdir()] == [dedup.REMOVED]
     run_step("dedup", other)
     expected = by_hand(rows, distance=9, max_caption_count=3)
     assert pq.read_table(tmp_path / duplicates.DUPLICATES).to_pylist() == expected
