@@ -22,6 +22,7 @@ phases               a table step's work on a pool of processes, which goes on a
 config               a section a step
 progress             the one progress bar
 status, why, funnel  where the steps stand; one pair's story; what each reason took
+hosts                what hosts asked for, and which served other images than the table says
 
 Which steps there are stands in configs.steps; what files are called and hold, in storage. Nothing here computes a score
 (filters), runs a net (cascade) or knows of a training. Imports cascade, filters, storage and configs.

@@ -15,6 +15,7 @@ from storage.plan import dropped, shards_of
 from storage.shard import Shard
 
 from .config import PipelineConfig
+from .hosts import Hosts
 
 EXAMPLES = 8  # pairs shown for a reason
 FUNNEL = Path("report/funnel.json")
@@ -28,6 +29,7 @@ class Funnel:
         self.counts: dict[str, Counter[str]] = {"plan": Counter(), "download": Counter(), "select": Counter()}
         self.examples: dict[str, list[dict[str, Any]]] = {}
         self.totals: Counter[str] = Counter()
+        self.hosts = Hosts()
 
     def lose(self, step: str, reason: str, pair: Mapping[str, Any], *, shard: int | None = None) -> None:
         """Count a pair that a step dropped."""
@@ -41,6 +43,8 @@ class Funnel:
         """Count all pairs of a shard."""
         for pair in pairs.lost(shard, ["key", "url", "caption", "status", "detail"]).to_pylist():
             self.lose("download", pair["status"], pair, shard=shard.number)
+            self.hosts.lose(pair)
+        self.hosts.take(shard)
         for pair in keep_list.read(shard, ["kept", "held_out", "failed", "caption"]).to_pylist():
             if pair["kept"]:
                 self.totals["kept"] += 1
@@ -50,7 +54,7 @@ class Funnel:
 
 
 def funnel(config: PipelineConfig) -> dict[str, Any]:
-    """Return totals, counts and examples of a run.
+    """Return totals, counts and examples of a run, and what its hosts asked for and served.
 
     `rows` in the table = sum of all reasons + `kept`; `kept` = `train` + `held_out`.
     """
@@ -62,7 +66,7 @@ def funnel(config: PipelineConfig) -> dict[str, Any]:
     losses.totals["rows"] = losses.totals["kept"] + sum(step.total() for step in losses.counts.values())
     counts = {step: dict(reasons.most_common()) for step, reasons in losses.counts.items()}
     counts["select"] = {rule: losses.counts["select"][rule] for rule in config.select.rules}
-    return {"totals": dict(losses.totals), "counts": counts, "examples": losses.examples}
+    return {"totals": dict(losses.totals), "counts": counts, "examples": losses.examples, **losses.hosts.counted()}
 
 
 def write_funnel(config: PipelineConfig) -> dict[str, Any]:

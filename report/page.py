@@ -42,7 +42,12 @@ def page(config: PipelineConfig, funnel: Mapping[str, Any]) -> str:
     kept, licences = gallery(run, sensitive)
     sections = {
         "images": samples.section(run, sensitive),
-        "funnel": {"reasons": LostPairs(config, funnel, sensitive).reasons(), "gallery": kept},
+        "funnel": {
+            "reasons": LostPairs(config, funnel, sensitive).reasons(),
+            "opt_outs": funnel["opt_outs"],
+            "swapped": funnel["swapped"],
+            "gallery": kept,
+        },
         "training": stages,
         "figures": figures_of(run),
         "time": spent if sum(part.seconds for part in spent) else None,

@@ -129,7 +129,7 @@ class Record:
             for ending, data in outcome.further.items():
                 self._tar.add(f"{pair['key']}.{ending}", data=data)
         self.rows.append(row)
-        self.stats.add(_host(pair["url"]), status=outcome.status, effort=outcome.effort)
+        self.stats.add(host_of(pair["url"]), status=outcome.status, effort=outcome.effort)
 
 
 def write_shard(
@@ -184,7 +184,8 @@ def _is_nothing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and not math.isfinite(value))  # JSON has no word for NaN
 
 
-def _host(url: str) -> str:
+def host_of(url: str) -> str:
+    """Return the host that a url names, "" where it names none."""
     try:
         return URL(url).host or ""
     except (ValueError, IndexError):
