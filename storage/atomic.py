@@ -60,6 +60,8 @@ def commit_link(path: Path, target: Path) -> None:
 def remove_left_over(folder: Path) -> None:
     """Remove scratch files of processes that are gone: of this host where they are dead, of other hosts after a day."""
     for scratch in folder.glob(".*.scratch"):
+        if scratch.is_dir():  # of a step that clears it away itself
+            continue
         _, is_ours, rest = scratch.name.rpartition(f".{socket.gethostname()}-")
         with suppress(FileNotFoundError):
             if not Path(f"/proc/{rest.partition('-')[0]}").exists() if is_ours else _age_s(scratch) > A_DAY_S:

@@ -116,6 +116,31 @@ def test_with_nothing_but_a_funnel_its_numbers_are_those_of_funnel_json(tmp_path
     assert "CC-BY 4.0" in text
 
 
+def test_what_hosts_asked_for_and_served_is_told_by_protocol_and_host(tmp_path: Path):
+    def lost(status: str, host: str, number: int, detail: str = "") -> dict:
+        url = f"http://{host}/{status}-{number}.jpg"
+        return {"caption": "a duck", "url": url, "status": status, "detail": detail}
+
+    pairs = [
+        *good(),
+        *(lost("opt_out", f"{host}.test", number, "x-robots-tag noai") for host in "ab" for number in range(2)),
+        lost("opt_out", "c.test", 0, "content-usage train-ai=n"),
+        lost("robots_txt", "d.test", 0, "d.test disallows it to corgi"),
+        *(lost("hash_mismatch", "swapped.test", number) for number in range(3)),
+        {"caption": "an untouched duck", "url": "http://swapped.test/same.jpg"},
+    ]
+    text, run = report(tmp_path, pairs)
+    funnel = read_json(run / FUNNEL)
+    assert funnel["opt_outs"] == {
+        "x-robots-tag": {"pairs": 4, "hosts": 2},
+        "content-usage": {"pairs": 1, "hosts": 1},
+        "robots.txt": {"pairs": 1, "hosts": 1},
+    }
+    assert funnel["swapped"] == [{"host": "swapped.test", "pairs": 3, "stored": 1}]
+    assert 'data-protocol="content-usage"' in text and 'data-swapped="swapped.test"' in text
+    assert "What hosts asked for" not in report(tmp_path / "other", good())[0]
+
+
 def test_text_from_the_web_stays_text(tmp_path: Path):
     pairs = good()
     for number, attack in enumerate(ATTACKS):

@@ -110,3 +110,11 @@ def test_files_may_be_read_by_whom_the_umask_lets(tmp_path: Path):
         start = f"import os; os.umask({mask}); from pathlib import Path; from storage.atomic import commit"
         subprocess.run([sys.executable, "-c", f"{start}; path = Path({str(path)!r}); {save}"], check=True)
         assert path.stat().st_mode & 0o777 == mode
+
+
+def test_a_folder_that_a_step_spills_into_is_no_file_that_was_left_over(tmp_path: Path):
+    spilled = tmp_path / ".plan.scratch"
+    spilled.mkdir()
+    os.utime(spilled, (0, 0))
+    remove_left_over(tmp_path)
+    assert spilled.exists()
