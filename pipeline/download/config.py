@@ -26,6 +26,7 @@ NOT_IN_FINGERPRINT = {
     "retry_statuses",
     "backoff_s",
     "max_retry_after_s",
+    "distributor",
     "watchdog_s",
 }
 OPT_OUTS = ("noai", "noimageai", "noml", "none", "noindex", "noimageindex", "tdm-reservation")
@@ -100,6 +101,7 @@ class DownloadConfig(Config):
     allow_addresses: tuple[str, ...] = ()  # let through although private: "10.0.0.0/8", "127.0.0.1:8080", "[::1]:80"
 
     # img2dataset.
+    distributor: Literal["multiprocessing", "pyspark", "ray"] = "multiprocessing"  # its own; the others are to install
     watchdog_s: float = Field(default=3600.0, gt=0)  # the library and all its processes are killed after this
 
     @model_validator(mode="before")

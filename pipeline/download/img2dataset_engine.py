@@ -4,6 +4,9 @@ It stays what it is. It asks for no robots.txt, sends browser-like headers, conn
 bytes, looks at sizes after decoding, and ignores EXIF orientation; html and damaged files are both `corrupt` to it, and
 of an answer it keeps the status only. With `only_if_bigger`, it makes no square of what is just as large as size_px.
 Its JPEGs, all encoded anew whatever `originals` says, go into our tar unchanged.
+
+It is called for one shard at a time. Its distributors on Spark and Ray take that call elsewhere; shards are spread over
+machines by ranks, whichever it is.
 """
 
 import json
@@ -58,7 +61,7 @@ AFTER_200 = ("opt_out", "hash_mismatch", "cut_off", "corrupt", *(reason for _, r
 
 def adopt_shard(config: DownloadConfig, planned: Sequence[dict[str, Any]], add: Add, *, scratch: Path) -> None:
     """Add the outcome of every planned pair, in order. `scratch` is a folder for the library's own files."""
-    _require()
+    _require(config.distributor)
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
@@ -83,8 +86,10 @@ def http_status_of(reason: str, message: str | None) -> int | None:
     return int(match[1]) if match else 200 if reason in AFTER_200 else None
 
 
-def _require() -> None:
+def _require(distributor: str) -> None:
     """Raise UserError where the library cannot run: it is not installed, or Python has lost a module that it needs."""
+    if distributor != "multiprocessing" and find_spec(distributor) is None:
+        raise UserError(f'download.distributor is {distributor}, which is not installed: pip install "{distributor}"')
     lacking = [name for name in ("img2dataset", "imghdr") if find_spec(name) is None]
     if lacking:
         raise UserError(
@@ -129,6 +134,7 @@ def _arguments(config: DownloadConfig, count: int, scratch: Path) -> dict[str, A
         "output_format": "webdataset",
         "number_sample_per_shard": max(10, count),
         "processes_count": 1,
+        "distributor": config.distributor,
         "thread_count": config.connections,
         "image_size": config.size_px,
         "resize_mode": config.resize,

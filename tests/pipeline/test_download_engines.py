@@ -175,6 +175,13 @@ def test_a_library_that_does_not_come_back_is_killed_with_all_its_processes(tmp_
     assert not any(str(tmp_path).encode() in command for command in running)
 
 
+def test_a_distributor_that_is_not_installed_is_named_with_what_to_install(tmp_path: Path):
+    shard = plan_shard(tmp_path, ["http://a.test/1.jpg"])
+    config = DownloadConfig(engine="img2dataset", distributor="pyspark")
+    with pytest.raises(UserError, match='distributor is pyspark, which is not installed: pip install "pyspark"'):
+        Download(config)(shard)
+
+
 @pytest.mark.parametrize("lacking", ["img2dataset", "imghdr"])  # imghdr: what it imports and Python 3.13 dropped
 def test_a_missing_library_is_one_line_that_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: str
