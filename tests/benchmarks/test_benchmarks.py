@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-BENCHMARKS = ("download", "embed", "filters", "loader", "train_step")
+BENCHMARKS = ("download", "embed", "filters", "gauntlet", "loader", "train_step")
+WITHOUT_PEERS = ("filters", "gauntlet")  # they run where no peer is
 
 
 def run_benchmark(name: str, *arguments: str, peers: Path) -> subprocess.CompletedProcess[str]:
@@ -32,7 +33,7 @@ def test_help_says_what_is_measured(name, tmp_path):
     assert "--quick" in result.stdout and len(result.stdout.splitlines()) > 8
 
 
-@pytest.mark.parametrize("name", [name for name in BENCHMARKS if name != "filters"])
+@pytest.mark.parametrize("name", [name for name in BENCHMARKS if name not in WITHOUT_PEERS])
 def test_without_peers_a_line_says_what_to_do(name, tmp_path):
     result = run_benchmark(name, "--quick", peers=tmp_path)
     assert result.returncode == 2
