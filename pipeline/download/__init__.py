@@ -5,16 +5,17 @@
 config               what may be fetched, how politely, how long, and what is stored
 reasons              every reason a pair can be lost for, and the one order in which they are met
 guard, resolver      urls and addresses that may be asked; names to checked addresses
-host_limits          turns per host
+host_limits          turns per host, waits between attempts
+silent_hosts, uplink hosts that do not answer are given up; if nobody does, the step ends
 wishes               what the host wishes, each of its files asked once
 robots, opt_outs     robots.txt and its groups; what the protocols say of training, in headers, lines and files
 session              connections, what is sent, and answers that are not quite HTTP
 packed, body         a body as it was before it was packed; as it arrives
-header               format and size from the first bytes; further_formats: of those that are on demand
+header               format and size from the first bytes
 network_errors       what goes wrong between two machines, as reasons
-image, color         decode, resize, to sRGB, turn, encode    jpeg_segments   scans, what may be mended
-resize               modes and sizes                          metadata        EXIF's turn, profiles
-originals            which files are stored as they are       decoders        processes that do all this, and may die
+image, resize, color decode, shrink, to sRGB, turn, encode    jpeg_segments   scans, what may be mended
+further_formats      headers of gif, bmp, tiff and avif       metadata        turn and profile, all that is read of it
+originals            which JPEGs stay as they are             decoders        processes that decode, and may die
 fetch, guarded       one url through all of the above; a shard with our own fetcher
 img2dataset_engine   a shard with the library, which runs in img2dataset_child
 step                 the shard step

@@ -18,13 +18,14 @@ from .body import Body, left_over
 from .config import DownloadConfig
 from .guard import Allowed, address_in, check_address, check_url
 from .header import Header
-from .host_limits import HostLimits, retry_after_s
+from .host_limits import HostLimits, jittered, retry_after_s
 from .network_errors import NETWORK_ERRORS, as_refused
 from .opt_outs import said_in_headers
 from .packed import Unpacker, is_image, unpacked_text
 from .reasons import Refused, Transient
 from .resolver import Lookup, Resolver
 from .session import open_session
+from .silent_hosts import NO_ANSWER, SilentHosts
 from .wishes import MAX_BYTES, NOT_REACHED, FileAnswer, Wishes
 
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -67,7 +68,9 @@ class Fetcher:
         self._allowed = [Allowed.parse(text) for text in config.allow_addresses]
         self._resolver = Resolver(config, lookup=lookup)
         self._host_limits = HostLimits(config)
+        self._silent_hosts = SilentHosts(config.host_failures)
         self._wishes = Wishes(config, ask=self._ask_file)
+        self.anybody_answered = False  # whether any answer has come so far
         self._session = open_session(config, self._resolver)
 
     async def __aenter__(self) -> Self:
@@ -79,27 +82,33 @@ class Fetcher:
         await self._session.close()
 
     async def visit(self, url: str, *, finish: Finish) -> Visit:
-        """Fetch `url`; never raise Refused, but say so in the visit.
+        """Fetch `url`; never raise Refused, but say so in the visit. Visits begin in planned order.
 
         `finish` gets the answer with its whole body while its turn still bounds how many bodies are in memory; what it
         refuses counts like what the server did.
         """
         visit = Visit(Answer(url))
-        try:
-            await self._attempt_all(visit, lambda: self._follow(visit, url, self._wishes.check, self._read, finish))
-        except Refused as refused:
-            visit.refused = refused
+        origin = _origin(url)
+        with self._silent_hosts.place(origin) as place:
+            try:
+                await self._silent_hosts.check(place)
+                await self._attempt_all(visit, lambda: self._follow(visit, url, self._wishes.check, self._read, finish))
+            except Refused as refused:
+                visit.refused = refused
+                silent = refused.reason in NO_ANSWER and visit.answer.http_status is None
+                if silent and visit.answer.url.startswith(f"{origin}/"):  # not one that it redirected to
+                    self._silent_hosts.fail(place, refused.reason)
         return visit
 
     async def _attempt_all(self, visit: Visit, attempt: Callable[[], Awaitable[None]]) -> None:
         """Run attempts until one succeeds, a reason is final, or patience ends."""
-        effort, config = visit.effort, self._config
+        effort, config, url = visit.effort, self._config, visit.answer.url
         while True:
             effort.attempts += 1
             try:
                 return await attempt()
             except Transient as refused:
-                backoff_s = config.backoff_s * 2 ** (effort.attempts - 1)
+                backoff_s = jittered(config.backoff_s * 2 ** (effort.attempts - 1), url, effort.attempts)
                 wait_s = backoff_s if refused.after_s is None else refused.after_s
                 too_long = refused.after_s is not None and wait_s > config.max_retry_after_s
                 if effort.attempts > config.retries or too_long or effort.seconds + wait_s > config.total_s:
@@ -146,6 +155,7 @@ class Fetcher:
         """Make one request. Return where a redirect points to, None where the answer was read."""
         async with self._session.get(url, allow_redirects=False) as response:
             visit.answer.http_status = response.status
+            self.anybody_answered = True
             visit.answer.content_type = _text(response.headers.get(hdrs.CONTENT_TYPE), max_chars=CONTENT_TYPE_CHARS)
             location = response.headers.get(hdrs.LOCATION)
             if response.status in REDIRECTS and location is not None:
@@ -200,6 +210,14 @@ class Fetcher:
             raise Refused(reason, refused.detail) from None  # final, after all attempts
         assert visit.answer.http_status is not None
         return FileAnswer(visit.answer.http_status, (visit.answer.data or b"").decode("utf-8-sig", "replace"))
+
+
+def _origin(url: str) -> str:
+    """Return scheme, host and port of a url, "" where it is none."""
+    try:
+        return str(check_url(url).origin())
+    except Refused:
+        return ""
 
 
 def _feed(body: Body, pieces: Iterator[bytes]) -> None:

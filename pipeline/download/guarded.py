@@ -15,6 +15,7 @@ from .fetch import Answer, Fetcher, Visit
 from .image import Stored
 from .reasons import Refused
 from .resolver import Lookup
+from .uplink import FURTHER, Uplink
 
 WINDOW = 16  # times `connections`: how many pairs may be under way or wait for a slower one before them
 DECODERS = 2  # processes; at most so many images are in memory as pixels
@@ -47,15 +48,25 @@ async def _fetch_all(
     config: DownloadConfig, planned: Sequence[dict[str, Any]], add: Add, lookup: Lookup | None
 ) -> None:
     under_way: deque[asyncio.Task[Outcome]] = deque()
+    uplink = Uplink()
     with Decoders(DECODERS, config.limits) as decoders:
         async with Fetcher(config, lookup=lookup) as fetcher:
+
+            async def add_next() -> None:
+                outcome = await under_way.popleft()
+                uplink.note(outcome)
+                if uplink.is_in_doubt:
+                    await asyncio.gather(*[*under_way][:FURTHER])
+                    uplink.decide(anybody_answered=fetcher.anybody_answered)
+                add(outcome)
+
             try:
                 for pair in planned:
                     if len(under_way) >= WINDOW * config.connections:
-                        add(await under_way.popleft())
+                        await add_next()
                     under_way.append(asyncio.create_task(_fetch_one(config, pair, fetcher, decoders)))
                 while under_way:
-                    add(await under_way.popleft())
+                    await add_next()
             finally:
                 for task in under_way:
                     task.cancel()

@@ -1,6 +1,7 @@
-"""Turns: how many requests run at once, in this process and to one host, and when a host may be asked again."""
+"""Turns: how many requests run at once, in this process and to one host, and when it may be asked again."""
 
 import asyncio
+import hashlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -63,6 +64,15 @@ def retry_after_s(value: str | None) -> float | None:
         return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - time.time())
     except (ValueError, OverflowError):  # the year 99999999999999999999 is one a server may send
         return None
+
+
+def jittered(wait_s: float, url: str, attempt: int) -> float:
+    """Return a wait of 0.5 to 1.5 times as long, another one for each url and attempt, but the same on every run.
+
+    Urls that failed together do not come back together.
+    """
+    digest = hashlib.sha256(f"{attempt} {url}".encode("utf-8", "surrogatepass")).digest()
+    return wait_s * (0.5 + int.from_bytes(digest[:8], "big") / 2**64)
 
 
 def _now() -> float:

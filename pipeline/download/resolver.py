@@ -1,4 +1,4 @@
-"""From names to addresses that may be connected to, asked once a shard, in threads that do nothing but wait.
+"""From names to addresses that may be connected to, each asked for once a shard, in threads that do nothing but wait.
 
 A name that leads to one private address is refused whatever else it leads to. The answer is kept, so a name cannot be
 public when it is checked and private when it is used.
@@ -40,7 +40,7 @@ class Resolver(AbstractResolver):
         self._threads = ThreadPoolExecutor(min(config.connections, MAX_THREADS), thread_name_prefix="resolve")
         self._lookup = lookup or self._ask_system
         self._patience_s = config.dns_s
-        self._answers: dict[tuple[str, int], asyncio.Task[list[ResolveResult]]] = {}
+        self._answers: dict[str, asyncio.Task[list[str]]] = {}  # host -> its addresses, or why there is none
         self._unanswered: Counter[str] = Counter()
         self._given_up: dict[str, float] = {}  # host -> time until which it is not asked about
 
@@ -48,15 +48,12 @@ class Resolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """Return all addresses of `host`, checked. Raises Refused: dns or private_address."""
-        key = (host, port)
-        if key not in self._answers:
-            self._answers[key] = asyncio.create_task(self._ask(host, port))
-        task = self._answers[key]
-        try:
-            return await asyncio.shield(task)
-        except Transient:
-            self._answers.pop(key, None)
-            raise
+        target = self._target(host)
+        answers = [target] if target else [(address, port) for address in await self._addresses(host, port)]
+        addresses = sorted(set(answers), key=lambda pair: (":" in pair[0], pair))  # IPv4 first
+        for address, at in addresses:
+            check_address(ip_address(address), port=at, allowed=self._allowed)
+        return [_result(host, address, at) for address, at in addresses]
 
     async def close(self) -> None:
         """Stop questions that nobody waits for any more."""
@@ -74,19 +71,21 @@ class Resolver(AbstractResolver):
             raise OSError(errno.EACCES, refused.reason) from None  # what aiohttp expects of a socket that does not open
         return socket.socket(family, kind, protocol)
 
-    async def _ask(self, host: str, port: int) -> list[ResolveResult]:
-        target = self._target(host)
-        answers = [target] if target else await self._ask_for(host, port)
-        addresses = sorted(set(answers), key=lambda pair: (":" in pair[0], pair))  # IPv4 first
-        for address, at in addresses:
-            check_address(ip_address(address), port=at, allowed=self._allowed)
-        return [_result(host, address, at) for address, at in addresses]
+    async def _addresses(self, host: str, port: int) -> list[str]:
+        """Return what the name server says, dead names included: it is asked once a host, whatever the port."""
+        if host not in self._answers:
+            self._answers[host] = asyncio.create_task(self._ask_for(host, port))
+        try:
+            return await asyncio.shield(self._answers[host])
+        except Transient:
+            self._answers.pop(host, None)
+            raise
 
     def _target(self, host: str) -> tuple[str, int] | None:
         name = host.rstrip(".").lower()
         return next((target for pattern, target in self._targets.items() if fnmatchcase(name, pattern)), None)
 
-    async def _ask_for(self, host: str, port: int) -> list[tuple[str, int]]:
+    async def _ask_for(self, host: str, port: int) -> list[str]:
         if self._given_up.get(host, 0.0) > time.monotonic():
             raise Refused("dns", f"the name server does not answer for {host}")
         try:
@@ -99,7 +98,7 @@ class Resolver(AbstractResolver):
             raise Refused("dns", f"no address for {host}") from None
         if not infos:
             raise Refused("dns", f"no address for {host}")
-        return [(cast(str, info[4][0]), port) for info in infos]
+        return [cast(str, info[4][0]) for info in infos]
 
     def _no_answer(self, host: str) -> Transient:
         self._unanswered[host] += 1

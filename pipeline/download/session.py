@@ -52,22 +52,33 @@ class TolerantHandler(ResponseHandler):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self._head: bytearray | None = None  # what came of a head; None outside of heads
+        self._interim_bytes = 0  # of the heads before the answer's own
 
     def set_response_params(self, **params: Any) -> None:
         """Expect a head: a request is about to be sent."""
-        self._head = bytearray()
+        self._head, self._interim_bytes = bytearray(), 0
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
         """Take what the server sent, however it was cut."""
-        if self._head is not None:
-            self._take_head(data)
-        elif data and self._payload is not None and self._payload.is_eof():
+        in_head = self._head is not None
+        while self._head is not None and data:
+            data = self._take_head(data)
+        if in_head and not data:
+            return
+        if data and self._payload is not None and self._payload.is_eof():
             self._hang_up()  # bytes after the body answer nothing, least of all the next request
         else:
             super().data_received(data)
+            self._end_broken_body()
 
-    def _take_head(self, data: bytes) -> None:
+    def _end_broken_body(self) -> None:
+        """Tell who reads the body that its chunks cannot be read: aiohttp tells nobody, and the reader would wait."""
+        if self.exception() is not None and self._payload is not None and not self._payload.is_eof():
+            self._payload.set_exception(aiohttp.ClientPayloadError("no chunks that can be read"))
+
+    def _take_head(self, data: bytes) -> bytes:
+        """Take what belongs to a head; return what comes after it."""
         assert self._head is not None
         self.start_timeout()  # it measures silence
         searched = max(0, len(self._head) - len(b"\n\r"))
@@ -75,24 +86,27 @@ class TolerantHandler(ResponseHandler):
         head = self._head
         end = HEAD_END.search(head, searched)
         if not head.startswith(b"HTTP/"[: len(head)]):
-            self._refuse(BadStatusLine())
-        elif (end.end() if end else len(head)) > MAX_HEAD_BYTES:
-            self._refuse(LineTooLong(b"all headers", MAX_HEAD_BYTES))
-        elif end is not None:
-            first, rest = bytes(head[: end.end()]), bytes(head[end.end() :])
-            self._head = bytearray() if INTERIM.match(first) else None
-            try:
-                super().data_received(put_right(first))
-            except BadHttpMessage as error:
-                self._refuse(error)
-                return
-            if rest:
-                self.data_received(rest)
+            return self._refuse(BadStatusLine())
+        if self._interim_bytes + (end.end() if end else len(head)) > MAX_HEAD_BYTES:
+            return self._refuse(LineTooLong(b"all headers", MAX_HEAD_BYTES))
+        if end is None:
+            return b""
+        first, rest = bytes(head[: end.end()]), bytes(head[end.end() :])
+        self._head = None
+        if INTERIM.match(first):
+            self._head = bytearray()
+            self._interim_bytes += len(first)
+        try:
+            super().data_received(put_right(first))
+        except BadHttpMessage as error:
+            return self._refuse(error)
+        return rest
 
-    def _refuse(self, error: BadHttpMessage) -> None:
+    def _refuse(self, error: BadHttpMessage) -> bytes:
         self._head = None
         self.set_exception(error)
         self._hang_up()
+        return b""
 
     def _hang_up(self) -> None:
         if self.transport is not None:

@@ -15,7 +15,7 @@ from .config import DownloadConfig
 from .guarded import fetch_shard
 from .img2dataset_engine import adopt_shard
 
-VERSION = 3  # of what the files hold; another one makes every downloaded shard stale
+VERSION = 4  # of what the files hold; another one makes every downloaded shard stale
 
 
 @dataclass(frozen=True)

@@ -141,11 +141,11 @@ def jpeg(seed: int = 0, width: int = 320, height: int = 240) -> bytes:
     return encoded(drawing(seed, width, height), quality=90)
 
 
-def plan_shard(run: Path, urls: Sequence[str], **columns: Sequence[object]) -> Shard:
-    """Shard 0 of a run in which these urls are planned, in this order."""
-    keys = [f"{number:024x}" for number in range(len(urls))]
+def plan_shard(run: Path, urls: Sequence[str], *, number: int = 0, **columns: Sequence[object]) -> Shard:
+    """A shard of a run in which these urls are planned, in this order."""
+    keys = [f"{number:08x}{place:016x}" for place in range(len(urls))]
     captions = [f"what is seen at {url}" for url in urls]
-    shard = Shard(run, 0)
+    shard = Shard(run, number)
     table = pa.table({"key": keys, "url": list(urls), "caption": captions, **columns})
     write_table(shard.path(URLS), table, fingerprint="planned")
     return shard

@@ -102,6 +102,26 @@ def test_what_is_not_http_has_its_reason_and_is_not_asked_for_again(tmp_path: Pa
     assert web_.asked["a.test/x.jpg"] == 1
 
 
+@pytest.mark.parametrize(
+    "chunk", [b"-1\r\n", b"1" + b"0" * 20 + b"\r\n", b"no length\r\n"], ids=["-1", "2^80", "letters"]
+)
+@pytest.mark.parametrize("before", [b"", b"7d0\r\n" + PICTURE[:2000] + b"\r\n"], ids=["at once", "later"])
+def test_chunks_that_cannot_be_read_end_the_body_at_once(tmp_path: Path, before: bytes, chunk: bytes):
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    row, web_ = one(tmp_path, Page(raw=head + before + chunk + PICTURE), first_byte_s=3.0)
+    assert (row["status"], row["detail"]) == ("cut_off", "the connection broke inside the body")
+    assert web_.asked["a.test/x.jpg"] == 1
+
+
+def test_a_flood_of_interim_heads_is_no_answer(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    interim = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    good = b"HTTP/1.1 200 OK\r\n" + LENGTH + b"\r\n" + PICTURE
+    assert one(tmp_path / "1", Page(raw=interim * 1500 + good))[0]["status"] == "ok"
+    row, web_ = one(tmp_path / "2", Page(raw=interim * 3000 + good))
+    assert (row["status"], web_.asked["a.test/x.jpg"]) == ("bad_http", 1)
+    assert not caplog.records  # of asyncio, which tells of whatever a protocol does not catch
+
+
 def test_a_server_that_speaks_first_speaks_no_http(tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as server, serve({}) as web_:
         target = f"127.0.0.1:{server.getsockname()[1]}"
