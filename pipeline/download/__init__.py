@@ -16,6 +16,7 @@ decoders             processes that do so, and may die
 fetch, guarded       one url through all of the above; a shard with our own fetcher
 img2dataset_engine   a shard with the library, which runs in img2dataset_child
 step                 the shard step
+retry, some          finished shards, of which some pairs are asked for again
 
 What the files of a shard are called and hold is a matter of storage.pairs. Imports pipeline.step, storage and configs.
 """

@@ -8,7 +8,9 @@ from configs import fingerprint
 from configs.steps import STEPS
 from pipeline.step import ShardStep
 from storage import pairs
+from storage.pairs import Fill
 from storage.shard import URLS, Shard
+from storage.staging import settle
 from storage.tables import content
 
 from .config import DownloadConfig
@@ -31,13 +33,19 @@ class Download(ShardStep):
 
     def __call__(self, shard: Shard) -> Counter[str]:
         """Download one shard; return its pairs by what became of them: ok or a reason."""
-        engine = fetch_shard
-        if self.download.engine == "img2dataset":
-            engine = partial(adopt_shard, scratch=shard.path(".img2dataset"))
+        settle(shard)
+        if self.state(shard) == "done":  # a kill came when all files were whole, and not yet in their places
+            return Counter(pairs.read(shard, ["status"])["status"].to_pylist())
         return pairs.write_shard(
             shard,
             pairs.planned(shard),
-            partial(engine, self.download),
+            self.engine(shard),
             fingerprint=self.fingerprint(shard),
             engine=self.download.engine,
         )
+
+    def engine(self, shard: Shard) -> Fill:
+        """Return what fetches planned pairs of this shard: all, or some."""
+        if self.download.engine == "img2dataset":
+            return partial(adopt_shard, self.download, scratch=shard.path(".img2dataset"))
+        return partial(fetch_shard, self.download)
