@@ -180,6 +180,19 @@ def why(
 
 
 @app.command()
+def takedown(
+    source: Annotated[Path, typer.Argument(help="Text file, a line each: a url, host:NAME, sha256, pdq:HASH, or key.")],
+    run: Annotated[Path, typer.Option(help="Folder of the run.")],
+    is_applied: Annotated[bool, typer.Option("--apply", help="Change the run's files; else it is only told.")] = False,
+) -> None:
+    """Take pairs down, and tell what they touched. Their bytes leave the run's files; checkpoints are named."""
+    from training.takedown import takedown as take_down
+
+    for line in take_down(run, source, is_applied=is_applied):
+        print(line)
+
+
+@app.command()
 def submit(
     config: Annotated[Path, typer.Argument(help="YAML of the chain, e.g. runs/quickstart/chain.yaml")],
     overrides: Overrides = None,

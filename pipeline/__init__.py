@@ -13,6 +13,7 @@ step, runner         what a step is; shares, skips, retries and the ledger of al
 config               a section a step
 progress             the one progress bar
 status, why, funnel  where the steps stand; one pair's story; what each reason took
+takedown             pairs that must go, out of all files of a run
 
 Which steps there are stands in configs.steps; what files are called and hold, in storage. Nothing here computes a score
 (filters), runs a net (cascade) or knows of a training. Imports cascade, filters, storage and configs.

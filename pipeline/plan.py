@@ -25,6 +25,8 @@ from filters.rules import check
 from filters.rules import fingerprint as in_order
 from storage.plan import DROPPED_SCHEMA, dropped_writer, remove_shards_from, write_plan, write_urls
 from storage.shard import Shard
+from storage.takedown import TAKEN_DOWN
+from storage.takedown import read as read_tombstones
 
 from .step import TableStep
 from .url_tables import digests, errors_of, keep_digests, quoted, schema_of, source
@@ -40,6 +42,7 @@ HTTP = "regexp_matches(url, '^https?:', 'i')"
 NOT_OURS = "COLUMNS(lambda name: NOT starts_with(name, 'corgi_'))"
 # Reasons of the plan itself, in the order in which losses are counted; the config's rules follow.
 BUILT_IN = {
+    TAKEN_DOWN: "NOT corgi_taken_down",
     "unreadable": "NOT corgi_unreadable",
     "bad_url": f"{SCHEME} AND ({WITH_HOST} OR NOT {HTTP})",
     "bad_scheme": HTTP,
@@ -156,9 +159,13 @@ class Plan(TableStep):
         failed = f"list_filter([{', '.join(tests)}], lambda reason: reason IS NOT NULL)"
         copy = "row_number() OVER (PARTITION BY key ORDER BY corgi_position) AS corgi_copy"
         database.register("rows", rows)
-        counted = f"SELECT *, {copy} FROM rows"
+        database.register("tombstones", read_tombstones(self.run))
+        taken = [f"sha256({kind}) IN (SELECT sha256 FROM tombstones WHERE kind = '{kind}')" for kind in ("key", "url")]
+        counted = f"SELECT *, {copy}, {' OR '.join(taken)} AS corgi_taken_down FROM rows"
         database.sql(f"CREATE OR REPLACE TEMP TABLE judged AS SELECT *, {failed} AS corgi_reasons FROM ({counted})")
-        dropped = "SELECT key, url, caption, corgi_reasons AS reasons FROM judged WHERE len(corgi_reasons) > 0"
+        texts = [f"CASE WHEN corgi_taken_down THEN '' ELSE {name} END AS {name}" for name in ("url", "caption")]
+        named = f"key, {', '.join(texts)}, corgi_reasons AS reasons"
+        dropped = f"SELECT {named} FROM judged WHERE len(corgi_reasons) > 0"
         for batch in database.sql(f"{dropped} ORDER BY key, corgi_position").to_arrow_reader(BATCH):
             writer.write_table(pa.Table.from_batches([batch]).cast(DROPPED_SCHEMA))
             reasons.update(names[0] for names in batch.column("reasons").to_pylist())

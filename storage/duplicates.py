@@ -5,9 +5,11 @@
 A pair stands here once for each kind in which it is a copy; the keeper of a group does not stand here.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -44,6 +46,18 @@ def with_copies(pairs: pa.Table, shard: Shard) -> pa.Table:
         keys = copies["key"].filter(pc.equal(copies["kind"], kind))
         pairs = pairs.append_column(column, pc.is_in(pairs["key"], value_set=keys.combine_chunks()))
     return pairs
+
+
+def remove(run: Path, gone: Callable[[pa.ChunkedArray], np.ndarray]) -> int:
+    """Rewrite the file without rows of which `gone(keys)`, (n,) bool, takes the key or the keeper; return how many."""
+    if (footer := read_mark(run / DUPLICATES)) is None:
+        return 0
+    table = pq.read_table(run / DUPLICATES, partitioning=None)
+    rows = gone(table["key"]) | gone(table["keeper"])
+    if rows.any():
+        left = table.filter(pa.array(~rows))
+        write_table(run / DUPLICATES, left, fingerprint=footer.fingerprint)
+    return int(rows.sum())
 
 
 def copies_of(run: Path, key: str) -> list[dict[str, Any]]:

@@ -25,6 +25,8 @@ def install(shard: Shard) -> None:
 
     The old table goes first, so that no row ever points into a tar that it was not made with.
     """
+    if not staged(shard, PAIRS).exists():
+        return
     shard.path(PAIRS).unlink(missing_ok=True)
     for suffix in FILES:
         if os.path.lexists(staged(shard, suffix)):  # the tar may be a link

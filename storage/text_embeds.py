@@ -19,9 +19,8 @@ import pyarrow.compute as pc
 from configs import UserError
 from configs.steps import STEPS
 
-from .atomic import commit
 from .shard import Shard
-from .tables import read_metadata, with_mark
+from .tables import read_metadata, with_mark, write_arrow
 
 ENCODER = "corgi.encoder"  # metadata: fingerprint of the encoder
 WIDTH = "corgi.width"
@@ -53,13 +52,8 @@ def write(
     num_tokens = pa.array([len(embeds[caption]) for caption in captions], pa.int32())
     columns = [keys.combine_chunks(), num_tokens, pa.DictionaryArray.from_arrays(indices, dictionary)]
     metadata = {ENCODER: encoder, WIDTH: str(width), DTYPE: "bfloat16"}
-    table = with_mark(pa.table(columns, names=["key", "num_tokens", "text_embeds"]), fingerprint, metadata)
-
-    def save(scratch: Path) -> None:
-        with pa.OSFile(str(scratch), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
-
-    commit(path, save)
+    table = pa.table(columns, names=["key", "num_tokens", "text_embeds"])
+    write_arrow(path, with_mark(table, fingerprint, metadata))
 
 
 def encoder_of(path: Path) -> str | None:
