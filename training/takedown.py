@@ -14,8 +14,9 @@ from configs import UserError, printable
 from pipeline.config import PipelineConfig
 from pipeline.status import config_of
 from pipeline.takedown.apply import alone, apply
-from pipeline.takedown.find import Match, Touched, find, touched
+from pipeline.takedown.find import Match, Touched, find, still_holding, touched
 from pipeline.takedown.lists import Line, read_list
+from storage import checkpoint
 from storage.checkpoint import committed, step_of
 from storage.run import trainings_of
 
@@ -50,6 +51,12 @@ def takedown(run: Path, source: Path, *, is_applied: bool) -> Iterator[str]:
             return
         about = [{"run": str(each.folder), **_noted(each)} for each in trained]
         changed = apply(config, matches, source=source.name, trainings=about)
+        texts = {text for match in matches.values() for text in match.urls | match.captions}
+        texts |= {line.value for line in lines if line.kind == "url"}
+        left = still_holding(run, texts, skip=checkpoint.FOLDER)
+        yield from _some(
+            [f"left      {printable(str(path))} still holds a url or caption; it is no file of a step" for path in left]
+        )
         yield f"{changed} files were changed or removed; what follows from them is stale: corgi status {run}"
 
 
@@ -86,6 +93,7 @@ def _report(
     yield f"{len(matches)} pairs of {run} are meant by {len(counts)} of {len(lines)} lines"
     yield from (f"line      {line.number} means no pair" for line in lines if not counts[line])
     yield from _some([_pair(match) for _, match in sorted(matches.items())])
+    yield from _some([f"copy      {key} stores one of their images, and no line means it" for key in made.copies])
     yield from _some([f"file      {path}" for path in made.files])
     yield from _some([f"samples   {samples.table} and its images" for samples in made.sets])
     yield from _some([f"export    {path}" for path in made.exports])

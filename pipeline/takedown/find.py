@@ -1,6 +1,7 @@
 """The pairs of a run that a list means, and every file that was made from them. Changes nothing."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from storage import pairs
 from storage.exports import DATA, SPLITS
 from storage.ledger import read as read_ledger
 from storage.plan import DROPPED, PLAN, shards_of, sources
@@ -18,6 +20,8 @@ from storage.takedown import TEXTS, is_alive
 from ..config import PipelineConfig
 from .lists import Line, Wanted
 
+SHORTEST = 12  # characters of a text that is looked for: shorter captions stand anywhere
+
 
 @dataclass
 class Match:
@@ -27,6 +31,7 @@ class Match:
     lines: set[Line] = field(default_factory=set)
     shards: set[int] = field(default_factory=set)  # none of a pair that the plan dropped
     urls: set[str] = field(default_factory=set)
+    captions: set[str] = field(default_factory=set)
     images: set[str] = field(default_factory=set)  # sha256 as stored
 
 
@@ -43,6 +48,7 @@ def find(run: Path, lines: Sequence[Line]) -> dict[str, Match]:
             if shard is not None:
                 match.shards.add(shard.number)
             match.urls |= _values(table, "url", row)
+            match.captions |= _values(table, "caption", row)
             match.images |= _values(table, "stored_sha256", row)
     return matches
 
@@ -93,6 +99,7 @@ class Touched:
     files: list[Path]  # of shards
     sets: list[SampleSet]  # of evaluation samples
     exports: list[Path]  # files that hold them
+    copies: list[str]  # keys of others that store the same image, and of which the list says nothing
     linked: list[Path]  # tars of others, into which shards only point
     sources: list[Path]  # tables, tars and folders that the run was made from
 
@@ -110,9 +117,40 @@ def touched(config: PipelineConfig, matches: dict[str, Match]) -> Touched:
         files=sorted([*tables, *tars]),
         sets=[each for each in sets_of(run) if has_any(each.table, keys)],
         exports=[path for folder in exports_of(run) for path in files_of_export(folder) if has_any(path, keys)],
+        copies=sorted(_copies(run, matches)),
         linked=[tar.resolve() for tar in tars if tar.is_symlink()],
         sources=sorted({Path(path) for path in rows}),
     )
+
+
+def _copies(run: Path, matches: Mapping[str, Match]) -> set[str]:
+    images = pa.array({image for match in matches.values() for image in match.images}, pa.string())
+    copies: set[str] = set()
+    for shard in shards_of(run) if len(images) else ():
+        if shard.path(PAIRS).exists():
+            table = pairs.stored(shard, ["key", "stored_sha256"])
+            copies |= {*table["key"].filter(pc.is_in(table["stored_sha256"], value_set=images)).to_pylist()}
+    return copies - {*matches}
+
+
+def still_holding(run: Path, texts: Iterable[str], *, skip: str) -> list[Path]:
+    """Return files in a run's folder in which a url or caption still stands, as plain bytes.
+
+    Files of shards and exports are not looked through, which are the run's own, nor folders that are called `skip`.
+    """
+    needles, holding = [text.encode() for text in texts if len(text) >= SHORTEST], []
+    exports = {folder.resolve() for folder in exports_of(run)}
+    for parent, folders, names in os.walk(run):
+        folders[:] = [
+            name
+            for name in folders
+            if not (name.isdecimal() or name == skip or Path(parent, name).resolve() in exports)
+        ]
+        for path in (Path(parent, name) for name in sorted(names)):
+            data = path.read_bytes() if path.is_file() else b""
+            if any(needle in data for needle in needles):
+                holding.append(path)
+    return holding
 
 
 def exports_of(run: Path) -> list[Path]:
