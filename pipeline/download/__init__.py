@@ -12,7 +12,7 @@ session              connections, what is sent, and answers that are not quite H
 packed, body, header a body as it was before it was packed; as it arrives; format and size from its first bytes
 network_errors       what goes wrong between two machines, as reasons
 image, color         decode, shrink, to sRGB, turn, encode    jpeg_segments   scans, what may be mended
-decoders             processes that do so, and may die
+decoders             processes that do so, and may die          block_lists     what must not be stored, by hash
 fetch, guarded       one url through all of the above; a shard with our own fetcher
 img2dataset_engine   a shard with the library, which runs in img2dataset_child
 step                 the shard step

@@ -10,8 +10,9 @@
     7  first bytes, as soon as they tell:  bad_encoding, not_a_picture, bad_format, too_many_pixels, too_small,
                   bad_aspect
     8  body       too_many_bytes, bad_encoding, timeout, cut_off
-    9  whole body hash_mismatch
+    9  whole body blocked_hash (by its sha256), hash_mismatch
    10  decoding   too_many_scans (of a JPEG), decode_limit (time, memory, a dead decoder), corrupt (truncated too)
+   11  image      blocked_hash (by what it looks like)
 
 Only transient reasons are tried again: refused connections, silent name servers, and `retry_statuses`.
 """
@@ -42,6 +43,7 @@ REASONS = (
     "bad_aspect",
     "too_many_bytes",
     "cut_off",
+    "blocked_hash",
     "hash_mismatch",
     "too_many_scans",
     "decode_limit",
