@@ -159,9 +159,7 @@ class Plan(TableStep):
         failed = f"list_filter([{', '.join(tests)}], lambda reason: reason IS NOT NULL)"
         copy = "row_number() OVER (PARTITION BY key ORDER BY corgi_position) AS corgi_copy"
         database.register("rows", rows)
-        database.register("tombstones", read_tombstones(self.run))
-        taken = [f"sha256({kind}) IN (SELECT sha256 FROM tombstones WHERE kind = '{kind}')" for kind in ("key", "url")]
-        counted = f"SELECT *, {copy}, {' OR '.join(taken)} AS corgi_taken_down FROM rows"
+        counted = f"SELECT *, {copy}, {self._taken_down(database)} AS corgi_taken_down FROM rows"
         database.sql(f"CREATE OR REPLACE TEMP TABLE judged AS SELECT *, {failed} AS corgi_reasons FROM ({counted})")
         texts = [f"CASE WHEN corgi_taken_down THEN '' ELSE {name} END AS {name}" for name in ("url", "caption")]
         named = f"key, {', '.join(texts)}, corgi_reasons AS reasons"
@@ -171,6 +169,15 @@ class Plan(TableStep):
             reasons.update(names[0] for names in batch.column("reasons").to_pylist())
         planned = f"SELECT {NOT_OURS} FROM judged WHERE len(corgi_reasons) = 0 ORDER BY key"
         yield from database.sql(planned).to_arrow_reader(BATCH)
+
+    def _taken_down(self, database: duckdb.DuckDBPyConnection) -> str:
+        """Return the SQL that tells whether a row was taken down, by its key or its url."""
+        tombstones = read_tombstones(self.run)
+        if not len(tombstones):
+            return "false"  # no row need be hashed
+        database.register("tombstones", tombstones)
+        of_kind = "(SELECT sha256 FROM tombstones WHERE kind = '{0}')"
+        return " OR ".join(f"sha256({kind}) IN {of_kind.format(kind)}" for kind in ("key", "url"))
 
 
 def _bucket(folder: Path, rejected: pa.Table, number: int) -> pa.Table:

@@ -113,7 +113,7 @@ def blank_dropped(run: Path, gone: Callable[[pa.ChunkedArray], np.ndarray]) -> i
     if not (run / DROPPED).exists():
         return 0
     table = pq.read_table(run / DROPPED, partitioning=None)
-    rows = gone(table["key"]) & is_alive(table)
+    rows = gone(table["key"]) & is_alive(table.drop_columns("reasons"))
     if rows.any():
         reasons = [
             [TAKEN_DOWN] if row else names for row, names in zip(rows, table["reasons"].to_pylist(), strict=True)

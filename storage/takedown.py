@@ -88,6 +88,12 @@ def blanked(table: pa.Table, gone: np.ndarray) -> pa.Table:
 
 
 def is_alive(table: pa.Table) -> np.ndarray:
-    """Return (n,) bool: which rows of planned pairs still have a url or a caption."""
-    texts = [pc.not_equal(pc.fill_null(table[name], ""), "") for name in TEXTS]
-    return pc.or_(*texts).to_numpy()
+    """Return (n,) bool: which rows have more than a key. table: of planned pairs, or some of their columns."""
+    alive = np.zeros(len(table), bool)
+    for name in table.column_names:
+        if name in KEPT:
+            continue
+        column = table[name]
+        filled = pc.not_equal(pc.fill_null(column, ""), "") if pa.types.is_string(column.type) else column.is_valid()
+        alive |= filled.to_numpy()
+    return alive

@@ -13,6 +13,7 @@ from typing import Any
 
 from configs import UserError
 from storage import duplicates, takedown
+from storage.index import INDEX
 from storage.lease import Key, hold
 from storage.ledger import note
 from storage.plan import blank_dropped, shards_of
@@ -123,10 +124,12 @@ def _purge_exports(run: Path, gone: Tombstones) -> int:
         for path in [*folder.rglob("*.next"), *folder.rglob("*.tar")]:
             if not path.with_suffix(PAIRS).exists():  # of an export that was cut off
                 path.unlink()
-        for path in files_of_export(folder):
-            if gone.mask(keys_of(path)).any():
-                beside = path.parent.glob(f"{path.name.removesuffix(PAIRS)}[._]*")
-                for other in [*(other for other in beside if other != path), path]:
-                    other.unlink()
-                removed += 1
+        holding = [path for path in files_of_export(folder) if gone.mask(keys_of(path)).any()]
+        if holding:
+            (folder / INDEX).unlink(missing_ok=True)  # no training shall miss them only when it comes to them
+        for path in holding:
+            beside = path.parent.glob(f"{path.name.removesuffix(PAIRS)}[._]*")
+            for other in [*(other for other in beside if other != path), path]:
+                other.unlink()
+        removed += len(holding)
     return removed

@@ -38,26 +38,36 @@ class Match:
 def find(run: Path, lines: Sequence[Line]) -> dict[str, Match]:
     """Return key -> match of every pair that the lines mean, in all tables in which a row of it stands."""
     wanted, matches = Wanted(lines), dict[str, Match]()
-    for path, shard in _tables(run):
+    for path, shard in _tables(run, shards_of(run)):
         table = _columns(path)
-        if {*TEXTS} <= {*table.column_names}:
-            table = table.filter(pa.array(is_alive(table)))
+        table = table.filter(pa.array(is_alive(table)))
         for row, line in wanted.rows(table):
             match = matches.setdefault(key := table["key"][row].as_py(), Match(key))
             match.lines.add(line)
             if shard is not None:
                 match.shards.add(shard.number)
-            match.urls |= _values(table, "url", row)
-            match.captions |= _values(table, "caption", row)
-            match.images |= _values(table, "stored_sha256", row)
+    _describe(run, matches)
     return matches
 
 
-def _tables(run: Path) -> Iterator[tuple[Path, Shard | None]]:
+def _describe(run: Path, matches: Mapping[str, Match]) -> None:
+    """Find out urls, captions and images of all matches, whichever table a line met them in."""
+    keys = pa.array(sorted(matches), pa.string())
+    shards = {number for match in matches.values() for number in match.shards}
+    for path, _ in _tables(run, [Shard(run, number) for number in sorted(shards)]):
+        table = _columns(path)
+        for row in table.filter(pc.is_in(table["key"], value_set=keys)).to_pylist():
+            match = matches[row["key"]]
+            match.urls |= {row["url"]} if row.get("url") else set()
+            match.captions |= {row["caption"]} if row.get("caption") else set()
+            match.images |= {row["stored_sha256"]} if row.get("stored_sha256") else set()
+
+
+def _tables(run: Path, shards: Sequence[Shard]) -> Iterator[tuple[Path, Shard | None]]:
     """Yield the tables that tell urls, digests and hashes."""
     if (run / DROPPED).exists():
         yield run / DROPPED, None
-    for shard in shards_of(run):
+    for shard in shards:
         yield from ((path, shard) for suffix in (URLS, PAIRS, SCORES) if (path := shard.path(suffix)).exists())
 
 
@@ -66,11 +76,6 @@ def _columns(path: Path) -> pa.Table:
     return pq.read_table(
         path, columns=[name for name in pq.read_schema(path).names if name in names], partitioning=None
     )
-
-
-def _values(table: pa.Table, column: str, row: int) -> set[str]:
-    value = table[column][row].as_py() if column in table.column_names else None
-    return {value} if value else set()
 
 
 def tables_with_keys(shard: Shard) -> list[Path]:

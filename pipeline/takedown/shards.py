@@ -61,7 +61,8 @@ def _stage_pairs(shard: Shard, gone: Tombstones, urls_content: str | None, downl
     if not shard.path(PAIRS).exists():
         return False
     table = pairs.read(shard)
-    rows = gone.mask(table["key"]) & is_alive(table)
+    planned = table.drop_columns(pairs.COLUMNS.names)
+    rows = gone.mask(table["key"]) & is_alive(planned)
     if not rows.any():
         return False
     if not shard.path(TAR).exists():
@@ -77,8 +78,9 @@ def _stage_pairs(shard: Shard, gone: Tombstones, urls_content: str | None, downl
             for row, outcome in enumerate(before):
                 add(Outcome(status=TAKEN_DOWN) if rows[row] else pairs.with_image(outcome, tar))
 
-        planned = blanked(table.drop_columns(pairs.COLUMNS.names), rows)
-        pairs.stage_shard(shard, planned, fill, fingerprint=mark, engine=stats.get("engine", ""), earlier=stats)
+        pairs.stage_shard(
+            shard, blanked(planned, rows), fill, fingerprint=mark, engine=stats.get("engine", ""), earlier=stats
+        )
     return True
 
 

@@ -283,6 +283,15 @@ def test_the_training_that_saw_it_is_in_the_ledger(world: World, tmp_path: Path)
     assert training["run"].endswith("train/base16") and training["steps"] and training["checkpoints"]
 
 
+def test_an_image_is_taken_down_by_what_it_looks_like_with_its_url(world: World, tmp_path: Path):
+    found = needles(world.config, 4)
+    said = "\n".join(take_down(world, tmp_path, f"pdq:{found['pdq'].hex()}"))
+    assert "1 pairs of" in said
+    for name, needle in found.items():
+        assert not holding(world.run, needle), name
+    assert "url" in {row["kind"] for row in pq.read_table(world.run / TOMBSTONES).to_pylist()}
+
+
 def test_it_never_comes_back(world: World, tmp_path: Path):
     take_down(world, tmp_path, URL.format(3), f"key:{row_of(world.config, 5)['key']}")
     assert {row["kind"] for row in pq.read_table(world.run / TOMBSTONES).to_pylist()} == {"key", "url"}
