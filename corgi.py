@@ -61,9 +61,27 @@ def _command_of(entry: StepEntry) -> Callable[..., None]:
     ) -> None:
         _run(entry.name, config, overrides, rank, world_size, workers)
 
+    def download(
+        config: PipelineFile,
+        overrides: Overrides = None,
+        rank: Rank = 0,
+        world_size: WorldSize = 1,
+        workers: Workers = None,
+        retry: Annotated[
+            str | None,
+            typer.Option(
+                help="Ask again for what finished shards lost: transient (dns, timeout, http_5xx and the like), or "
+                "reasons, e.g. robots_txt,http_404."
+            ),
+        ] = None,
+    ) -> None:
+        _run(entry.name, config, overrides, rank, world_size, workers, retry=retry)
+
     def table_step(config: PipelineFile, overrides: Overrides = None) -> None:
         _run(entry.name, config, overrides)
 
+    if entry.name == "download":
+        return download
     return shard_step if entry.kind == "shard" else table_step
 
 
@@ -162,6 +180,19 @@ def why(
 
 
 @app.command()
+def takedown(
+    source: Annotated[Path, typer.Argument(help="Text file, a line each: a url, host:NAME, sha256, pdq:HASH, or key.")],
+    run: Annotated[Path, typer.Option(help="Folder of the run.")],
+    is_applied: Annotated[bool, typer.Option("--apply", help="Change the run's files; else it is only told.")] = False,
+) -> None:
+    """Take pairs down, and tell what they touched. Their bytes leave the run's files; checkpoints are named."""
+    from training.takedown import takedown as take_down
+
+    for line in take_down(run, source, is_applied=is_applied):
+        print(line)
+
+
+@app.command()
 def submit(
     config: Annotated[Path, typer.Argument(help="YAML of the chain, e.g. runs/quickstart/chain.yaml")],
     overrides: Overrides = None,
@@ -175,15 +206,28 @@ def submit(
 
 
 def _run(
-    name: str, file: Path, overrides: list[str] | None, rank: int = 0, world_size: int = 1, workers: int | None = None
+    name: str,
+    file: Path,
+    overrides: list[str] | None,
+    rank: int = 0,
+    world_size: int = 1,
+    workers: int | None = None,
+    *,
+    retry: str | None = None,
 ) -> None:
-    """Run a step, and tell what it came to."""
+    """Run a step, and tell what it came to. retry: of the download."""
     from configs import load
     from pipeline.config import PipelineConfig
     from pipeline.runner import run_step
 
-    config = load(PipelineConfig, file, overrides or [])
-    _tell(name, run_step(name, config, rank=rank, world_size=world_size, workers=workers), tolerate=config.tolerate)
+    config, step = load(PipelineConfig, file, overrides or []), None
+    if retry is not None:
+        from pipeline.download.reasons import parse_reasons
+        from pipeline.download.retry import Retry
+
+        step = Retry(config.download, parse_reasons(retry))
+    outcome = run_step(name, config, step=step, rank=rank, world_size=world_size, workers=workers)
+    _tell(name, outcome, tolerate=config.tolerate)
 
 
 def _tell(name: str, outcome: "Outcome", *, tolerate: int = 0) -> None:

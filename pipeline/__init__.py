@@ -23,6 +23,7 @@ config               a section a step
 progress             the one progress bar
 status, why, funnel  where the steps stand; one pair's story; what each reason took
 hosts                what hosts asked for, and which served other images than the table says
+takedown             pairs that must go, out of all files of a run
 
 Which steps there are stands in configs.steps; what files are called and hold, in storage. Nothing here computes a score
 (filters), runs a net (cascade) or knows of a training. Imports cascade, filters, storage and configs.

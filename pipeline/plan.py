@@ -26,6 +26,8 @@ from filters.rules import check
 from filters.rules import fingerprint as in_order
 from storage.plan import DROPPED_SCHEMA, dropped_writer, remove_shards_from, write_plan, write_urls
 from storage.shard import Shard
+from storage.takedown import TAKEN_DOWN
+from storage.takedown import read as read_tombstones
 
 from . import blocklists
 from .blocklists import BLOCKED_HOST, BLOCKED_URL, BlockConfig
@@ -48,6 +50,7 @@ HTTP = "regexp_matches(url, '^https?:', 'i')"
 NOT_OURS = "COLUMNS(lambda name: NOT starts_with(name, 'corgi_'))"
 # Reasons of the plan itself, in the order in which losses are counted; the config's rules follow.
 BUILT_IN = {
+    TAKEN_DOWN: "NOT corgi_taken_down",
     "unreadable": "NOT corgi_unreadable",
     "bad_url": f"{SCHEME} AND ({WITH_HOST} OR NOT {HTTP})",
     "bad_scheme": HTTP,
@@ -194,14 +197,25 @@ class Plan(TableStep):
         copy = "row_number() OVER (PARTITION BY key ORDER BY corgi_position) AS corgi_copy"
         database.register("rows", rows)
         marked = blocklists.mark(database, "rows") if self._blocks else blocklists.unmarked("rows")
-        counted = f"SELECT *, {copy} FROM ({marked})"
+        counted = f"SELECT *, {copy}, {self._taken_down(database)} AS corgi_taken_down FROM ({marked})"
         database.sql(f"CREATE OR REPLACE TEMP TABLE judged AS SELECT *, {failed} AS corgi_reasons FROM ({counted})")
-        dropped = "SELECT key, url, caption, corgi_reasons AS reasons FROM judged WHERE len(corgi_reasons) > 0"
+        texts = [f"CASE WHEN corgi_taken_down THEN '' ELSE {name} END AS {name}" for name in ("url", "caption")]
+        named = f"key, {', '.join(texts)}, corgi_reasons AS reasons"
+        dropped = f"SELECT {named} FROM judged WHERE len(corgi_reasons) > 0"
         for batch in database.sql(f"{dropped} ORDER BY key, corgi_position").to_arrow_reader(BATCH):
             writer.write_table(pa.Table.from_batches([batch]).cast(DROPPED_SCHEMA))
             reasons.update(names[0] for names in batch.column("reasons").to_pylist())
         planned = f"SELECT {NOT_OURS} FROM judged WHERE len(corgi_reasons) = 0 ORDER BY key"
         yield from database.sql(planned).to_arrow_reader(BATCH)
+
+    def _taken_down(self, database: duckdb.DuckDBPyConnection) -> str:
+        """Return the SQL that tells whether a row was taken down, by its key or its url."""
+        tombstones = read_tombstones(self.run)
+        if not len(tombstones):
+            return "false"  # no row need be hashed
+        database.register("tombstones", tombstones)
+        of_kind = "(SELECT sha256 FROM tombstones WHERE kind = '{0}')"
+        return " OR ".join(f"sha256({kind}) IN {of_kind.format(kind)}" for kind in ("key", "url"))
 
 
 def schema_of(table: list[str], plan: PlanConfig) -> pa.Schema:

@@ -51,10 +51,17 @@ def build(name: str, config: PipelineConfig) -> Any:
 
 
 def run_step(
-    name: str, config: PipelineConfig, *, rank: int = 0, world_size: int = 1, workers: int | None = None
+    name: str,
+    config: PipelineConfig,
+    *,
+    step: ShardStep | None = None,
+    rank: int = 0,
+    world_size: int = 1,
+    workers: int | None = None,
 ) -> Outcome:
     """Run one step of a run, after writing down the resolved config, and note in the ledger what it came to.
 
+    step: what runs in the place of the step that the config describes.
     Raises UserError where another process is at work on the same share, or on one that overlaps.
     """
     if not 0 <= rank < world_size:
@@ -71,13 +78,13 @@ def run_step(
                 remove_left_over(folder)
         if rank == 0:
             write_config(config.run, config, fingerprint=fingerprint(config))
-        step = build(name, config)
-        if isinstance(step, TableStep):
-            outcome = run_table(step)
+        built = step or build(name, config)
+        if isinstance(built, TableStep):
+            outcome = run_table(built)
         else:
-            step.prepare()
+            built.prepare()
             shards = shards_of(config.run)
-            outcome = run_shards(step, shards, rank=rank, world_size=world_size, workers=workers or config.workers)
+            outcome = run_shards(built, shards, rank=rank, world_size=world_size, workers=workers or config.workers)
         note(
             config.run,
             event="step",

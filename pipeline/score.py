@@ -42,7 +42,11 @@ class Score(ShardStep):
 
     def fingerprint(self, shard: Shard) -> str:
         """Cover the scorers with their model files, and the shard's pairs."""
-        return fingerprint("score", VERSION, [s.fingerprint for s in self.scorers], content(shard.path(PAIRS)))
+        return self.made_from(content(shard.path(PAIRS)))
+
+    def made_from(self, pairs_content: str | None) -> str:
+        """Return the fingerprint of scores of pairs with this content."""
+        return fingerprint("score", VERSION, [s.fingerprint for s in self.scorers], pairs_content)
 
     def __call__(self, shard: Shard) -> Counter[str]:
         """Write one row for each pair of the tar, in its order: the key, and the columns of every scorer."""

@@ -4,6 +4,7 @@ atomic       files that are whole or absent, JSON, digests        tables       p
 shard        where the files of a shard lie                       run          what lies at the top of a run
 pairs        planned pairs, tar, stats, what became of each       tar          members and images by offset
 tar_members  what is in a stranger's tar                          exports      what an export is cut into
+staging      how a shard's files change together                  takedown     what must not come back, by its digest
 scores       columns of the scorers                               keep_list    kept or not, and which rules failed
 plan         where shards begin, what was dropped                 duplicates   which pairs are copies of which
 text_embeds  vectors of the kept captions                         index        one row a shard, for training

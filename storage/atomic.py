@@ -52,9 +52,14 @@ def commit_link(path: Path, target: Path) -> None:
     """Commit a link to `target`, of which nothing is changed, as `path`."""
     scratch = _fresh_scratch(path)
     scratch.symlink_to(target.resolve())
+    rename(scratch, path)
+
+
+def rename(path: Path, to: Path) -> None:
+    """Give a finished file another name, durably. Raises UserError where the process's lease has been taken over."""
     lease.check()
-    scratch.rename(path)
-    _fsync(path.parent)
+    path.rename(to)
+    _fsync(to.parent)
 
 
 def remove_left_over(folder: Path) -> None:

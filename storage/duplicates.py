@@ -6,7 +6,7 @@ A pair stands here once for each kind in which it is a copy; the keeper of a gro
 the file has millions of rows: it is written in parts, and a shard's rows are found by the footer, read once a process.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,6 +78,18 @@ def with_copies(pairs: pa.Table, shard: Shard) -> pa.Table:
         keys = copies["key"].filter(pc.equal(copies["kind"], kind))
         pairs = pairs.append_column(column, pc.is_in(pairs["key"], value_set=keys.combine_chunks()))
     return pairs
+
+
+def remove(run: Path, gone: Callable[[pa.ChunkedArray], np.ndarray]) -> int:
+    """Rewrite the file without rows of which `gone(keys)`, (n,) bool, takes the key or the keeper; return how many."""
+    if (footer := read_mark(run / DUPLICATES)) is None:
+        return 0
+    table = pq.read_table(run / DUPLICATES, partitioning=None)
+    rows = gone(table["key"]) | gone(table["keeper"])
+    if rows.any():
+        left = table.filter(pa.array(~rows))
+        write(run, [left], fingerprint=footer.fingerprint)
+    return int(rows.sum())
 
 
 def copies_of(run: Path, key: str) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .shard import KEEP, Shard
-from .tables import check_rows, read_metadata, read_table, write_table
+from .tables import check_rows, read_mark, read_metadata, read_table, rewrite_table, write_table
 
 CARRIED = ("tar_offset", "tar_size", "stored_width", "stored_height", "caption")  # from the pairs
 TRAIN = "train"  # not a column: kept and not held out
@@ -43,9 +43,7 @@ def write(
     }
     columns |= {stage: pc.and_(trained, fits) for stage, fits in stages.items()}
     table = pa.table({**columns, **{name: pairs[name] for name in CARRIED}})
-    kept_pairs = json.dumps([pairs[name].filter(kept).to_pylist() for name in ("key", "caption")])
-    metadata = {KEPT: sha256(kept_pairs.encode()).hexdigest()}
-    write_table(shard.path(KEEP), table, fingerprint=fingerprint, metadata=metadata)
+    write_table(shard.path(KEEP), table, fingerprint=fingerprint, metadata=_digest_of(table))
 
 
 def read(shard: Shard, columns: list[str] | None = None, *, of: pa.Table | None = None) -> pa.Table:
@@ -53,6 +51,22 @@ def read(shard: Shard, columns: list[str] | None = None, *, of: pa.Table | None 
     names = None if columns is None else ["key", *(name for name in columns if name != "key")]
     table = read_table(shard.path(KEEP), names, made_by="select")
     return table if of is None else check_rows(table, of, path=shard.path(KEEP), made_by="select")
+
+
+def remove(shard: Shard, gone: np.ndarray) -> None:
+    """Rewrite a keep-list without the rows `gone`, (n,) bool, although its pairs may have moved in the tar.
+
+    It keeps its fingerprint, so it is stale where they did.
+    """
+    path = shard.path(KEEP)
+    table = read(shard).filter(pa.array(~gone))
+    mark = read_mark(path)
+    rewrite_table(path, table, fingerprint=mark.fingerprint if mark else "", metadata=_digest_of(table))
+
+
+def _digest_of(table: pa.Table) -> dict[str, str]:
+    kept_pairs = json.dumps([table[name].filter(table["kept"]).to_pylist() for name in ("key", "caption")])
+    return {KEPT: sha256(kept_pairs.encode()).hexdigest()}
 
 
 def kept_digest(shard: Shard) -> str | None:

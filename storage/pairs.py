@@ -10,7 +10,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,10 @@ from configs import UserError
 
 from .atomic import commit_json, commit_link, committing
 from .shard import PAIRS, STATS, TAR, URLS, Shard
+from .staging import discard, install, staged
 from .stats import Effort, Stats
 from .tables import read_table, write_table
-from .tar import TarWriter
+from .tar import TarReader, TarWriter
 
 OK = "ok"  # status of a pair whose image is in the tar; any other status is the reason why it is not
 COLUMNS = pa.schema(
@@ -132,31 +133,57 @@ class Record:
         self.stats.add(host_of(pair["url"]), status=outcome.status, effort=outcome.effort)
 
 
-def write_shard(
-    shard: Shard, pairs: pa.Table, fill: Fill, *, fingerprint: str, engine: str, tar_at: Path | None = None
+def write_shard(shard: Shard, pairs: pa.Table, fill: Fill, **how: Any) -> Counter[str]:
+    """Commit a shard's files, see `stage_shard`; a kill leaves those there were or the new ones, never a mix."""
+    counts = stage_shard(shard, pairs, fill, **how)
+    install(shard)
+    return counts
+
+
+def stage_shard(
+    shard: Shard,
+    pairs: pa.Table,
+    fill: Fill,
+    *,
+    fingerprint: str,
+    engine: str,
+    tar_at: Path | None = None,
+    earlier: Mapping[str, Any] | None = None,
 ) -> Counter[str]:
-    """Commit a shard's files from what `fill(planned, add)` adds: the outcome of every planned pair, in order.
+    """Stage a shard's files from what `fill(planned, add)` adds: the outcome of every planned pair, in order.
 
     tar_at: a tar that exists already and holds the images; the shard's own is then a link to it, and nothing is copied.
-    The old done-mark goes before the new tar comes, so that no row ever points into a tar it was not made with.
+    earlier: what the _stats.json of the shard said so far, where some outcomes are those it had.
     """
     schema = joined(pairs.schema)
     planned_pairs = pairs.to_pylist()
+    discard(shard)
     if tar_at is None:
-        with committing(shard.path(TAR)) as scratch, scratch.open("wb") as file:
+        with committing(staged(shard, TAR)) as scratch, scratch.open("wb") as file:
             tar = TarWriter(file)
             record = _filled(planned_pairs, fill, tar)
             tar.close()
-            shard.path(PAIRS).unlink(missing_ok=True)
     else:
         record = _filled(planned_pairs, fill, None)
-        shard.path(PAIRS).unlink(missing_ok=True)
-        commit_link(shard.path(TAR), tar_at)
-    commit_json(shard.path(STATS), {"shard": shard.number, **record.stats.as_json(engine=engine)})
+        commit_link(staged(shard, TAR), tar_at)
+    stats = record.stats.as_json(engine=engine, earlier=earlier or {})
+    commit_json(staged(shard, STATS), {"shard": shard.number, **stats})
     results = pa.Table.from_pylist(record.rows, schema=COLUMNS)
     table = pa.Table.from_arrays([*pairs.columns, *results.columns], schema=schema)
-    write_table(shard.path(PAIRS), table, fingerprint=fingerprint)
+    write_table(staged(shard, PAIRS), table, fingerprint=fingerprint)
     return record.stats.counts
+
+
+def outcomes_of(table: pa.Table) -> list[Outcome]:
+    """Return what became of every pair of a shard's table; no image is read."""
+    return [Outcome(**row) for row in table.select(COLUMNS.names).to_pylist()]
+
+
+def with_image(outcome: Outcome, tar: TarReader) -> Outcome:
+    """Return an outcome with the image that it says lies in `tar`, as it was, to be put into another tar."""
+    if outcome.tar_offset is None or outcome.tar_size is None:
+        return outcome
+    return replace(outcome, stored=tar.read(outcome.tar_offset, size=outcome.tar_size))
 
 
 def _filled(planned_pairs: list[dict[str, Any]], fill: Fill, tar: TarWriter | None) -> Record:

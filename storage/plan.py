@@ -5,11 +5,12 @@ plan.dropped.parquet   key, url, caption, reasons: a row for every row of the ta
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,7 +19,8 @@ from configs.steps import STEPS
 
 from .atomic import committing
 from .shard import FANOUT, PAIRS, URLS, Shard
-from .tables import FINGERPRINT, read_table, rows_of_key, write_table
+from .tables import FINGERPRINT, read_metadata, read_table, rows_of_key, write_table
+from .takedown import TAKEN_DOWN, blanked, is_alive
 
 PLAN = STEPS["plan"].writes
 DROPPED = "plan.dropped.parquet"
@@ -119,6 +121,22 @@ def dropped_writer(run: Path, *, fingerprint: str) -> Iterator[pq.ParquetWriter]
 def dropped(run: Path) -> list[dict[str, Any]]:
     """Return all dropped rows, by key."""
     return read_table(run / DROPPED, made_by="plan").to_pylist()
+
+
+def blank_dropped(run: Path, gone: Callable[[pa.ChunkedArray], np.ndarray]) -> int:
+    """Leave of the dropped rows of which `gone(keys)`, (n,) bool, takes the key no more than that; return how many."""
+    if not (run / DROPPED).exists():
+        return 0
+    table = pq.read_table(run / DROPPED, partitioning=None)
+    rows = gone(table["key"]) & is_alive(table.drop_columns("reasons"))
+    if rows.any():
+        reasons = [
+            [TAKEN_DOWN] if row else names for row, names in zip(rows, table["reasons"].to_pylist(), strict=True)
+        ]
+        table = blanked(table, rows).set_column(3, "reasons", pa.array(reasons, pa.list_(pa.string())))
+        with dropped_writer(run, fingerprint=read_metadata(run / DROPPED)[FINGERPRINT]) as writer:
+            writer.write_table(table.cast(DROPPED_SCHEMA))
+    return int(rows.sum())
 
 
 def dropped_with(run: Path, key: str) -> list[dict[str, Any]]:

@@ -98,6 +98,15 @@ class SampleSet:
         commit(self.run / FOLDER / f"{self.name}.png", lambda scratch: sheet.save(scratch, "PNG"))
 
 
+def remove_set(samples: SampleSet) -> None:
+    """Remove a set with everything measured over it: images first, so that the table tells until they are gone."""
+    for path in sorted((samples.run / FOLDER).glob(f"{samples.name}.*")):
+        if path != samples.table:
+            path.unlink()
+    (samples.run / FIGURES).unlink(missing_ok=True)
+    samples.table.unlink()
+
+
 def sets_of(run: Path) -> Iterator[SampleSet]:
     """Yield the sets of a run, by name; none where nothing was sampled."""
     for table in sorted((run / FOLDER).glob("*.parquet")):

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -33,11 +33,13 @@ class Stats:
         """Count one pair."""
         self._hosts[host].append((status, effort))
 
-    def as_json(self, *, engine: str) -> dict[str, Any]:
-        """Return the content of _stats.json."""
-        hosts = {host: _summed(pairs) for host, pairs in sorted(self._hosts.items())}
-        every = _summed([pair for pairs in self._hosts.values() for pair in pairs])
-        return {"engine": engine, "wall_seconds": round(self._clock() - self._began, 3), **every, "hosts": hosts}
+    def as_json(self, *, engine: str, earlier: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the content of _stats.json. earlier: its content before some pairs were asked again, or empty."""
+        before = earlier.get("hosts", {})
+        hosts = {host: _added(_summed(pairs), before.get(host, {})) for host, pairs in sorted(self._hosts.items())}
+        every = _added(_summed([pair for pairs in self._hosts.values() for pair in pairs]), earlier)
+        seconds = self._clock() - self._began + earlier.get("wall_seconds", 0.0)
+        return {"engine": engine, "wall_seconds": round(seconds, 3), **every, "hosts": hosts}
 
 
 def _summed(pairs: Sequence[tuple[str, Effort]]) -> dict[str, Any]:
@@ -48,3 +50,9 @@ def _summed(pairs: Sequence[tuple[str, Effort]]) -> dict[str, Any]:
         "retries": sum(max(0, effort.attempts - 1) for effort in efforts),
         **{field.name: round(sum(getattr(effort, field.name) for effort in efforts), 3) for field in fields(Effort)},
     }
+
+
+def _added(now: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what pairs took now and before; how many they are, and what became of them, is what it is now."""
+    effort = {name: value for name, value in now.items() if name not in ("pairs", "reasons")}
+    return now | {name: round(value + before.get(name, 0), 3) for name, value in effort.items()}

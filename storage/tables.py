@@ -71,6 +71,38 @@ def content_of(table: pa.Table, metadata: dict[str, str] | None = None) -> str:
     return digest.sha.hexdigest()
 
 
+def rewrite_table(path: Path, table: pa.Table, *, fingerprint: str, metadata: dict[str, str] | None = None) -> None:
+    """Commit `table` in the place of a parquet or Arrow file, with the metadata of that one but a mark of its own.
+
+    metadata: what differs from it.
+    """
+    known = {name: value for name, value in read_metadata(path).items() if name not in (FINGERPRINT, CONTENT)}
+    known |= metadata or {}
+    if path.suffix != ".arrow":
+        write_table(path, table, fingerprint=fingerprint, metadata=known)
+    else:
+        write_arrow(path, with_mark(_compacted(table), fingerprint, known))
+
+
+def _compacted(table: pa.Table) -> pa.Table:
+    """Return a table whose dictionaries hold no value that no row has."""
+    for number, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            plain = table[field.name].cast(field.type.value_type).combine_chunks()
+            table = table.set_column(number, field.name, plain.dictionary_encode().cast(field.type))
+    return table
+
+
+def write_arrow(path: Path, table: pa.Table) -> None:
+    """Commit `table` as an Arrow file, to be read by memory map."""
+
+    def save(scratch: Path) -> None:
+        with pa.OSFile(str(scratch), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+
+    commit(path, save)
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """Return the schema metadata of a parquet or Arrow file from its footer; empty where the file is absent or torn."""
     try:
@@ -107,6 +139,14 @@ def read_table(path: Path, columns: list[str] | None = None, *, made_by: str) ->
         return pq.read_table(path, columns=columns, partitioning=None)
     except FileNotFoundError:
         raise UserError(f'{path} is not there; run "corgi {made_by}" first') from None
+
+
+def read_whole(path: Path) -> pa.Table:
+    """Return all of a parquet or Arrow file, in memory."""
+    if path.suffix == ".arrow":
+        with pa.OSFile(str(path)) as file:
+            return pa.ipc.open_file(file).read_all()
+    return pq.read_table(path, partitioning=None)
 
 
 def check_rows(table: pa.Table, of: pa.Table, *, path: Path, made_by: str) -> pa.Table:

@@ -22,9 +22,8 @@ import pyarrow.compute as pc
 from configs import UserError
 from configs.steps import STEPS
 
-from .atomic import commit
 from .shard import Shard
-from .tables import read_metadata, with_mark
+from .tables import read_metadata, with_mark, write_arrow
 
 ENCODER = "corgi.encoder"  # metadata: fingerprint of the encoder
 WIDTH = "corgi.width"
@@ -62,13 +61,8 @@ def write(
     columns = [keys.combine_chunks(), num_tokens, pa.DictionaryArray.from_arrays(indices, dictionary), digests]
     metadata = {ENCODER: encoder, WIDTH: str(width), DTYPE: "bfloat16"}
     metadata |= {BESIDE: json.dumps(beside)} if beside else {}
-    table = with_mark(pa.table(columns, names=["key", "num_tokens", "text_embeds", DIGEST]), fingerprint, metadata)
-
-    def save(scratch: Path) -> None:
-        with pa.OSFile(str(scratch), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
-
-    commit(path, save)
+    table = pa.table(columns, names=["key", "num_tokens", "text_embeds", DIGEST])
+    write_arrow(path, with_mark(table, fingerprint, metadata))
 
 
 def with_own(further: Sequence[str | None], own: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ engine           accelerate and DeepSpeed from one config               distribu
 loss             a batch to the loss of each sample                     ema              moving averages, shared out
 checkpoint       what is saved of a training, and loaded                optimizer_state  Adam by name, under any ZeRO
 validation       loss by noise level, caption gap                       metrics          ledger, terminal; wandb_logger
-status, why      what people ask of trainings
+status, why      what people ask of trainings                           takedown         pairs that go, and who saw them
 
 data/            positions to batches: order of samples, images, text, random numbers
 

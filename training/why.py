@@ -4,9 +4,8 @@ The steps are not logged anywhere: the order of samples is a pure function, and 
 """
 
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
 
 from configs import UserError, printable
 from pipeline.status import config_of
@@ -41,8 +40,6 @@ def line_of(config: TrainConfig, key: str, *, shard: int) -> str:
     The order can be asked only where the index is the one that the training began with.
     """
     try:
-        if index_of(config.run) != read_index(config.data).content:
-            raise UserError("it was trained on another index than there is now")
         steps = steps_of_pair(config, key, shard=shard)
     except UserError as error:
         return f"{config.stage.name:10}its steps cannot be told: {error}"
@@ -52,7 +49,7 @@ def line_of(config: TrainConfig, key: str, *, shard: int) -> str:
     if not steps:
         return f"{config.stage.name:10}not seen yet in {done}"
     times = "once" if len(steps) == 1 else f"{len(steps)} times"
-    line = f"{config.stage.name:10}seen {times} in {done}, at step {_shortened(steps)}"
+    line = f"{config.stage.name:10}seen {times} in {done}, at step {shortened_steps(steps)}"
     return textwrap.fill(line, LINE_CHARS, subsequent_indent=" " * 10)
 
 
@@ -61,20 +58,33 @@ def steps_of_pair(config: TrainConfig, key: str, *, shard: int) -> list[int] | N
 
     None where the stage does not train on it.
     """
+    return steps_of_pairs(config, {key: shard})[key]
+
+
+def steps_of_pairs(config: TrainConfig, shards: Mapping[str, int]) -> dict[str, list[int] | None]:
+    """Return what `steps_of_pair` tells of many pairs. shards: key -> number of the pair's shard.
+
+    Raises UserError where the index is another one than the training began with.
+    """
     index = read_index(config.data)
-    dataset = PairDataset(config, index)
-    place = dataset.find(int(np.flatnonzero(index.numbers == shard)[0]), key)
-    if place is None:
-        return None
-    positions = Loader(config, dataset).order.positions_of(*place, until=_steps_done(config) * config.batch)
-    return [position // config.batch + 1 for position in positions]
+    if index_of(config.run) != index.content:
+        raise UserError("it was trained on another index than there is now")
+    dataset, done = PairDataset(config, index), _steps_done(config)
+    order, row_of = Loader(config, dataset).order, {number: row for row, number in enumerate(index.numbers.tolist())}
+    steps: dict[str, list[int] | None] = {}
+    for key, shard in shards.items():
+        place = dataset.find(row_of[shard], key) if shard in row_of else None
+        positions = order.positions_of(*place, until=done * config.batch) if place else []
+        steps[key] = [position // config.batch + 1 for position in positions] if place else None
+    return steps
 
 
 def _steps_done(config: TrainConfig) -> int:
     return max((line["step"] for line in read_training(config.run)), default=0)
 
 
-def _shortened(steps: list[int]) -> str:
+def shortened_steps(steps: list[int]) -> str:
+    """Return steps in words: all of a few, else the first and the last."""
     if len(steps) <= 2 * SHOWN:
         return ", ".join(map(str, steps))
     return f"{', '.join(map(str, steps[:SHOWN]))}, ... {', '.join(map(str, steps[-SHOWN:]))}"

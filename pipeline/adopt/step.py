@@ -18,6 +18,7 @@ from storage.pairs import Add, Outcome
 from storage.plan import PLAN, SourceRow, remove_shards_from, sources, write_sources
 from storage.shard import URLS, Shard
 from storage.tables import read_mark, write_table
+from storage.takedown import TAKEN_DOWN, Tombstones
 
 from .config import AdoptConfig
 from .images import judge
@@ -55,8 +56,11 @@ class Adopt(ShardStep):
         row, mark = sources(self.run)[shard.number], self.fingerprint(shard)
         with open_source(row, self.adopt) as source, Decoders(1, self.adopt.limits) as decoders:
             samples = list(source.samples())
-            table = planned_table(samples, _keys(samples, row))
-            outcomes = _in_their_tar(samples, source, decoders) if row.kind == "tar" else None
+            keys, gone = _keys(samples, row), Tombstones(self.run)
+            taken = [gone.holds(key, sample.url) for key, sample in zip(keys, samples, strict=True)]
+            samples = [_nothing(each) if is_taken else each for each, is_taken in zip(samples, taken, strict=True)]
+            table, is_linked = planned_table(samples, keys), row.kind == "tar" and not any(taken)
+            outcomes = _in_their_tar(samples, source, decoders) if is_linked else None
 
             def fill(_: Sequence[dict[str, Any]], add: Add) -> None:
                 judged = (each.outcome for each in judge(samples, source, decoders)) if outcomes is None else outcomes
@@ -74,6 +78,10 @@ def schema_of(config: AdoptConfig) -> pa.Schema:
     with open_source(first, config) as source:
         samples = list(islice(source.samples(), SEEN_FIRST))
     return planned_table(samples, [str(number) for number in range(len(samples))]).schema
+
+
+def _nothing(sample: Sample) -> Sample:
+    return Sample(key=sample.key, problem=Problem(TAKEN_DOWN))
 
 
 def _in_their_tar(samples: Sequence[Sample], source: Source, decoders: Decoders) -> list[Outcome] | None:

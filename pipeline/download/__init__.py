@@ -16,9 +16,11 @@ network_errors       what goes wrong between two machines, as reasons
 image, resize, color decode, shrink, to sRGB, turn, encode    jpeg_segments   scans, what may be mended
 further_formats      headers of gif, bmp, tiff and avif       metadata        turn and profile, all that is read of it
 originals            which JPEGs stay as they are             decoders        processes that decode, and may die
+block_lists          what must not be stored, by hash
 fetch, guarded       one url through all of the above; a shard with our own fetcher
 img2dataset_engine   a shard with the library, which runs in img2dataset_child
 step                 the shard step
+retry, some          finished shards, of which some pairs are asked for again
 
 What the files of a shard are called and hold is a matter of storage.pairs. Imports pipeline.step, storage and configs.
 """

@@ -1,6 +1,7 @@
 """What may be fetched, how politely and patiently, and what is stored of it."""
 
 import re
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -13,6 +14,7 @@ from .guard import Allowed, split_target
 Originals = Literal["clean", "plain", "never"]
 # Who asks, how hard and from where changes no image; everything else does.
 NOT_IN_FINGERPRINT = {
+    "block_hashes",
     "resolve",
     "allow_addresses",
     "connections",
@@ -70,6 +72,10 @@ class DownloadConfig(Config):
     jpeg_chroma: Literal["full", "half"] = "full"  # at small sizes halved colour is seen and learnt; it saves a third
     originals: Originals = "clean"  # JPEGs that need no change stay byte for byte: without metadata, with any, or never
     verify_hash: Literal["sha256", "md5", "none"] = "sha256"  # of the body, where the table has a column of that name
+
+    # Images that are never stored, see block_lists.py: text files of sha256 of bodies and of pdq:<hash>. They are in no
+    # fingerprint: a longer list is no reason to ask for all again; "corgi takedown" takes it for what is there already.
+    block_hashes: tuple[Path, ...] = ()
 
     # Politeness.
     user_agent: str = "corgi/0.1 (+https://example.org/who-to-ask)"  # put a page in it that says who you are
@@ -135,6 +141,14 @@ class DownloadConfig(Config):
         for text in value:
             Allowed.parse(text)
         return value
+
+    @model_validator(mode="after")
+    def _can_block(self) -> Self:
+        if self.block_hashes and self.engine == "img2dataset":
+            raise ValueError(
+                "block_hashes is for the engine guarded: img2dataset writes images to disk before they can be looked at"
+            )
+        return self
 
     @model_validator(mode="after")
     def _sides(self) -> Self:

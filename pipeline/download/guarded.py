@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from storage.pairs import OK, Add, Outcome
 
+from .block_lists import BlockLists, block_lists
 from .config import DownloadConfig
 from .decoders import Decoders
 from .fetch import Answer, Fetcher, Visit
@@ -47,6 +48,7 @@ def fetch_shard(
 async def _fetch_all(
     config: DownloadConfig, planned: Sequence[dict[str, Any]], add: Add, lookup: Lookup | None
 ) -> None:
+    blocks = block_lists(config.block_hashes)
     under_way: deque[asyncio.Task[Outcome]] = deque()
     uplink = Uplink()
     with Decoders(DECODERS, config.limits) as decoders:
@@ -64,7 +66,7 @@ async def _fetch_all(
                 for pair in planned:
                     if len(under_way) >= WINDOW * config.connections:
                         await add_next()
-                    under_way.append(asyncio.create_task(_fetch_one(config, pair, fetcher, decoders)))
+                    under_way.append(asyncio.create_task(_fetch_one(config, pair, fetcher, decoders, blocks)))
                 while under_way:
                     await add_next()
             finally:
@@ -73,14 +75,16 @@ async def _fetch_all(
                 await asyncio.gather(*under_way, return_exceptions=True)
 
 
-async def _fetch_one(config: DownloadConfig, pair: dict[str, Any], fetcher: Fetcher, decoders: Decoders) -> Outcome:
+async def _fetch_one(
+    config: DownloadConfig, pair: dict[str, Any], fetcher: Fetcher, decoders: Decoders, blocks: BlockLists
+) -> Outcome:
     expected = expected_of(pair, config)
     processed: Processed | None = None
 
     async def finish(answer: Answer) -> None:
         nonlocal processed
         assert answer.data is not None
-        work = partial(process, answer.data, expected=expected, decoders=decoders)
+        work = partial(process, answer.data, expected=expected, decoders=decoders, blocks=blocks)
         processed = await asyncio.get_running_loop().run_in_executor(decoders.threads, work)
         if processed.refused is not None:
             raise processed.refused
@@ -94,14 +98,17 @@ def expected_of(pair: dict[str, Any], config: DownloadConfig) -> Expected | None
     return Expected(config.verify_hash, str(digest).strip().lower()) if digest else None
 
 
-def process(body: bytes, *, expected: Expected | None, decoders: Decoders) -> Processed:
-    """Hash, then decode: an image that is not the one in the table need not be decoded."""
+def process(body: bytes, *, expected: Expected | None, decoders: Decoders, blocks: BlockLists) -> Processed:
+    """Hash, then decode: an image that is blocked or not the one in the table need not be decoded."""
     digest = hashlib.sha256(body).hexdigest()
     stored, refused = None, None
     try:
+        blocks.check_body(digest)
         if expected is not None and hashlib.new(expected.algorithm, body).hexdigest() != expected.digest:
             raise Refused("hash_mismatch", f"the table says {expected.digest}")
-        stored = decoders.store(body)
+        image = decoders.store(body)
+        blocks.check_image(image.data)
+        stored = image
     except Refused as error:
         refused = error
     return Processed(len(body), digest, stored, refused)
