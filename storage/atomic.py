@@ -69,7 +69,7 @@ def remove_left_over(folder: Path) -> None:
             continue
         _, is_ours, rest = scratch.name.rpartition(f".{socket.gethostname()}-")
         with suppress(FileNotFoundError):
-            if not Path(f"/proc/{rest.partition('-')[0]}").exists() if is_ours else _age_s(scratch) > A_DAY_S:
+            if not lease.started(int(rest.partition("-")[0])) if is_ours else _age_s(scratch) > A_DAY_S:
                 scratch.unlink()
 
 

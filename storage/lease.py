@@ -66,7 +66,7 @@ class Holder:
         """Tell whether it wrote that it is done, or is known to have died: only its own host can know."""
         here = _here()
         return self.is_done or (
-            (self.host, self.boot) == (here.host, here.boot) and _started(self.process) != self.started
+            (self.host, self.boot) == (here.host, here.boot) and started(self.process) != self.started
         )
 
 
@@ -179,10 +179,10 @@ def _beat_of(file: Path) -> int:
 
 def _here() -> Holder:
     boot = BOOT_ID.read_text().strip() if BOOT_ID.exists() else ""
-    return Holder(socket.gethostname(), boot, os.getpid(), _started(os.getpid()))
+    return Holder(socket.gethostname(), boot, os.getpid(), started(os.getpid()))
 
 
-def _started(process: int) -> str:
+def started(process: int) -> str:
     """Return when a process of this host began, "" where it has ended; a number alone may be another's by now."""
     try:
         state, *fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()

@@ -1,5 +1,6 @@
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -118,3 +119,13 @@ def test_a_folder_that_a_step_spills_into_is_no_file_that_was_left_over(tmp_path
     os.utime(spilled, (0, 0))
     remove_left_over(tmp_path)
     assert spilled.exists()
+
+
+def test_a_dead_process_that_nobody_buried_leaves_nothing_over(tmp_path: Path):
+    child = subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.DEVNULL)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # a zombie from here on
+    scratch = tmp_path / f".00000.tar.{socket.gethostname()}-{child.pid}-7f.scratch"
+    scratch.touch()
+    remove_left_over(tmp_path)
+    child.wait()
+    assert not scratch.exists()
