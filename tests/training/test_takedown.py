@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from configs import UserError
+from configs import UserError, resolve
 from pipeline.config import PipelineConfig
 from pipeline.export.export import export
 from pipeline.export.options import Options
@@ -28,14 +29,16 @@ from storage.plan import shards_of
 from storage.run import CONFIG, write_config
 from storage.samples import SampleSet
 from storage.shard import PAIRS, TAR
-from storage.tables import read_mark, read_whole
+from storage.tables import read_whole, write_table
 from storage.takedown import TOMBSTONES
 from storage.tar import TarReader
+from storage.text_embeds import TextEmbedsFile
 from tests.factory import downloaded
 from tests.training.conftest import train_afresh
 from tests.training.small_training import BASE, values_of
 from tests.training.small_training import write_config as write_yaml
-from training.run_folder import prepare
+from training.data.index import read_index
+from training.run_folder import lock, prepare, read_config
 from training.takedown import takedown
 
 ROWS: list[dict[str, Any]] = [
@@ -67,9 +70,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> World:
     write_config(config.run, config, fingerprint="made")
     download = build("download", config)
     for shard in shards_of(config.run):  # as if it had been fetched with this config
-        (mark := read_mark(shard.path(PAIRS)))
-        assert mark
-        pq.write_table(_marked(shard.path(PAIRS), download.fingerprint(shard)), shard.path(PAIRS))
+        table = read_whole(shard.path(PAIRS)).replace_schema_metadata(None)
+        write_table(shard.path(PAIRS), table, fingerprint=download.fingerprint(shard))
     for name in ("score", "dedup", "select", "embed", "index"):
         step = build(name, config)
         if name in ("dedup", "index"):
@@ -90,11 +92,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> World:
     write_report(config)
     shutil.copytree(config.run, folder / "pristine")
     return World(config, folder / "outside", folder / "pristine")
-
-
-def _marked(path: Path, fingerprint: str) -> pa.Table:
-    table = pq.read_table(path, partitioning=None)
-    return table.replace_schema_metadata({**table.schema.metadata, b"corgi.fingerprint": fingerprint.encode()})
 
 
 def _write_samples(config: PipelineConfig) -> None:
@@ -126,7 +123,7 @@ def row_of(config: PipelineConfig, number: int) -> dict[str, Any]:
 
 
 def needles(config: PipelineConfig, number: int) -> dict[str, bytes]:
-    """What may be found nowhere: url, image, its digest, its perceptual hash, its pixels."""
+    """What may be found nowhere: url, caption and its embeds, image, its digest, its perceptual hash, its pixels."""
     row = row_of(config, number)
     found = {"url": row["url"].encode(), "caption": row["caption"].encode() + b"\0"}
     if row["status"] == pairs.OK:
@@ -137,6 +134,9 @@ def needles(config: PipelineConfig, number: int) -> dict[str, bytes]:
         shard = shards_of(config.run)[row["shard"]]
         scored = {each["key"]: each for each in scores.read(shard, of=pairs.stored(shard)).to_pylist()}
         found["pdq"] = scored[row["key"]]["pdq"]
+        file = TextEmbedsFile(shard, "minilm")
+        if (place := file.row_of(row["key"])) is not None:
+            found["text embeds"] = file.at(place, key=row["key"]).tobytes()
     return found
 
 
@@ -256,16 +256,10 @@ def test_downloads_and_scores_stay_fresh_and_what_is_cheap_is_made_anew(world: W
     outcome = export(world.run, Options("webdataset", text_embeds="beside", shard_size=10), workers=1)
     assert not outcome.failed
     assert not holding(world.run / "export", URL.format(3).encode())
-    values = values_of(world.run / "train" / "base16", world.run / "index.parquet", stage={**BASE, "text_width": 384})
+    begun = read_config(world.run / "train" / "base16")
+    assert begun is not None
     with pytest.raises(UserError, match="has changed since"):
-        from configs import resolve
-        from training.config import TrainConfig
-        from training.data.index import read_index
-
-        config = resolve(
-            TrainConfig, {**values, "steps": 6, "validation": {"every_steps": 2, "samples": 2, "buckets": 2}}
-        )
-        prepare(config, content=read_index(config.data).content)
+        prepare(begun, content=read_index(begun.data).content)
 
 
 def test_files_of_others_in_the_run_that_still_name_them_are_told(world: World, tmp_path: Path):
@@ -371,6 +365,7 @@ def test_a_killed_command_and_the_same_again(world: World, tmp_path: Path):
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while not (world.run / TOMBSTONES).exists():
         assert child.poll() is None
+        time.sleep(0.002)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
     assert subprocess.run(command, check=False).returncode == 0
@@ -381,8 +376,6 @@ def test_a_killed_command_and_the_same_again(world: World, tmp_path: Path):
 def test_no_step_and_no_training_runs_beside_it(world: World, tmp_path: Path):
     with hold(world.run, Key("score")), pytest.raises(UserError, match="is at work on score"):
         take_down(world, tmp_path, URL.format(3))
-    from training.run_folder import lock
-
     with lock(world.run / "train" / "base16"), pytest.raises(UserError, match="is being trained; stop it"):
         take_down(world, tmp_path, URL.format(3))
     assert holding(world.run, URL.format(3).encode())
@@ -394,8 +387,6 @@ def test_an_adopted_tar_is_left_and_the_shard_gets_one_of_its_own(made: World, t
     for path in theirs.iterdir():
         if path.suffix != ".tar":
             path.unlink()
-    from configs import resolve
-
     config = resolve(PipelineConfig, {"run": str(tmp_path / "run"), "adopt": {"source": [str(theirs)]}})
     run_step("adopt", config, workers=1)
     assert (config.run / CONFIG).exists()
