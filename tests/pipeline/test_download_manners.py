@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -162,3 +164,33 @@ def test_many_dead_urls_with_a_living_one_among_them_are_no_broken_network(page:
         config = config_for(web_, retries=0, resolve=resolve, allow_addresses=(web_.target, nowhere))
         outcomes = outcomes_of(config, urls)
     assert Counter(outcome.status for outcome in outcomes)["connect"] == 159
+
+
+FEW_FILES = """
+import os, resource, sys
+from pipeline.download.config import DownloadConfig
+from pipeline.download.guarded import fetch_shard
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+statuses = []
+planned = [{"key": "k", "url": f"http://h{number}.test/x.jpg", "caption": ""} for number in range(400)]
+fetch_shard(DownloadConfig.model_validate_json(sys.argv[1]), planned, lambda outcome: statuses.append(outcome.status))
+print(len(statuses), *set(statuses))
+"""
+
+
+def with_files(limit: int, config: DownloadConfig) -> subprocess.CompletedProcess[str]:
+    """A shard of 400 hosts in a process that may have so many files open."""
+    words = [sys.executable, "-c", FEW_FILES, config.model_dump_json(), str(limit)]
+    return subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+
+
+def test_a_shard_of_many_hosts_takes_few_descriptors():
+    with serve({"*/x.jpg": Page(PICTURE)}) as web_:
+        done = with_files(128, config_for(web_, connections=16))
+    assert done.stdout.split() == ["400", "ok"], done.stderr
+
+
+def test_a_process_without_descriptors_blames_no_url():
+    with serve({"*/x.jpg": Page(PICTURE)}) as web_:
+        done = with_files(40, config_for(web_, connections=64))
+    assert done.stdout == "" and 'raise "ulimit -n" or lower download.connections' in done.stderr
