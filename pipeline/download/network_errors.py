@@ -16,8 +16,8 @@ NETWORK_ERRORS = (aiohttp.ClientError, OSError, TimeoutError, ValueError)  # wha
 def as_refused(error: Exception, *, answered: bool) -> Refused:
     """Return the reason for one of NETWORK_ERRORS. `answered`: the headers had come.
 
-    The text of the error is not passed on: it holds addresses and ports. Raises UserError where this machine has no more
-    descriptors, for which no url is to blame.
+    The text of the error is not passed on: it holds addresses and ports. Raises UserError where this machine has no
+    descriptor left, for which no url is to blame.
     """
     if isinstance(error, OSError) and error.errno in NO_DESCRIPTORS:
         raise UserError(
