@@ -48,7 +48,7 @@ async def _fetch_all(
     config: DownloadConfig, planned: Sequence[dict[str, Any]], add: Add, lookup: Lookup | None
 ) -> None:
     under_way: deque[asyncio.Task[Outcome]] = deque()
-    uplink = Uplink()
+    uplink = Uplink(config.stop_after_hosts)
     with Decoders(DECODERS, config.limits) as decoders:
         async with Fetcher(config, lookup=lookup) as fetcher:
 

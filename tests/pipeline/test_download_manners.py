@@ -20,7 +20,6 @@ from pipeline.download.host_limits import jittered
 from pipeline.download.resolver import AddressInfo
 from pipeline.download.silent_hosts import LAG
 from pipeline.download.step import Download
-from pipeline.download.uplink import HOSTS
 from pipeline.runner import run_shards
 from storage.pairs import Outcome
 
@@ -28,6 +27,7 @@ from .download_server import Page, Web, config_for, jpeg, plan_shard, serve
 
 PICTURE = jpeg(1, 64, 48)
 GAVE_UP = "host gave up after 5 failures"
+HOSTS = DownloadConfig().stop_after_hosts
 TRIED = 5 + LAG - 1  # urls of a host that never answers
 
 
@@ -144,6 +144,8 @@ def test_a_machine_without_a_network_ends_the_step_and_says_what_to_look_at(tmp_
         assert error.value.exit_code == 1
         assert [path.name for path in (tmp_path / "000").iterdir()] == ["00000.urls.parquet"]
         Download(config)(plan_shard(tmp_path / "fewer", dead(HOSTS - 1)))  # that may well be
+        patient = config.model_copy(update={"stop_after_hosts": 0})
+        assert Download(patient)(plan_shard(tmp_path / "gone", dead(HOSTS))) == {"connect": HOSTS}
 
 
 def test_names_that_nobody_knows_are_told_from_connections():
