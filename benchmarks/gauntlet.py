@@ -23,7 +23,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.hostile import answers, pictures, urls, wishes
+from benchmarks.hostile import answers, further, pictures, urls, wishes
 from benchmarks.hostile.case import OK, Case, healthy, picture
 from benchmarks.hostile.downloaders import Downloader, Kept, guarded, img2dataset
 from benchmarks.hostile.server import HostileWeb, serve
@@ -31,6 +31,8 @@ from benchmarks.hostile.server import HostileWeb, serve
 HEALTHY = 12  # pairs beside the cases of each category
 QUICK = 6  # cases of each category in a smoke run
 DOWNLOADERS: dict[str, Downloader] = {"guarded": guarded, "img2dataset": img2dataset}
+FORMATS = {further.CATEGORY: further.FORMATS}  # of other categories: the usual ones
+USUAL = ("jpeg", "png", "webp")
 NOT_FOR = {"img2dataset": ("S4 name servers",)}
 
 
@@ -46,7 +48,7 @@ class Score(NamedTuple):
 
 def all_cases() -> list[Case]:
     """Return every case, healthy pairs left out."""
-    return [*urls.cases(), *answers.cases(), *pictures.cases(), *wishes.cases()]
+    return [*urls.cases(), *answers.cases(), *pictures.cases(), *further.cases(), *wishes.cases()]
 
 
 def by_category(cases: Iterable[Case]) -> dict[str, list[Case]]:
@@ -64,7 +66,8 @@ def run(downloader: Downloader, cases: Sequence[Case], *, canary: Path) -> Score
     pages = {where: script for case in rows for where, script in case.pages.items()}
     with serve(pages, canary=canary) as web:
         planned = [planned_pair(number, case, web) for number, case in enumerate(rows)]
-        kept = downloader(planned, web, {host: told for case in rows for host, told in case.names.items()})
+        names = {host: told for case in rows for host, told in case.names.items()}
+        kept = downloader(planned, web, names, FORMATS.get(cases[0].category, USUAL))
     faults = {case: judge(case, what) for case, what in zip(rows, kept, strict=True)}
     lines = [f"{case.category}: {case.name}: {fault}" for case, fault in faults.items() if fault]
     if web.asked_inside:

@@ -27,7 +27,8 @@ class Kept(NamedTuple):
     reason: str | None = None  # its own word for that, if it has one
 
 
-Downloader: TypeAlias = Callable[[Sequence[dict[str, Any]], HostileWeb, Names], list[Kept]]
+# rows, the web, what the name server says, and the formats that are asked for
+Downloader: TypeAlias = Callable[[Sequence[dict[str, Any]], HostileWeb, Names, Sequence[str]], list[Kept]]
 
 
 def config_for(web: HostileWeb, **values: Any) -> Any:
@@ -50,7 +51,7 @@ def config_for(web: HostileWeb, **values: Any) -> Any:
     return DownloadConfig.model_validate({**usual, **values})
 
 
-def guarded(rows: Sequence[dict[str, Any]], web: HostileWeb, names: Names) -> list[Kept]:
+def guarded(rows: Sequence[dict[str, Any]], web: HostileWeb, names: Names, formats: Sequence[str]) -> list[Kept]:
     """Download with Corgi's own engine, as one shard."""
     from pipeline.download.guarded import fetch_shard
 
@@ -66,13 +67,18 @@ def guarded(rows: Sequence[dict[str, Any]], web: HostileWeb, names: Names) -> li
         return [(0, 0, 0, "", (address, port)) for address in answer]
 
     kept: list[Kept] = []
-    fetch_shard(config_for(web), rows, lambda outcome: kept.append(Kept(outcome.stored, outcome.status)), lookup=lookup)
+
+    def add(outcome: Any) -> None:
+        kept.append(Kept(outcome.stored, outcome.status))
+
+    fetch_shard(config_for(web, formats=formats), rows, add, lookup=lookup)
     return kept
 
 
-def img2dataset(rows: Sequence[dict[str, Any]], web: HostileWeb, names: Names) -> list[Kept]:
+def img2dataset(rows: Sequence[dict[str, Any]], web: HostileWeb, names: Names, formats: Sequence[str]) -> list[Kept]:
     """Download with the library, asked for all that it can do; the web is its proxy, so it asks no name server.
 
+    It has no choice of formats, but takes what OpenCV decodes.
     Digests are compared where its output is adopted; it has an option for that, which is off by default.
     """
     from pipeline.download.img2dataset_engine import adopt_shard

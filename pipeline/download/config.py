@@ -29,6 +29,7 @@ NOT_IN_FINGERPRINT = {
     "backoff_s",
     "max_retry_after_s",
     "distributor",
+    "stop_after_hosts",
     "watchdog_s",
 }
 OPT_OUTS = ("noai", "noimageai", "noml", "none", "noindex", "noimageindex", "tdm-reservation")
@@ -101,6 +102,7 @@ class DownloadConfig(Config):
     retry_statuses: tuple[int, ...] = (429, 500, 502, 503, 504)  # refused connections are tried again, too
     backoff_s: float = Field(default=0.5, ge=0)  # before the second attempt, doubled before each further one, +- 50 %
     host_failures: int = Field(default=5, ge=0)  # urls in a row without an answer, then a host is given up; 0: never
+    stop_after_hosts: int = Field(default=50, ge=0)  # the step ends if none of the first is reached; 0: never
     max_retry_after_s: float = Field(default=20.0, ge=0)  # a server that asks for more gives up its pair
 
     # Where names lead. Both differ from machine to machine and are in no fingerprint and no output.

@@ -115,10 +115,10 @@ class _Decoder:
 
 def serve(connection: Connection) -> None:
     """Answer bodies until the other end is closed."""
-    limits: Limits = connection.recv()
-    _bound_memory(memory_bytes(limits) + SLACK_BYTES)
-    connection.send(None)
-    with suppress(EOFError, ConnectionError):
+    with suppress(EOFError, ConnectionError):  # who asks may be gone at any time
+        limits: Limits = connection.recv()
+        _bound_memory(memory_bytes(limits) + SLACK_BYTES)
+        connection.send(None)
         while True:
             connection.send(_answer(connection.recv_bytes(), limits))
 

@@ -50,7 +50,7 @@ async def _fetch_all(
 ) -> None:
     blocks = block_lists(config.block_hashes)
     under_way: deque[asyncio.Task[Outcome]] = deque()
-    uplink = Uplink()
+    uplink = Uplink(config.stop_after_hosts)
     with Decoders(DECODERS, config.limits) as decoders:
         async with Fetcher(config, lookup=lookup) as fetcher:
 

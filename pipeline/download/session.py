@@ -18,6 +18,7 @@ from .config import DownloadConfig
 from .resolver import Resolver
 
 ACCEPT = "image/webp,image/png,image/jpeg,image/*;q=0.5,*/*;q=0.1"
+IDLE = 2  # times `connections`: how many may wait for the next url of their host
 MAX_HEAD_BYTES = 65_536  # of all headers of an answer together
 HEAD_END = re.compile(rb"\n\r?\n")
 INTERIM = re.compile(rb"HTTP/\d\.\d 1(?!01)\d\d")  # another head follows: RFC 9110, 15.2
@@ -26,7 +27,8 @@ NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 
 def open_session(config: DownloadConfig, resolver: Resolver) -> aiohttp.ClientSession:
     """Return a session that connects to what `resolver` has checked. It is made where an event loop runs."""
-    connector = aiohttp.TCPConnector(
+    connector = SparingConnector(
+        most_idle=IDLE * config.connections,
         resolver=resolver,
         socket_factory=resolver.open_socket,
         use_dns_cache=False,  # the resolver keeps what it checked
@@ -44,6 +46,23 @@ def open_session(config: DownloadConfig, resolver: Resolver) -> aiohttp.ClientSe
         max_field_size=MAX_HEAD_BYTES,
         max_headers=MAX_HEAD_BYTES,
     )
+
+
+class SparingConnector(aiohttp.TCPConnector):
+    """Keeps few connections open for later: a shard has thousands of hosts, a process often 1,024 descriptors."""
+
+    def __init__(self, *, most_idle: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._most_idle = most_idle
+
+    def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
+        super()._release(key, protocol, should_close=should_close)
+        if sum(map(len, self._conns.values())) > self._most_idle:
+            oldest = next(iter(self._conns))  # the host that has kept one for longest
+            idle, _ = self._conns[oldest].popleft()
+            idle.close()
+            if not self._conns[oldest]:
+                del self._conns[oldest]
 
 
 class TolerantHandler(ResponseHandler):

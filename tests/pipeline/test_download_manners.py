@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +20,6 @@ from pipeline.download.host_limits import jittered
 from pipeline.download.resolver import AddressInfo
 from pipeline.download.silent_hosts import LAG
 from pipeline.download.step import Download
-from pipeline.download.uplink import HOSTS
 from pipeline.runner import run_shards
 from storage.pairs import Outcome
 
@@ -26,6 +27,7 @@ from .download_server import Page, Web, config_for, jpeg, plan_shard, serve
 
 PICTURE = jpeg(1, 64, 48)
 GAVE_UP = "host gave up after 5 failures"
+HOSTS = DownloadConfig().stop_after_hosts
 TRIED = 5 + LAG - 1  # urls of a host that never answers
 
 
@@ -142,6 +144,8 @@ def test_a_machine_without_a_network_ends_the_step_and_says_what_to_look_at(tmp_
         assert error.value.exit_code == 1
         assert [path.name for path in (tmp_path / "000").iterdir()] == ["00000.urls.parquet"]
         Download(config)(plan_shard(tmp_path / "fewer", dead(HOSTS - 1)))  # that may well be
+        patient = config.model_copy(update={"stop_after_hosts": 0})
+        assert Download(patient)(plan_shard(tmp_path / "gone", dead(HOSTS))) == {"connect": HOSTS}
 
 
 def test_names_that_nobody_knows_are_told_from_connections():
@@ -162,3 +166,33 @@ def test_many_dead_urls_with_a_living_one_among_them_are_no_broken_network(page:
         config = config_for(web_, retries=0, resolve=resolve, allow_addresses=(web_.target, nowhere))
         outcomes = outcomes_of(config, urls)
     assert Counter(outcome.status for outcome in outcomes)["connect"] == 159
+
+
+FEW_FILES = """
+import os, resource, sys
+from pipeline.download.config import DownloadConfig
+from pipeline.download.guarded import fetch_shard
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+statuses = []
+planned = [{"key": "k", "url": f"http://h{number}.test/x.jpg", "caption": ""} for number in range(400)]
+fetch_shard(DownloadConfig.model_validate_json(sys.argv[1]), planned, lambda outcome: statuses.append(outcome.status))
+print(len(statuses), *set(statuses))
+"""
+
+
+def with_files(limit: int, config: DownloadConfig) -> subprocess.CompletedProcess[str]:
+    """A shard of 400 hosts in a process that may have so many files open."""
+    words = [sys.executable, "-c", FEW_FILES, config.model_dump_json(), str(limit)]
+    return subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+
+
+def test_a_shard_of_many_hosts_takes_few_descriptors():
+    with serve({"*/x.jpg": Page(PICTURE)}) as web_:
+        done = with_files(128, config_for(web_, connections=16))
+    assert done.stdout.split() == ["400", "ok"], done.stderr
+
+
+def test_a_process_without_descriptors_blames_no_url():
+    with serve({"*/x.jpg": Page(PICTURE)}) as web_:
+        done = with_files(40, config_for(web_, connections=64))
+    assert done.stdout == "" and 'raise "ulimit -n" or lower download.connections' in done.stderr
