@@ -32,7 +32,7 @@ from .find import Match, exports_of, files_of_export, keys_of
 from .shards import Expected, purge
 
 MADE_ANEW = ("report/index.html", "report/funnel.json")  # show pairs; `corgi report` makes them again
-SCRATCH = ("**/.*.scratch", "[0-9]*/*.img2dataset", ".plan.scratch")  # what killed steps left, with the run alone
+SCRATCH = ("**/.*.scratch", "*.scratch", "[0-9]*/*.img2dataset")  # what killed steps left, with the run alone
 
 
 @contextmanager

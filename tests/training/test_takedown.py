@@ -378,6 +378,15 @@ def test_a_killed_command_and_the_same_again(world: World, tmp_path: Path):
     assert not list(world.run.rglob("*.next")) and not list(world.run.rglob("*.scratch"))
 
 
+def test_what_killed_steps_left_goes_too(world: World, tmp_path: Path):
+    left = (".plan.scratch/rows", "dedup.scratch/rows", "000/00000.img2dataset/rows", "000/.00000.tar.host-1-2.scratch")
+    for name in left:
+        (world.run / name).parent.mkdir(exist_ok=True)
+        (world.run / name).write_text(URL.format(3))
+    take_down(world, tmp_path, URL.format(3))
+    assert not holding(world.run, URL.format(3).encode())
+
+
 def test_a_tar_that_is_cut_short_is_told_in_a_line(world: World, tmp_path: Path):
     tar = world.run / row_of(world.config, 3)["tar"]
     tar.write_bytes(tar.read_bytes()[:2000])
