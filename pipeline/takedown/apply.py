@@ -32,7 +32,7 @@ from .find import Match, exports_of, files_of_export, keys_of
 from .shards import Expected, purge
 
 MADE_ANEW = ("report/index.html", "report/funnel.json")  # show pairs; `corgi report` makes them again
-SCRATCH = ("**/.*.scratch", "[0-9]*/*.img2dataset", ".plan.scratch")  # what killed steps left, with the run alone
+SCRATCH = ("**/.*.scratch", "*.scratch", "[0-9]*/*.img2dataset")  # what killed steps left, with the run alone
 
 
 @contextmanager
@@ -64,7 +64,10 @@ def apply(config: PipelineConfig, matches: Mapping[str, Match], *, source: str, 
     download, score = _expectations(config)
     with Progress("takedown", total=len(shards), unit="shards") as progress:
         for shard in shards:
-            changed += purge(shard, gone, download=download, score=score)
+            try:
+                changed += purge(shard, gone, download=download, score=score)
+            except ValueError as error:  # of a file that a full disk or a person has cut short
+                raise UserError(f"shard {shard}: {error}", exit_code=1) from None
             progress.advance(1)
     changed += bool(blank_dropped(run, gone.mask)) + bool(duplicates.remove(run, gone.mask))
     return changed + _remove_shown(run, gone) + _purge_exports(run, gone)

@@ -110,7 +110,7 @@ class Wanted:
 
     def _near(self, column: pa.ChunkedArray) -> Iterator[tuple[int, Line]]:
         values = [value or bytes(PDQ_BYTES) for value in column.to_pylist()]
-        hashes = np.frombuffer(b"".join(values), np.uint64).reshape(len(values), -1)
+        hashes = np.frombuffer(b"".join(values), np.uint64).reshape(len(values), PDQ_BYTES // 8)
         has_hash = column.is_valid().to_numpy()
         for line in self._lines["pdq"]:
             distances = np.bitwise_count(hashes ^ np.frombuffer(bytes.fromhex(line.value), np.uint64)).sum(1)

@@ -59,6 +59,7 @@ def test_a_digest_means_stored_and_fetched_bytes(tmp_path: Path, line: str):
 def test_a_perceptual_hash_means_what_is_near(tmp_path: Path):
     hashes = pa.array([HASH, flipped(31), flipped(32), None], pa.binary(32))
     assert meant(tmp_path, f"pdq:{HASH.hex()}", key=list("abcd"), pdq=hashes) == {0, 1}
+    assert meant(tmp_path, f"pdq:{HASH.hex()}", key=[], pdq=hashes[:0]) == set()
     assert meant(tmp_path, f"pdq:{'0' * 64}", key=list("abcd"), pdq=hashes) == set()
 
 

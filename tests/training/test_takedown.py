@@ -22,6 +22,7 @@ from pipeline.export.export import export
 from pipeline.export.options import Options
 from pipeline.runner import build, run_step, run_table
 from pipeline.status import steps_of
+from pipeline.why import find as why
 from report.page import write_report
 from storage import ledger, pairs, scores
 from storage.lease import FOLDER, Key, hold
@@ -225,6 +226,8 @@ def test_no_byte_of_them_is_left_and_others_keep_theirs(world: World, tmp_path: 
     take_down(world, tmp_path, URL.format(20))
     for name, needle in victims[3].items():
         assert not holding(world.run, needle), name
+    copies = read_whole(world.run / "duplicates.parquet")
+    assert len(copies) and not keys & {*copies["key"].to_pylist(), *copies["keeper"].to_pylist()}
     left = _images(world)
     gone = keys | {key for key in others if key not in left}
     assert len(gone) == 3 and all(left[key] == others[key] for key in left)
@@ -249,13 +252,15 @@ def test_downloads_and_scores_stay_fresh_and_what_is_cheap_is_made_anew(world: W
     shard = shards_of(world.run)[row["shard"]]
     kept = {each["key"]: each for each in pairs.read(shard).to_pylist()}
     assert kept[row["key"]]["status"] == "taken_down" and row["key"] in pairs.planned(shard)["key"].to_pylist()
+    assert "dropped   by the download: taken_down" in why(world.config, row["key"]).lines
     for name in ("dedup", "select", "embed", "index"):
         assert set(after[name]) != {"done"}
         assert not run_step(name, world.config, workers=1).failed
     assert all(set(each) == {"done"} for each in states(world.run).values())
     outcome = export(world.run, Options("webdataset", text_embeds="beside", shard_size=10), workers=1)
     assert not outcome.failed
-    assert not holding(world.run / "export", URL.format(3).encode())
+    write_report(world.config)
+    assert not holding(world.run, URL.format(3).encode())
     begun = read_config(world.run / "train" / "base16")
     assert begun is not None
     with pytest.raises(UserError, match="has changed since"):
@@ -371,6 +376,25 @@ def test_a_killed_command_and_the_same_again(world: World, tmp_path: Path):
     assert subprocess.run(command, check=False).returncode == 0
     assert not holding(world.run, before)
     assert not list(world.run.rglob("*.next")) and not list(world.run.rglob("*.scratch"))
+
+
+def test_what_killed_steps_left_goes_too(world: World, tmp_path: Path):
+    left = (".plan.scratch/rows", "dedup.scratch/rows", "000/00000.img2dataset/rows", "000/.00000.tar.host-1-2.scratch")
+    for name in left:
+        (world.run / name).parent.mkdir(exist_ok=True)
+        (world.run / name).write_text(URL.format(3))
+    take_down(world, tmp_path, URL.format(3))
+    assert not holding(world.run, URL.format(3).encode())
+
+
+def test_a_tar_that_is_cut_short_is_told_in_a_line(world: World, tmp_path: Path):
+    tar = world.run / row_of(world.config, 3)["tar"]
+    tar.write_bytes(tar.read_bytes()[:2000])
+    with pytest.raises(UserError, match=r"is cut short: nothing at byte \d+; remove it and run"):
+        take_down(world, tmp_path, URL.format(3))
+    tar.unlink()
+    take_down(world, tmp_path, URL.format(3))
+    assert not holding(world.run, URL.format(3).encode())
 
 
 def test_no_step_and_no_training_runs_beside_it(world: World, tmp_path: Path):
