@@ -18,8 +18,8 @@ from storage import pairs
 from storage.plan import shards_of
 from storage.shard import TAR
 from tests.factory import noise_image
+from tests.training.conftest import train_afresh as train
 from tests.training.small_training import BASE, losses, values_of, write_config
-from training.launcher import train
 
 from .download_server import Page, jpeg, serve
 from .test_adopt import AFTER, adopted, config_of, images_of, rows_of

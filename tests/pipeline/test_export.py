@@ -28,9 +28,9 @@ from storage.run import write_config
 from storage.shard import TAR, Shard
 from storage.text_embeds import TextEmbedsFile
 from tests.factory import downloaded
+from tests.training.conftest import train_afresh as train
 from tests.training.small_training import BASE, losses, values_of
 from tests.training.small_training import write_config as write_yaml
-from training.launcher import train
 
 SELECT: dict[str, Any] = {
     "rules": {"words": "caption_words >= 2"},
