@@ -69,7 +69,8 @@ class Retry(ShardStep):
 
     @property
     def _step(self) -> Download:
-        return Download(self.download)
+        # What is left to ask for may well be dead altogether, and says nothing of this machine's network.
+        return Download(self.download.model_copy(update={"stop_after_hosts": 0}))
 
     def _lost(self, shard: Shard) -> list[int]:
         """Return the rows of the pairs that are asked for again."""

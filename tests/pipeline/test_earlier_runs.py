@@ -40,7 +40,8 @@ def embedded(whole: PipelineConfig, tmp_path: Path) -> PipelineConfig:
 def renamed_back(shard: Shard, config: PipelineConfig) -> None:
     """Write the shard's embeds as they were called before: tokens and states, and no word of their type."""
     path = shard.path(".minilm.arrow")
-    table = pa.ipc.open_file(pa.memory_map(str(path))).read_all().rename_columns(["key", "tokens", "states"])
+    table = pa.ipc.open_file(pa.memory_map(str(path))).read_all().select(["key", "num_tokens", "text_embeds"])
+    table = table.rename_columns(["key", "tokens", "states"])
     metadata = {"corgi.encoder": config.embed.text.fingerprint, "corgi.width": "384"}
     table = with_mark(table, "by version 1", metadata)
     path.unlink()

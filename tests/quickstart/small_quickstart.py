@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cascade.generate import Precision
 from configs import load
-from configs.steps import ENTRIES
+from configs.steps import entries_of
 from pipeline.config import PipelineConfig
 from pipeline.runner import run_step
 from quickstart.calibrate import quicker_precision
@@ -45,7 +45,7 @@ def piped(run: Path, *, pairs: int | None = PAIRS, workers: int = 1) -> Pipeline
     prepare(run, pairs=pairs)
     with serving(run, port=0) as port:
         config = configured(run, port=port)
-        for entry in ENTRIES:
+        for entry in entries_of("table"):
             outcome = run_step(entry.name, config, workers=workers)
             assert not outcome.failed, outcome.failed
     return config

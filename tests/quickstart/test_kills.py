@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.steps import ENTRIES, STEPS
+from configs.steps import STEPS, entries_of
 from pipeline.config import PipelineConfig
 from quickstart.run import STAGES, YAML
 from quickstart.web import serving
@@ -33,7 +33,7 @@ TENSORS = ("train/*/checkpoints/step_*/*/*.safetensors",)
 
 
 def commands(run: Path) -> list[list[str]]:
-    steps = [[entry.name, str(run / "pipeline.yaml")] for entry in ENTRIES]
+    steps = [[entry.name, str(run / "pipeline.yaml")] for entry in entries_of("table")]
     return steps + [["train", str(run / f"{stage}.yaml")] for stage in STAGES]
 
 

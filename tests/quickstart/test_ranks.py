@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.steps import ENTRIES
+from configs.steps import entries_of
 from pipeline.config import PipelineConfig
 from pipeline.runner import run_step
 from quickstart.web import serving
@@ -24,7 +24,7 @@ def test_one_worker_makes_the_bytes_of_two(small: PipelineConfig, tmp_path: Path
     begun(small, run)
     with serving(run, port=0) as port:
         config = configured(run, port=port)
-        for entry in ENTRIES:
+        for entry in entries_of("table"):
             assert not run_step(entry.name, config, workers=1).failed
     assert digests(run, *FILES) == digests(small.run, *FILES)
 
@@ -44,7 +44,7 @@ def test_ranks_make_the_bytes_of_one_with_the_other_shards_out_of_reach(
     begun(small, run)
     with serving(run, port=0) as port:
         config = configured(run, port=port)
-        for entry in ENTRIES:
+        for entry in entries_of("table"):
             if entry.kind == "table":
                 assert not run_step(entry.name, config).failed
                 continue
