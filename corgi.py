@@ -31,6 +31,7 @@ RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, e.g. runs/quic
 Overrides = Annotated[list[str] | None, typer.Argument(help="Today's differences, e.g. download.retries=0")]
 Rank = Annotated[int, typer.Option(help="Which share of the shards is ours, from 0.")]
 WorldSize = Annotated[int, typer.Option(help="How many shares there are.")]
+Retry = Annotated[str | None, typer.Option(help="Ask again for what was lost: transient, or robots_txt,http_404.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes here; the config's `workers` if not given.")]
 
 
@@ -67,13 +68,7 @@ def _command_of(entry: StepEntry) -> Callable[..., None]:
         rank: Rank = 0,
         world_size: WorldSize = 1,
         workers: Workers = None,
-        retry: Annotated[
-            str | None,
-            typer.Option(
-                help="Ask again for what finished shards lost: transient (dns, timeout, http_5xx and the like), or "
-                "reasons, e.g. robots_txt,http_404."
-            ),
-        ] = None,
+        retry: Retry = None,
     ) -> None:
         _run(entry.name, config, overrides, rank, world_size, workers, retry=retry)
 

@@ -3,6 +3,7 @@
 Memory does not grow with the table: a file has about BUCKET_ROWS rows, however many there are in all.
 """
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -47,3 +48,19 @@ def rows_of(folder: Path, rejected: pa.Table, number: int) -> pa.Table:
     parts = [rejected.filter(pc.equal(rejected[BUCKET], number)).drop_columns(BUCKET)]
     parts += [pq.read_table(file, partitioning=None) for file in files_in(folder, number)]
     return pa.concat_tables([part for part in parts if len(part)] or parts, promote_options="default")
+
+
+def cut_evenly(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
+    """Yield the rows of all batches, `size` at a time."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(map(len, held)) < size:
+            continue
+        table = pa.Table.from_batches(held)
+        while len(table) >= size:
+            yield table.slice(0, size)
+            table = table.slice(size)
+        held = table.to_batches()
+    if held:
+        yield pa.Table.from_batches(held)

@@ -8,7 +8,7 @@ does not grow with the table, and disk is needed for one copy of it, for two whe
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ from storage.takedown import read as read_tombstones
 
 from . import blocklists
 from .blocklists import BLOCKED_HOST, BLOCKED_URL, BlockConfig
-from .buckets import BUCKET, count_for, rows_of, spread
+from .buckets import BUCKET, count_for, cut_evenly, rows_of, spread
 from .joins import JoinConfig, join_out_of_core, joined_schema, open_join
 from .step import TableStep
 from .table_digests import digests, keep_digests
@@ -108,7 +108,7 @@ class Plan(TableStep):
             buckets = self._load(database, files)
             self.path.unlink(missing_ok=True)
             kept = (batch for bucket in buckets for batch in self._judged(database, bucket, writer, reasons))
-            cut = enumerate(_cut(kept, self.plan.shard_size))
+            cut = enumerate(cut_evenly(kept, self.plan.shard_size))
             rows = [write_urls(Shard(self.run, number), pairs, fingerprint=mark) for number, pairs in cut]
         if not rows:
             raise UserError(f"no pair of {', '.join(self.table)} is left after planning: {dict(reasons)}")
@@ -236,19 +236,3 @@ def schema_of(table: list[str], plan: PlanConfig) -> pa.Schema:
 def _columns(plan: PlanConfig) -> dict[str, Any]:
     """Return what the config says of the url table's columns."""
     return {"url": plan.url, "caption": plan.caption, "as_text": [*(join.on for join in plan.join), *plan.captions]}
-
-
-def _cut(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
-    """Yield the planned pairs, `size` at a time."""
-    held: list[pa.RecordBatch] = []
-    for batch in batches:
-        held.append(batch)
-        if sum(map(len, held)) < size:
-            continue
-        table = pa.Table.from_batches(held)
-        while len(table) >= size:
-            yield table.slice(0, size)
-            table = table.slice(size)
-        held = table.to_batches()
-    if held:
-        yield pa.Table.from_batches(held)
