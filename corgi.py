@@ -41,9 +41,7 @@ def quickstart(
     minutes: Annotated[float, typer.Option(help="Of training; turned into steps once, at the start.")] = 8.0,
     pairs: Annotated[int | None, typer.Option(help="Only so many drawings, for a look in a minute.")] = None,
     port: Annotated[int, typer.Option(help="On loopback, where the small web is served.")] = 8765,
-    prepare_only: Annotated[
-        bool, typer.Option("--prepare-only", help="Draw, write the table and configs, and stop.")
-    ] = False,
+    prepare_only: Annotated[bool, typer.Option("--prepare-only", help="Draw, write table and configs, stop.")] = False,
     overrides: Overrides = None,
 ) -> None:
     """Go the whole way once, on 4,009 real pairs. About ten minutes on two cores."""
