@@ -7,6 +7,9 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from typing import Protocol
+
+import brotli
 
 from .reasons import Refused
 
@@ -15,6 +18,52 @@ ENOUGH = 4  # bytes that tell how a body begins
 GZIP = b"\x1f\x8b"  # RFC 1952, 2.3.1
 IMAGE = re.compile(rb"\xff\xd8\xff|\x89PNG|RIFF")
 NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+
+
+class Stream(Protocol):
+    """What is packed, taken in chunks."""
+
+    def pieces(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield what is in a chunk, some at a time. Raises the library's own error."""
+
+    def flush(self) -> bytes:
+        """Return what was held back."""
+
+
+class Zlib:
+    """gzip (RFC 1952) and deflate (RFC 1950, 1951). What follows the end of the stream is nobody's."""
+
+    def __init__(self, wbits: int) -> None:
+        self._stream = zlib.decompressobj(wbits)
+
+    def pieces(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield what is in a chunk, at most PIECE_BYTES at a time."""
+        while chunk and not self._stream.eof:
+            yield self._stream.decompress(chunk, PIECE_BYTES)
+            chunk = self._stream.unconsumed_tail
+
+    def flush(self) -> bytes:
+        """Return what was held back: a few bytes, as all that came in was taken."""
+        return self._stream.flush()
+
+
+class Brotli:
+    """Brotli (RFC 7932). Bytes behind the end of the stream are an error to the library."""
+
+    def __init__(self) -> None:
+        self._stream = brotli.Decompressor()
+
+    def pieces(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield what is in a chunk, about PIECE_BYTES at a time."""
+        while not self._stream.is_finished():
+            yield self._stream.process(chunk, output_buffer_limit=PIECE_BYTES)
+            if self._stream.can_accept_more_data():
+                return
+            chunk = b""
+
+    def flush(self) -> bytes:
+        """Return nothing: none is held back."""
+        return b""
 
 
 class Unpacker:
@@ -31,7 +80,7 @@ class Unpacker:
         self._max_bytes, self._is_plain = max_bytes, is_plain
         self._start = b""
         self._decided = not self._names
-        self._stream: zlib._Decompress | None = None
+        self._stream: Stream | None = None
         self.bytes = 0  # that came in
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
@@ -51,16 +100,18 @@ class Unpacker:
             self._decide(self._start)
             yield from self._unpacked(self._start)
         if self._stream is not None:
-            yield self._stream.flush()  # a few bytes: all that came in was taken
+            yield self._stream.flush()
 
     def _decide(self, start: bytes) -> None:
         self._decided = True
         if self._is_plain(start):
             return
         if self._names == ["gzip"]:
-            self._stream = zlib.decompressobj(wbits=31) if start.startswith(GZIP) else None
+            self._stream = Zlib(31) if start.startswith(GZIP) else None
         elif self._names == ["deflate"]:  # RFC 9110, 8.4.1.2: some send it without zlib's two bytes
-            self._stream = zlib.decompressobj(wbits=15 if start[0] & 15 == 8 else -15)
+            self._stream = Zlib(15 if start[0] & 15 == 8 else -15)
+        elif self._names == ["br"]:
+            self._stream = Brotli()
         else:
             raise Refused("bad_encoding", f"{', '.join(self._names)[:40]!a}")
 
@@ -71,10 +122,8 @@ class Unpacker:
         over = max(0, self.bytes - self._max_bytes)
         chunk = chunk[: max(0, len(chunk) - over)]  # however it arrived, the same bytes are looked at
         try:
-            while chunk and not self._stream.eof:  # what follows the packed body is nobody's
-                yield self._stream.decompress(chunk, PIECE_BYTES)
-                chunk = self._stream.unconsumed_tail
-        except zlib.error:
+            yield from self._stream.pieces(chunk)
+        except (zlib.error, brotli.error):
             raise Refused("bad_encoding", f"no {self._names[0]}") from None
         if over:
             raise Refused("too_many_bytes", f"more than {self._max_bytes}")

@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import brotli
 import pytest
 
 from pipeline.download.session import MAX_HEAD_BYTES, put_right
@@ -173,6 +174,11 @@ def raw_deflate(data: bytes) -> bytes:
         (b"\x1f\x8b" + PICTURE, "gzip", "bad_encoding"),
         (b"\x78\x9c" + PICTURE, "deflate", "bad_encoding"),
         (b"\x0b\x02\x80" + PICTURE, "br", "bad_encoding"),
+        (brotli.compress(PICTURE), "br", "ok"),
+        (brotli.compress(PICTURE, quality=1), "BR", "ok"),
+        (PICTURE, "br", "ok"),
+        (brotli.compress(PICTURE)[:2000], "br", "corrupt"),
+        (brotli.compress(PICTURE), "zstd", "bad_encoding"),
         (gzip.compress(gzip.compress(PICTURE, mtime=0), mtime=0), "gzip, gzip", "bad_encoding"),
     ],
 )
@@ -188,9 +194,10 @@ def test_a_packed_image_is_unpacked(
 
 def test_what_comes_out_of_a_packed_body_is_capped(tmp_path: Path):
     bomb = PICTURE[:-2] + bytes(50_000_000)
-    for number, body in enumerate([gzip.compress(bomb, mtime=0), zlib.compress(bomb)]):
-        page = Page(body, headers=[("Content-Encoding", "gzip" if number == 0 else "deflate")])
-        assert one(tmp_path / str(number), page, max_bytes=100_000)[0]["status"] == "too_many_bytes"
+    packed = {"gzip": gzip.compress(bomb), "deflate": zlib.compress(bomb), "br": brotli.compress(bomb, quality=1)}
+    for label, body in packed.items():
+        page = Page(body, headers=[("Content-Encoding", label)])
+        assert one(tmp_path / label, page, max_bytes=100_000)[0]["status"] == "too_many_bytes"
 
 
 def test_what_goes_into_a_packed_body_is_capped_too(tmp_path: Path):

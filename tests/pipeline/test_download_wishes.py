@@ -5,6 +5,7 @@ import json
 import zlib
 from pathlib import Path
 
+import brotli
 import pytest
 
 from pipeline.download import wishes
@@ -45,6 +46,7 @@ PACKED = zlib.compressobj(wbits=-15)
         (gzip.compress(ROBOTS.encode(), mtime=0), "X-GZIP"),
         (gzip.compress(ROBOTS.encode(), mtime=0), None),  # a file that is served as it lies there
         (zlib.compress(ROBOTS.encode()), "deflate"),
+        (brotli.compress(ROBOTS.encode()), "br"),
         (PACKED.compress(ROBOTS.encode()) + PACKED.flush(), "deflate"),
         (ROBOTS.encode(), "gzip"),  # says so, and is not
         (ROBOTS.encode(), "utf-8"),
@@ -58,7 +60,10 @@ def test_a_packed_robots_txt_is_read(tmp_path: Path, body: bytes, label: str | N
     assert outcome(tmp_path, robots) == ("robots_txt", "a.test disallows it to corgi")
 
 
-@pytest.mark.parametrize(("body", "label"), [(b"\x0b\x02\x80abc\x03", "br"), (b"\x1f\x8bgarbage", "gzip")])
+@pytest.mark.parametrize(
+    ("body", "label"),
+    [(b"\x28\xb5\x2f\xfd\x04\x00", "zstd"), (b"\xff\xfe\x00 none", "br"), (b"\x1f\x8bgarbage", "gzip")],
+)
 def test_a_robots_txt_that_nobody_can_unpack_allows_nothing(tmp_path: Path, body: bytes, label: str):
     robots = ("/robots.txt", text(body, headers=[("Content-Encoding", label)]))
     assert outcome(tmp_path, robots) == ("robots_txt", "its robots.txt: bad_encoding")
