@@ -7,6 +7,7 @@ plan.dropped.parquet   key, url, caption, reasons: a row for every row of the ta
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,14 +79,24 @@ def write_sources(run: Path, rows: list[SourceRow], *, fingerprint: str) -> None
     write_plan(run, [{"shard": number, **row._asdict()} for number, row in enumerate(rows)], fingerprint=fingerprint)
 
 
-def sources(run: Path) -> list[SourceRow]:
+def sources(run: Path) -> tuple[SourceRow, ...]:
     """Return what each shard is made from, by number. Raises UserError without a plan, or with one of a url table."""
-    table = read_table(run / PLAN, made_by="adopt")
+    path = run / PLAN
+    if not path.exists():
+        raise UserError(f'{path} is not there; run "corgi adopt" first')
+    stat = path.stat()
+    return _sources(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _sources(path: Path, inode: int, size: int, changed_ns: int) -> tuple[SourceRow, ...]:
+    """Read the rows, once for as long as the file is the same: every shard asks for its own."""
+    table = read_table(path, made_by="adopt")
     if not {*SourceRow._fields} <= {*table.column_names}:
         raise UserError(
-            f"{run} was planned from a url table; give the shards that are to be adopted a run of their own"
+            f"{path.parent} was planned from a url table; give the shards that are to be adopted a run of their own"
         )
-    return [SourceRow(**row) for row in table.select(SourceRow._fields).to_pylist()]
+    return tuple(SourceRow(**row) for row in table.select(SourceRow._fields).to_pylist())
 
 
 def write_urls(shard: Shard, pairs: pa.Table, *, fingerprint: str) -> dict[str, Any]:

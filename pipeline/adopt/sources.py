@@ -14,7 +14,7 @@ from configs import UserError, fingerprint
 from storage.plan import SourceRow
 
 from .config import AdoptConfig
-from .pictures import Pictures, listed, metadata_files
+from .pictures import Pictures, listed, metadata_files, metadata_of
 from .samples import Source, safe_key
 from .tables import SUFFIXES, ImageTable, Parts, image_column
 from .tars import Tar
@@ -30,6 +30,8 @@ def sources_of(config: AdoptConfig) -> list[SourceRow]:
     DataComp's), and the paths of one folder of pictures. Else the file's name stands before them, and where two sources
     name their files alike, the source's number before that.
     """
+    for remembered in (listed, metadata_of):
+        remembered.cache_clear()  # they are looked at once a list
     sources = [list(_of(given, config)) for given in config.source]
     rows = [row for source in sources for row in source]
     if not rows:

@@ -243,6 +243,16 @@ def test_a_folder_of_pictures_with_their_captions(tmp_path: Path):
     assert all(find(config, key).key == key for key in keys)
 
 
+def test_a_picture_that_comes_later_is_adopted_too(tmp_path: Path):
+    for seed, name in enumerate(["a", "c", "b"]):
+        (tmp_path / "pictures").mkdir(exist_ok=True)
+        (tmp_path / "pictures" / f"{name}.jpg").write_bytes(noise_image(seed))
+        (tmp_path / "pictures" / f"{name}.txt").write_text(f"about {name}")
+        config = adopted(tmp_path, tmp_path / "pictures")
+        assert len(rows_of(config)) == seed + 1
+    assert [row["key"] for row in rows_of(config)] == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "csv"])
 def test_a_folder_of_pictures_with_one_file_of_captions(tmp_path: Path, kind: str):
     folder = tmp_path / "pictures"
