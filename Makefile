@@ -9,7 +9,7 @@
 
 PYTHON    ?= python3
 PIP_FLAGS ?=
-MINUTES   ?= 8
+MINUTES   ?= 7
 NAME      ?=
 ARGS      ?=
 VENV      := .venv

@@ -38,7 +38,7 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Processes here; the co
 @app.command()
 def quickstart(
     run: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/quickstart"),
-    minutes: Annotated[float, typer.Option(help="Of training; turned into steps once, at the start.")] = 8.0,
+    minutes: Annotated[float, typer.Option(help="Of training; turned into steps once, at the start.")] = 7.0,
     pairs: Annotated[int | None, typer.Option(help="Only so many drawings, for a look in a minute.")] = None,
     port: Annotated[int, typer.Option(help="On loopback, where the small web is served.")] = 8765,
     prepare_only: Annotated[bool, typer.Option("--prepare-only", help="Draw, write table and configs, stop.")] = False,

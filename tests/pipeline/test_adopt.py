@@ -4,7 +4,6 @@ import io
 import json
 import os
 import tarfile
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,14 @@ from PIL import Image
 
 from configs import UserError, resolve
 from pipeline.config import PipelineConfig
-from pipeline.runner import build, run_step, run_table
+from pipeline.runner import build, run_step
 from pipeline.status import steps_of
-from pipeline.step import TableStep
 from pipeline.why import find
 from storage import pairs
 from storage.plan import shards_of
-from storage.run import write_config
 from storage.shard import PAIRS, TAR, Shard
 from storage.tar import TarReader
-from tests.factory import WITHOUT_MODELS, noise_image
+from tests.factory import WITHOUT_MODELS, noise_image, through
 
 AFTER = ("score", "dedup", "select", "embed", "index")
 TURNED = Image.Exif()
@@ -78,21 +75,6 @@ def adopted(folder: Path, *source: Path, **sections: Any) -> PipelineConfig:
     for shard in shards_of(config.run):
         step(shard)
     return config
-
-
-def through(config: PipelineConfig, *names: str) -> dict[str, Counter[str]]:
-    """Run steps in this process, on what is not done; return what each counted."""
-    counts = {}
-    for name in names:
-        step = build(name, config)
-        if isinstance(step, TableStep):
-            counts[name] = run_table(step).counts
-        else:
-            step.prepare()
-            todo = [shard for shard in shards_of(config.run) if step.state(shard) != "done"]
-            counts[name] = sum(map(step, todo), Counter[str]())
-    write_config(config.run, config, fingerprint="made")
-    return counts
 
 
 def rows_of(config: PipelineConfig, columns: list[str] | None = None) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from storage.run import CONFIG
 from storage.shard import Shard
 from storage.tables import with_mark, write_table
 from storage.text_embeds import TextEmbedsFile
-from tests.factory import downloaded
+from tests.factory import downloaded, through
 
 ROWS = [{"seed": n, "caption": f"picture number {n}"} for n in range(4)]
 
@@ -25,8 +25,7 @@ ROWS = [{"seed": n, "caption": f"picture number {n}"} for n in range(4)]
 def whole(tmp_path_factory: pytest.TempPathFactory) -> PipelineConfig:
     """Return a run that is embedded and indexed."""
     config = downloaded(tmp_path_factory.mktemp("whole"), ROWS)
-    for step in ("score", "dedup", "select", "embed", "index"):
-        assert not run_step(step, config, workers=1).failed
+    through(config, "score", "dedup", "select", "embed", "index")
     return config
 
 

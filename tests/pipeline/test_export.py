@@ -20,14 +20,12 @@ from pipeline.config import PipelineConfig
 from pipeline.export.export import export
 from pipeline.export.options import Options
 from pipeline.export.shards import cut
-from pipeline.runner import build, run_table
 from storage import pairs
 from storage.atomic import sha256_file
 from storage.plan import shards_of
-from storage.run import write_config
 from storage.shard import TAR, Shard
 from storage.text_embeds import TextEmbedsFile
-from tests.factory import downloaded
+from tests.factory import downloaded, through
 from tests.training.conftest import train_afresh as train
 from tests.training.small_training import BASE, losses, values_of
 from tests.training.small_training import write_config as write_yaml
@@ -49,15 +47,7 @@ HELD_OUT = {f"picture number {number}" for number in (7, 17, 27)}
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> PipelineConfig:
     made = downloaded(tmp_path_factory.mktemp("world"), ROWS, select=SELECT)
-    write_config(made.run, made, fingerprint="made")
-    for name in ("score", "dedup", "select", "embed"):
-        step = build(name, made)
-        if name == "dedup":
-            run_table(step)
-        else:
-            for shard in shards_of(made.run):
-                step(shard)
-    run_table(build("index", made))
+    through(made, "score", "dedup", "select", "embed", "index")
     return made
 
 

@@ -20,7 +20,7 @@ from storage.plan import shards_of
 from storage.run import write_config
 from storage.shard import KEEP, PAIRS, SCORES, TAR
 from storage.text_embeds import TextEmbedsFile
-from tests.factory import WITHOUT_MODELS, downloaded
+from tests.factory import WITHOUT_MODELS, downloaded, through
 
 AFTER = ("score", "dedup", "select", "embed", "index")
 ROWS: list[dict[str, Any]] = [
@@ -41,9 +41,7 @@ SELECT: dict[str, Any] = {
 
 def whole(folder: Path, **sections: Any) -> PipelineConfig:
     config = downloaded(folder, ROWS, **{"select": SELECT, "dedup": {"distance": 0, "min_quality": 0}, **sections})
-    for name in AFTER:
-        outcome = run_step(name, config, workers=1)
-        assert not outcome.failed, outcome.failed
+    through(config, *AFTER)
     return config
 
 

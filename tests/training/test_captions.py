@@ -14,13 +14,12 @@ from configs import UserError
 from pipeline.config import PipelineConfig
 from pipeline.export.export import export
 from pipeline.export.options import Options
-from pipeline.runner import build, run_step, run_table
+from pipeline.runner import build, run_step
 from storage import pairs
 from storage.index import read as read_index_file
 from storage.plan import shards_of
-from storage.run import write_config
 from storage.text_embeds import TextEmbedsFile
-from tests.factory import config_for, noise_image, stored, write_pairs
+from tests.factory import config_for, noise_image, stored, through, write_pairs
 from training.config import TrainConfig
 from training.data.dataset import PairDataset
 from training.data.index import check_text, read_index
@@ -40,17 +39,10 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> PipelineConfig:
     table = {"url": [f"http://a.test/{n}.jpg" for n in range(ROWS)], "caption": [f"number {n}" for n in range(ROWS)]}
     pq.write_table(pa.table({**table, "llava": second}), folder / "table.parquet")
     config = config_for(folder, plan={"shard_size": 10}, embed={"captions": ["llava"]})
-    run_table(build("plan", config))
+    through(config, "plan")
     for shard in shards_of(config.run):
         write_pairs(shard, pairs.planned(shard), lambda pair: stored(noise_image(int(pair["caption"].split()[1]))))
-    write_config(config.run, config, fingerprint="made")
-    for name in ("score", "dedup", "select", "embed", "index"):
-        step = build(name, config)
-        if name in ("dedup", "index"):
-            run_table(step)
-        else:
-            for shard in shards_of(config.run):
-                step(shard)
+    through(config, "score", "dedup", "select", "embed", "index")
     return config
 
 
