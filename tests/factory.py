@@ -30,6 +30,7 @@ from storage.pairs import OK, Add, Outcome
 from storage.run import write_config
 from storage.shard import KEEP, PAIRS, TAR, Shard
 from storage.tables import content
+from storage.tar import TarReader
 
 MARK: dict[str, Any] = {"fingerprint": "made"}
 WITHOUT_MODELS = {"language": None, "nsfw": None, "hate": None}  # scorers that load none
@@ -98,6 +99,16 @@ def through(config: PipelineConfig, *names: str) -> dict[str, Counter[str]]:
             todo = [shard for shard in plan.shards_of(config.run) if step.state(shard) != "done"]
             counts[name] = sum(map(step, todo), Counter[str]())
     return counts
+
+
+def images_of(run: Path) -> dict[str, bytes]:
+    """Key -> the stored bytes of every image of a run."""
+    images = {}
+    for shard in plan.shards_of(run):
+        with TarReader(shard.path(TAR)) as tar:
+            for row in pairs.stored(shard).to_pylist():
+                images[row["key"]] = tar.read(row["tar_offset"], size=row["tar_size"])
+    return images
 
 
 def _seen(pair: Mapping[str, Any]) -> Outcome:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from configs import UserError
 
 from .config import AdoptConfig
-from .samples import Problem, Sample, caption_of, safe_key, url_of
+from .samples import LONGEST_KEY, Problem, Sample, caption_of, safe_key, url_of, within
 from .tars import IMAGES, LONGEST_TEXT, TEXTS
 
 METADATA = ("metadata.jsonl", "metadata.csv")  # in any folder, of the pictures in it and below
@@ -73,7 +73,7 @@ def listed(folder: Path) -> list[Picture]:
     """
     pictures: dict[str, Picture] = {}
     for picture in sorted(_walk(folder)):
-        key = picture.key if picture.key not in pictures else safe_key(picture.path)
+        key = picture.key if picture.key not in pictures else _key(picture.path)
         pictures[key] = picture._replace(key=key)
     return sorted(pictures.values())
 
@@ -97,6 +97,10 @@ def metadata_files(folder: Path) -> list[Path]:
     return sorted(path for name in METADATA for path in folder.rglob(name))
 
 
+def _key(path: str) -> str:
+    return within(safe_key(path), LONGEST_KEY - len("00-"))  # a source's number may come before it
+
+
 def _walk(folder: Path) -> Iterator[Picture]:
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -109,7 +113,7 @@ def _walk(folder: Path) -> Iterator[Picture]:
             text = next((path.with_name(name) for name in beside if name in present), None)
             looks, text_looks = path.stat(), text.stat() if text is not None else None
             yield Picture(
-                safe_key(path.relative_to(folder).with_suffix("").as_posix()),
+                _key(path.relative_to(folder).with_suffix("").as_posix()),
                 path.relative_to(folder).as_posix(),
                 looks.st_size,
                 looks.st_mtime_ns,

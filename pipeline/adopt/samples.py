@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
@@ -13,7 +14,8 @@ from pipeline.url_tables import CAPTION_NAMES, RENAMED, URL_NAMES
 from storage import pairs
 
 MOST_COLUMNS = 200
-LONGEST_KEY = 120  # characters; longer ones end in a digest
+# Characters: with the longest ending, .text_embeds.npy, ustar has room for 100. A file's name may stand before a key.
+LONGEST_KEY, LONGEST_NAME, DIGEST = 84, 60, 16
 # What img2dataset says of its own work, and what is found out anew.
 NOT_TAKEN = {"key", "url", "caption", "error_message", "exif", "width", "height", *pairs.COLUMNS.names}
 
@@ -71,6 +73,13 @@ def url_of(fields: Mapping[str, Any], name: str | None) -> str:
 def safe_key(key: str) -> str:
     """Return a key that can be a file's name and a word of a command: what is neither letter nor digit is %-coded."""
     return quote(key.encode("utf-8", "surrogateescape"), safe="").replace(".", "%2E")
+
+
+def within(key: str, longest: int = LONGEST_KEY) -> str:
+    """Return a safe key of so many characters at most: one that is too long ends in a digest of its whole."""
+    if len(key) <= longest:
+        return key
+    return key[: longest - DIGEST] + sha256(key.encode()).hexdigest()[:DIGEST]
 
 
 def planned_table(samples: Sequence[Sample], keys: Sequence[str]) -> pa.Table:

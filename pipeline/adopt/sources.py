@@ -15,7 +15,7 @@ from storage.plan import SourceRow
 
 from .config import AdoptConfig
 from .pictures import Pictures, listed, metadata_files, metadata_of
-from .samples import Source, safe_key
+from .samples import LONGEST_NAME, Source, safe_key, within
 from .tables import SUFFIXES, ImageTable, Parts, image_column
 from .tars import Tar
 
@@ -99,7 +99,8 @@ def _of_folder(folder: Path, config: AdoptConfig) -> Iterator[SourceRow]:
 
 def _of_files(files: Sequence[Path], folder: Path | None, config: AdoptConfig) -> Iterator[SourceRow]:
     for path in files:
-        name = safe_key((path.relative_to(folder) if folder else Path(path.name)).with_suffix("").as_posix())
+        place = path.relative_to(folder) if folder else Path(path.name)
+        name = within(safe_key(place.with_suffix("").as_posix()), LONGEST_NAME)
         if path.suffix == TAR:
             yield _row("tar", path, first_key=name, prefix="", begin=0, parts=1)
         elif path.suffix in SUFFIXES:

@@ -22,7 +22,7 @@ from storage.takedown import TAKEN_DOWN, Tombstones
 
 from .config import AdoptConfig
 from .images import judge
-from .samples import Problem, Sample, Source, planned_table
+from .samples import Problem, Sample, Source, planned_table, within
 from .sources import open_source, sources_of
 
 VERSION = 1
@@ -99,7 +99,7 @@ def _keys(samples: Sequence[Sample], row: SourceRow) -> list[str]:
     keys, prefix = [sample.key for sample in samples], row.prefix
     if row.kind == "tar" and not prefix and not all(key.startswith(row.first_key) for key in keys):
         prefix = f"{row.first_key}-"
-    return list(_all_different(samples, [prefix + key for key in keys]))
+    return list(_all_different(samples, [within(prefix + key) for key in keys]))
 
 
 def _all_different(samples: Sequence[Sample], keys: Sequence[str]) -> Iterator[str]:

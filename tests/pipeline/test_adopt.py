@@ -20,8 +20,7 @@ from pipeline.why import find
 from storage import pairs
 from storage.plan import shards_of
 from storage.shard import PAIRS, TAR, Shard
-from storage.tar import TarReader
-from tests.factory import WITHOUT_MODELS, noise_image, through
+from tests.factory import WITHOUT_MODELS, images_of, noise_image, through
 
 AFTER = ("score", "dedup", "select", "embed", "index")
 TURNED = Image.Exif()
@@ -85,15 +84,6 @@ def statuses(config: PipelineConfig) -> dict[str, str]:
     return {row["key"]: row["status"] for row in rows_of(config, ["key", "status"])}
 
 
-def images_of(config: PipelineConfig) -> dict[str, bytes]:
-    images = {}
-    for shard in shards_of(config.run):
-        with TarReader(shard.path(TAR)) as tar:
-            for row in pairs.stored(shard).to_pylist():
-                images[row["key"]] = tar.read(row["tar_offset"], size=row["tar_size"])
-    return images
-
-
 def test_a_tar_is_read_where_it_lies_and_nothing_in_it_changes(tmp_path: Path):
     source = write_tar(tmp_path / "mine" / "cc-000.tar", several(5))
     source.chmod(0o440)
@@ -102,7 +92,7 @@ def test_a_tar_is_read_where_it_lies_and_nothing_in_it_changes(tmp_path: Path):
     link = Shard(config.run, 0).path(TAR)
     assert link.is_symlink() and link.resolve() == source
     assert (source.read_bytes(), source.stat().st_mtime_ns, source.stat().st_mode) == before
-    assert images_of(config) == {f"cc-000-{seed:04d}": noise_image(seed) for seed in range(5)}
+    assert images_of(config.run) == {f"cc-000-{seed:04d}": noise_image(seed) for seed in range(5)}
     assert [row["caption"] for row in rows_of(config)] == [f"picture number {seed}" for seed in range(5)]
 
 
@@ -150,7 +140,7 @@ def test_a_tar_with_an_image_that_cannot_be_used_as_it_is_is_copied(tmp_path: Pa
     before = source.read_bytes()
     config = adopted(tmp_path, source)
     assert source.read_bytes() == before and not Shard(config.run, 0).path(TAR).is_symlink()
-    images = images_of(config)
+    images = images_of(config.run)
     assert images["x-a"] == noise_image(0) and images["x-c"] == noise_image(2)
     assert Image.open(io.BytesIO(images["x-b"])).format == "JPEG"
     with tarfile.open(Shard(config.run, 0).path(TAR)) as tar:
@@ -241,6 +231,30 @@ def test_a_folder_of_pictures_with_their_captions(tmp_path: Path):
     assert all(find(config, key).key == key for key in keys)
 
 
+def test_names_of_any_length_and_script_are_keys(tmp_path: Path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    names = ["猫" * 30, "猫" * 29 + "犬", "x" * 150]
+    for seed, name in enumerate(names):
+        (folder / f"{name}.jpg").write_bytes(noise_image(seed))
+        (folder / f"{name}.txt").write_text(f"number {seed}")
+    config = adopted(tmp_path, folder)
+    keys = {row["caption"]: row["key"] for row in rows_of(config)}
+    assert len({*keys.values()}) == 3 and max(map(len, keys.values())) <= 84
+    assert images_of(config.run) == {keys[f"number {seed}"]: noise_image(seed) for seed in range(3)}
+    with tarfile.open(Shard(config.run, 0).path(TAR)) as tar:
+        assert sorted(tar.getnames())[::3] == sorted(f"{key}.jpg" for key in keys.values())
+    assert all(find(config, key).key == key for key in keys.values())
+
+
+def test_keys_of_any_length_in_a_tar_that_is_copied(tmp_path: Path):
+    members = sample("k" * 90, 0, image=png(0), ending="png") | sample("k" * 91, 1) | sample("short", 2)
+    config = adopted(tmp_path, write_tar(tmp_path / f"{'long' * 20}.tar", members))
+    assert not Shard(config.run, 0).path(TAR).is_symlink()
+    assert [row["status"] for row in rows_of(config)] == ["ok"] * 3
+    assert all(len(row["key"]) <= 84 and find(config, row["key"]).key == row["key"] for row in rows_of(config))
+
+
 def test_a_picture_that_comes_later_is_adopted_too(tmp_path: Path):
     for seed, name in enumerate(["a", "c", "b"]):
         (tmp_path / "pictures").mkdir(exist_ok=True)
@@ -289,7 +303,7 @@ def test_an_image_dataset_of_hugging_face(tmp_path: Path, kind: str, monkeypatch
         ("ok", "one", 2.5),
         ("no_caption", "", 3.5),
     ]
-    assert images_of(config)[rows[0]["key"]] == noise_image(0)
+    assert images_of(config.run)[rows[0]["key"]] == noise_image(0)
 
 
 def test_two_folders_that_call_their_tars_alike_have_different_keys(tmp_path: Path):

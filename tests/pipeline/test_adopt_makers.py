@@ -17,12 +17,12 @@ from pipeline.runner import run_step
 from storage import pairs
 from storage.plan import shards_of
 from storage.shard import TAR
-from tests.factory import noise_image
+from tests.factory import images_of, noise_image
 from tests.training.conftest import train_afresh as train
 from tests.training.small_training import BASE, losses, values_of, write_config
 
 from .download_server import Page, jpeg, serve
-from .test_adopt import AFTER, adopted, config_of, images_of, rows_of
+from .test_adopt import AFTER, adopted, config_of, rows_of
 
 CHILD = {**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1"}
 
@@ -49,7 +49,7 @@ def test_what_the_shard_writer_of_webdataset_makes(tmp_path: Path):
     assert [row["caption"] for row in rows] == [f"n {seed}" for seed in range(7)]
     assert [row["clip_b32_similarity_score"] for row in rows] == [seed / 8 for seed in range(7)]
     assert [row["key"] for row in rows[:1]] == ["train-000000-sample000000"]
-    assert images_of(config) == {row["key"]: noise_image(seed) for seed, row in enumerate(rows)}
+    assert images_of(config.run) == {row["key"]: noise_image(seed) for seed, row in enumerate(rows)}
     assert all(shard.path(TAR).is_symlink() for shard in shards_of(config.run))
 
 

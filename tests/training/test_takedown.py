@@ -34,7 +34,7 @@ from storage.tables import read_whole, write_table
 from storage.takedown import TOMBSTONES
 from storage.tar import TarReader
 from storage.text_embeds import TextEmbedsFile
-from tests.factory import downloaded
+from tests.factory import downloaded, images_of
 from tests.training.conftest import train_afresh
 from tests.training.small_training import BASE, values_of
 from tests.training.small_training import write_config as write_yaml
@@ -215,7 +215,7 @@ def test_no_byte_of_them_is_left_and_others_keep_theirs(world: World, tmp_path: 
     for found in victims.values():
         for name, needle in found.items():
             assert holding(world.run, needle), name
-    others = _images(world)
+    others = images_of(world.run)
     keys = {row_of(world.config, number)["key"] for number in victims}
     take_down(world, tmp_path, *(URL.format(number) for number in victims))
     for name, needle in victims[3].items():
@@ -228,18 +228,9 @@ def test_no_byte_of_them_is_left_and_others_keep_theirs(world: World, tmp_path: 
         assert not holding(world.run, needle), name
     copies = read_whole(world.run / "duplicates.parquet")
     assert len(copies) and not keys & {*copies["key"].to_pylist(), *copies["keeper"].to_pylist()}
-    left = _images(world)
+    left = images_of(world.run)
     gone = keys | {key for key in others if key not in left}
     assert len(gone) == 3 and all(left[key] == others[key] for key in left)
-
-
-def _images(world: World) -> dict[str, bytes]:
-    images = {}
-    for shard in shards_of(world.run):
-        with TarReader(shard.path(TAR)) as tar:
-            for row in pairs.stored(shard).to_pylist():
-                images[row["key"]] = tar.read(row["tar_offset"], size=row["tar_size"])
-    return images
 
 
 def test_downloads_and_scores_stay_fresh_and_what_is_cheap_is_made_anew(world: World, tmp_path: Path):
@@ -418,15 +409,15 @@ def test_an_adopted_tar_is_left_and_the_shard_gets_one_of_its_own(made: World, t
     shard = shards_of(config.run)[0]
     row = pairs.stored(shard).to_pylist()[0]
     assert shard.path(TAR).is_symlink()
-    source, before = shard.path(TAR).resolve(), _images(world)
+    source, before = shard.path(TAR).resolve(), images_of(world.run)
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     said = "\n".join(take_down(world, tmp_path, row["stored_sha256"]))
     assert f"outside   {source} is linked by the run, holds them still, and is left" in said
     assert hashlib.sha256(source.read_bytes()).hexdigest() == digest
     assert not shard.path(TAR).is_symlink() and not holding(config.run, row["url"].encode())
-    after = _images(world)
+    after = images_of(world.run)
     assert {*before} - {*after} == {row["key"]} and all(before[key] == after[key] for key in after)
     shard.path(PAIRS).unlink()
     run_step("adopt", config, workers=1)  # as if it were new
     assert not shard.path(TAR).is_symlink() and not holding(config.run, row["url"].encode())
-    assert {*_images(world)} == {*after}
+    assert {*images_of(world.run)} == {*after}
