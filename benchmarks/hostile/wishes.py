@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 
+import brotli
+
 from .case import OK, Case, Pages, Script, answer, head, picture, text, to
 
 ROBOTS, TDMREP, AI_TXT = "/robots.txt", "/.well-known/tdmrep.json", "/ai.txt"
@@ -162,13 +164,17 @@ AI: list[tuple[str, str, bool]] = [
 ]
 FORBIDS = f"{ALL}Disallow: /\n"
 PACKED = gzip.compress(FORBIDS.encode(), mtime=0)
+BROTLI = brotli.compress(FORBIDS.encode())
 # How robots.txt is served: RFC 9309, 2.3.1, and bodies that are packed.
 SERVED: dict[str, tuple[Script, tuple[str, ...]]] = {
     "packed by gzip": (answer(PACKED, "Content-Encoding: gzip"), DISALLOWED),
     "packed by gzip that nobody names": (answer(PACKED), DISALLOWED),
     "a file robots.txt.gz": (answer(PACKED, type="application/gzip"), DISALLOWED),
     "packed, but damaged": (answer(b"\x1f\x8bgarbage", "Content-Encoding: gzip"), DISALLOWED),
-    "packed by brotli": (answer(b"\x0b\x02\x80abc\x03", "Content-Encoding: br"), DISALLOWED),
+    "packed by brotli": (answer(BROTLI, "Content-Encoding: br"), DISALLOWED),
+    "packed by brotli, cut short": (answer(BROTLI[:-9], "Content-Encoding: br"), DISALLOWED),
+    "packed by gzip, cut short": (answer(PACKED[:-20], "Content-Encoding: gzip"), DISALLOWED),
+    "packed by brotli that allows": (answer(brotli.compress(FORBIDS[:-2].encode()), "Content-Encoding: br"), OK),
     "a gzip bomb that forbids": (
         answer(gzip.compress((FORBIDS + "#" * 30_000_000).encode(), mtime=0), "Content-Encoding: gzip"),
         DISALLOWED,

@@ -3,6 +3,7 @@
 What comes out counts against the cap like what came in: a few bytes may unpack to gigabytes.
 """
 
+import codecs
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -26,6 +27,10 @@ class Stream(Protocol):
     def pieces(self, chunk: bytes) -> Iterator[bytes]:
         """Yield what is in a chunk, some at a time. Raises the library's own error."""
 
+    @property
+    def ended(self) -> bool:
+        """Tell whether the end of the stream has come."""
+
     def flush(self) -> bytes:
         """Return what was held back."""
 
@@ -41,6 +46,11 @@ class Zlib:
         while chunk and not self._stream.eof:
             yield self._stream.decompress(chunk, PIECE_BYTES)
             chunk = self._stream.unconsumed_tail
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the end of the stream has come."""
+        return self._stream.eof
 
     def flush(self) -> bytes:
         """Return what was held back: a few bytes, as all that came in was taken."""
@@ -60,6 +70,11 @@ class Brotli:
             if self._stream.can_accept_more_data():
                 return
             chunk = b""
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the end of the stream has come."""
+        return self._stream.is_finished()
 
     def flush(self) -> bytes:
         """Return nothing: none is held back."""
@@ -102,6 +117,11 @@ class Unpacker:
         if self._stream is not None:
             yield self._stream.flush()
 
+    @property
+    def cut_short(self) -> bool:
+        """Tell whether a packed body has come without its end."""
+        return self._stream is not None and not self._stream.ended
+
     def _decide(self, start: bytes) -> None:
         self._decided = True
         if self._is_plain(start):
@@ -134,14 +154,28 @@ def is_image(start: bytes) -> bool:
     return IMAGE.match(start) is not None
 
 
+def is_text(start: bytes) -> bool:
+    """Tell whether a text in UTF-8 begins so, which may stop within a character."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return False
+    return NO_TEXT.search(start) is None
+
+
 def unpacked_text(body: bytes, labels: list[str], *, max_bytes: int) -> bytes:
-    """Return as much of a text as the cap lets through, both in and out; a gzip file needs no label. Raises Refused."""
+    """Return as much of a text as the cap lets through, both in and out; a gzip file needs no label.
+
+    Raises Refused, also where the packed text ends before its end: what is missing may be what forbids.
+    """
     if body.startswith(GZIP) and not labels:
         labels = ["gzip"]
-    unpacker = Unpacker(labels, max_bytes=max_bytes, is_plain=lambda start: not NO_TEXT.search(start))
+    unpacker = Unpacker(labels, max_bytes=max_bytes, is_plain=is_text)
     text = bytearray()
     for piece in chain(unpacker.feed(body[:max_bytes]), unpacker.end()):
         text += piece
         if len(text) >= max_bytes:
             break
+    if unpacker.cut_short and max(len(body), len(text)) < max_bytes:
+        raise Refused("bad_encoding", "ends before its end")
     return bytes(text[:max_bytes])
