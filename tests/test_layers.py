@@ -12,6 +12,7 @@ HOUSE = (  # from the ground up
     *("configs", "storage", "filters", "cascade", "pipeline", "evaluation", "training", "report", "quickstart"),
 )
 ALLOWED = {folder: {*HOUSE[: floor + 1]} for floor, folder in enumerate(HOUSE)} | {"slurm": {"configs", "slurm"}}
+ALLOWED |= {"commands": {*ALLOWED, "commands"}}
 PACKAGES = sorted(file.parent for folder in ALLOWED for file in (ROOT / folder).rglob("__init__.py"))
 
 

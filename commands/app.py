@@ -1,0 +1,41 @@
+"""The application that commands add themselves to, the arguments that several take, and how an outcome is told."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from configs import printable
+
+if TYPE_CHECKING:
+    from pipeline.runner import Outcome
+
+app = typer.Typer(
+    name="corgi",
+    help="From a table of image urls and captions to a trained text-to-image cascade."
+    " The commands stand in the order of a pair's way.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+PipelineFile = Annotated[Path, typer.Argument(help="YAML of the pipeline, e.g. configs/quickstart/pipeline.yaml")]
+TrainFile = Annotated[Path, typer.Argument(help="YAML of one stage's training, e.g. configs/train/base64.yaml")]
+RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, e.g. runs/quickstart")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="Today's differences, e.g. download.retries=0")]
+Rank = Annotated[int, typer.Option(help="Which share of the shards is ours, from 0.")]
+WorldSize = Annotated[int, typer.Option(help="How many shares there are.")]
+Retry = Annotated[str | None, typer.Option(help="Ask again for what was lost: transient, or robots_txt,http_404.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes here; the config's `workers` if not given.")]
+
+
+def tell(name: str, outcome: "Outcome", *, tolerate: int = 0) -> None:
+    """Print what a step came to; leave with 3 where more shards failed than are tolerated."""
+    counts = "  ".join(f"{reason} {count:,}" for reason, count in outcome.counts.most_common())
+    print(f"{name}: {outcome.done} made, {outcome.skipped} there already, {outcome.seconds:.1f} s  {counts}".rstrip())
+    for shard, cause in sorted(outcome.failed.items()):
+        print(f"{name}: shard {shard:05d} failed: {printable(cause)}", file=sys.stderr)
+    if len(outcome.failed) > tolerate:
+        raise typer.Exit(3)

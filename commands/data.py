@@ -1,0 +1,110 @@
+"""The pipeline's steps, each a command by its entry in the registry, and what is made of a run's pairs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from configs.steps import ENTRIES, StepEntry
+
+from .app import Overrides, PipelineFile, Rank, Retry, RunFolder, Workers, WorldSize, app, tell
+
+
+def _command_of(entry: StepEntry) -> Callable[..., None]:
+    def shard_step(
+        config: PipelineFile,
+        overrides: Overrides = None,
+        rank: Rank = 0,
+        world_size: WorldSize = 1,
+        workers: Workers = None,
+    ) -> None:
+        _run(entry.name, config, overrides, rank, world_size, workers)
+
+    def download(
+        config: PipelineFile,
+        overrides: Overrides = None,
+        rank: Rank = 0,
+        world_size: WorldSize = 1,
+        workers: Workers = None,
+        retry: Retry = None,
+    ) -> None:
+        _run(entry.name, config, overrides, rank, world_size, workers, retry=retry)
+
+    def table_step(config: PipelineFile, overrides: Overrides = None) -> None:
+        _run(entry.name, config, overrides)
+
+    if entry.name == "download":
+        return download
+    return shard_step if entry.kind == "shard" else table_step
+
+
+def _run(
+    name: str,
+    file: Path,
+    overrides: list[str] | None,
+    rank: int = 0,
+    world_size: int = 1,
+    workers: int | None = None,
+    *,
+    retry: str | None = None,
+) -> None:
+    """Run a step, and tell what it came to. retry: of the download."""
+    from configs import load
+    from pipeline.config import PipelineConfig
+    from pipeline.runner import run_step
+
+    config, step = load(PipelineConfig, file, overrides or []), None
+    if retry is not None:
+        from pipeline.download.reasons import parse_reasons
+        from pipeline.download.retry import Retry
+
+        step = Retry(config.download, parse_reasons(retry))
+    outcome = run_step(name, config, step=step, rank=rank, world_size=world_size, workers=workers)
+    tell(name, outcome, tolerate=config.tolerate)
+
+
+for entry in ENTRIES:
+    app.command(entry.name, help=entry.help)(_command_of(entry))
+
+
+@app.command()
+def report(config: PipelineFile, overrides: Overrides = None) -> None:
+    """Write the page. Every loss with its reason, curves and pictures: report/index.html and report/funnel.json."""
+    from configs import load
+    from pipeline.config import PipelineConfig
+    from report.page import write_report
+
+    print(write_report(load(PipelineConfig, config, overrides or [])))
+
+
+@app.command()
+def export(
+    run: RunFolder,
+    to: Annotated[str, typer.Option("--to", help="webdataset, parquet or hf.")],
+    out: Annotated[Path | None, typer.Option(help="Folder; RUN/export/... if not given.")] = None,
+    stage: Annotated[str | None, typer.Option(help="Only what this stage trains on.")] = None,
+    max_side: Annotated[int | None, typer.Option(help="Longest side in px; larger images are made smaller.")] = None,
+    shard_size: Annotated[int, typer.Option(help="Pairs of a file at most; 0: as is usual for the format.")] = 0,
+    text_embeds: Annotated[str, typer.Option(help="beside (a training reads them), inside (float32), none.")] = "none",
+    workers: Workers = None,
+) -> None:
+    """Hand on what was kept, repacked, train and held out apart: to any other trainer, or smaller to our own."""
+    from pipeline.export.export import export as export_run
+    from pipeline.export.options import Options
+
+    options = Options(to, stage, max_side, shard_size, text_embeds)  # type: ignore[arg-type]  # it checks them
+    tell("export", export_run(run, options, folder=out, workers=workers))
+
+
+@app.command()
+def takedown(
+    source: Annotated[Path, typer.Argument(help="Text file, a line each: a url, host:NAME, sha256, pdq:HASH, or key.")],
+    run: Annotated[Path, typer.Option(help="Folder of the run.")],
+    is_applied: Annotated[bool, typer.Option("--apply", help="Change the run's files; else it is only told.")] = False,
+) -> None:
+    """Take pairs down, and tell what they touched. Their bytes leave the run's files; checkpoints are named."""
+    from training.takedown import takedown as take_down
+
+    for line in take_down(run, source, is_applied=is_applied):
+        print(line)
