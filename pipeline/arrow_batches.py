@@ -5,13 +5,15 @@ Text comes as its bytes: DuckDB's own reader would stop at the first cell that i
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.dataset
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 
 from .table_files import TableFile, told_of
+
+if TYPE_CHECKING:
+    import pyarrow.dataset
 
 ENCODED = pa.large_binary()  # the type of text
 BATCH = 16_384  # rows that are read at a time
@@ -33,7 +35,9 @@ def seen_by_arrow(opened: Any) -> pa.PythonFile:
     return pa.PythonFile(opened, mode="r")
 
 
-def _parquet(files: Sequence[TableFile]) -> pyarrow.dataset.Dataset:
+def _parquet(files: Sequence[TableFile]) -> "pyarrow.dataset.Dataset":
+    import pyarrow.dataset  # it imports pandas, of which every other command knows nothing
+
     # Without these, whole files are held in memory.
     options = pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
     kind = pyarrow.dataset.ParquetFileFormat(default_fragment_scan_options=options)
