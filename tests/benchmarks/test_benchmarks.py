@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-BENCHMARKS = ("dedup", "download", "embed", "filters", "gauntlet", "loader", "select", "train_step")
-WITHOUT_PEERS = ("dedup", "filters", "gauntlet", "select")  # where there are none, the figures of Corgi stand alone
+BENCHMARKS = ("dedup", "download", "embed", "filters", "gauntlet", "loader", "plan", "select", "train_step")
+WITHOUT_PEERS = ("dedup", "filters", "gauntlet", "plan", "select")  # where there are none, the figures of Corgi stand alone
 
 
 def run_benchmark(name: str, *arguments: str, peers: Path) -> subprocess.CompletedProcess[str]:
