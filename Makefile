@@ -5,6 +5,7 @@
 #   make install PYTHON=python3.12
 #   make test-long                       what needs SLURM, a browser or a kill; half an hour
 #   make soak NAME=kills                 hundreds of kills and long learning runs, by hand; figures go to docs/log.md
+#   make docs                            the documentation as a site, into build/docs
 #   make bench NAME=train_step           beside its peers, which `make bench-setup` installs into a venv of their own
 
 PYTHON    ?= python3
@@ -17,7 +18,7 @@ BIN       := $(VENV)/bin
 STAMP     := $(VENV)/.installed
 PEERS     := .venv-bench
 
-.PHONY: install quickstart test test-long soak lint bench bench-setup clean
+.PHONY: install quickstart test test-long soak lint docs bench bench-setup clean
 
 install: $(STAMP)
 
@@ -45,6 +46,10 @@ test-long: $(STAMP)
 
 soak: $(STAMP)
 	$(BIN)/pytest -q -rs -s -m soak -k "$(NAME)" --durations=0
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo build/docs/index.html
 
 bench-setup: $(STAMP)
 	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)

@@ -1,0 +1,77 @@
+"""Every command that README and docs show is run, in the order of the pages, beside one small run of the whole way."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from storage import pairs
+from storage.plan import shards_of
+from tests.quickstart.small_quickstart import piped
+
+from .pages import ROOT, Shown, commands, python_blocks
+
+RUN = Path("runs/quickstart")
+ELSEWHERE = ("corgi quickstart", "corgi init --quickstart")  # tests/quickstart goes that way
+AT_MOST = {"corgi init": "--steps 1 --preset tiny"}  # trainings of minutes as trainings of a step
+SHAPES = ("ellipse", "rectangle")
+COLORS = ("red", "green", "blue", "orange", "purple")
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which somebody follows the pages: a small quickstart, her table, shards and pictures."""
+    folder = tmp_path_factory.mktemp("desk")
+    config = piped(folder / RUN)
+    shutil.copy(config.run / "table.parquet", folder / "table.parquet")
+    (folder / "shards").mkdir()
+    for shard in shards_of(config.run):
+        (folder / "shards" / f"{shard.number:05d}.tar").symlink_to(shard.path(".tar"))
+    (folder / "pictures").mkdir()
+    for number, (shape, color) in enumerate((shape, color) for shape in SHAPES for color in COLORS * 4):
+        image = Image.new("RGB", (96, 80), "white")
+        getattr(ImageDraw.Draw(image), shape)((8 + number, 6, 60 + number % 20, 50 + number % 25), fill=color)
+        image.save(folder / "pictures" / f"{number}.png")
+        (folder / "pictures" / f"{number}.txt").write_text(f"a drawing of a {color} {shape}, number {number}")
+    key = pairs.read(shards_of(config.run)[0], ["key"])["key"][0].as_py()
+    (folder / "list.txt").write_text(f"{key}\n")
+    shown = re.search(r"^ {4}# mine\.yaml\n((?: {4}.*\n)+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert shown is not None
+    (folder / "mine.yaml").write_text(re.sub("^    ", "", shown[1], flags=re.M).replace("/data/cc12m", "shards"))
+    (folder / "configs").symlink_to(ROOT / "configs")  # as in a checkout
+    return folder
+
+
+def run(shown: Shown, desk: Path, words: dict[str, str]) -> None:
+    line = shown.line.replace("41c5d075dd", words["key"])
+    line += next((f" {more}" for begins, more in AT_MOST.items() if line.startswith(begins)), "")
+    if line.startswith("corgi init mine"):
+        shutil.rmtree(desk / "mine", ignore_errors=True)
+    command = f"{sys.executable} -m {line}"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WANDB_MODE": "offline"}
+    result = subprocess.run(command, shell=True, cwd=desk, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, f"{shown.page}: {line}\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}"
+
+
+@pytest.mark.long
+def test_what_the_pages_show_works(desk: Path):
+    key = (desk / "list.txt").read_text().strip()
+    done: set[str] = set()
+    for shown in commands():
+        if shown.line not in done and not shown.line.startswith(ELSEWHERE):
+            run(shown, desk, {"key": key[:12]})
+            done.add(shown.line)
+    assert len(done) > 30
+
+
+@pytest.mark.long
+def test_what_reads_the_files_works(desk: Path):
+    blocks = python_blocks(ROOT / "docs" / "file-formats.md")
+    for block in blocks:
+        subprocess.run([sys.executable, "-W", "error", "-c", block], cwd=desk, check=True)
+    assert len(blocks) >= 5
