@@ -255,7 +255,7 @@ def test_downloads_and_scores_stay_fresh_and_what_is_cheap_is_made_anew(world: W
     begun = read_config(world.run / "train" / "base16")
     assert begun is not None
     with pytest.raises(UserError, match="has changed since"):
-        prepare(begun, content=read_index(begun.data).content)
+        check(begun, read_index(begun.data), accepts_new_data=False)
 
 
 def test_files_of_others_in_the_run_that_still_name_them_are_told(world: World, tmp_path: Path):
