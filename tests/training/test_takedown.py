@@ -39,7 +39,7 @@ from tests.training.conftest import train_afresh
 from tests.training.small_training import BASE, values_of
 from tests.training.small_training import write_config as write_yaml
 from training.data.index import read_index
-from training.run_folder import lock, prepare, read_config
+from training.run_folder import check, lock, read_config
 from training.takedown import takedown
 
 ROWS: list[dict[str, Any]] = [
