@@ -9,15 +9,16 @@ Captions and noise are the same at every step. The ledger says which files hold:
 written anew when the training comes there again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from .atomic import commit
-from .ledger import read_training
+from .ledger import read, read_training, rewrite
+from .takedown import Tombstones
 
 FOLDER = "grids"
 GRID_COLUMNS = 4
@@ -64,6 +65,30 @@ def read_grid(grid: Grid) -> np.ndarray:
     count, px = len(grid.captions), grid.px
     corners = _corners(count, min(GRID_COLUMNS, count), px)
     return np.stack([sheet[top : top + px, left : left + px] for top, left in corners])
+
+
+def remove_pairs(run: Path, gone: Tombstones) -> int:
+    """Remove grids that show a pair which was taken down, and its captions from the ledger; return how many.
+
+    The ledger is changed last, so that the same call after a kill still finds the files.
+    """
+    shown = [line for line in read(run) if line.get("event") == "grid" and any(map(gone.holds, line["keys"]))]
+    stale = [line for line in shown if (run / line["file"]).exists() or any(_captions_of(line, gone))]
+    if stale:
+        for line in stale:
+            (run / line["file"]).unlink(missing_ok=True)
+        rewrite(run, lambda line: line | {"captions": _kept_captions(line, gone)} if line in stale else line)
+    return len(stale)
+
+
+def _captions_of(line: Mapping[str, Any], gone: Tombstones) -> list[str]:
+    """Return the captions in a line of pairs that were taken down."""
+    return [caption for caption, key in zip(line["captions"], line["keys"], strict=True) if gone.holds(key)]
+
+
+def _kept_captions(line: Mapping[str, Any], gone: Tombstones) -> list[str]:
+    pairs = zip(line["captions"], line["keys"], strict=True)
+    return ["" if gone.holds(key) else caption for caption, key in pairs]
 
 
 def _corners(count: int, columns: int, px: int) -> Sequence[tuple[int, int]]:

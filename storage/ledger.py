@@ -1,4 +1,5 @@
-"""ledger.jsonl: what happened and when, appended and never rewritten. Timings live here, not in compared files.
+"""ledger.jsonl: what happened and when, appended, and rewritten by a takedown alone. Timings live here, not in files
+that are compared.
 
     {"event": "step", "step": "download", "seconds": 28.6, ...}                     of a pipeline's run
     {"event": "step", "step": 120, "seen": 7680, "loss": 0.0312, "lr": 1e-4, ...}   of a training
@@ -13,8 +14,11 @@ that step, as it says its own; `read_training` leaves that out.
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from .atomic import commit_bytes
 
 LEDGER = "ledger.jsonl"
 TERMS = ("init", "changed")  # said by each start of its own
@@ -70,6 +74,11 @@ def read(run: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             continue
     return whole
+
+
+def rewrite(run: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Commit the ledger with every line as `change` gives it back. Only where nobody else can append."""
+    commit_bytes(run / LEDGER, b"".join(_line(change(line)) for line in read(run)))
 
 
 def read_training(run: Path) -> list[dict[str, Any]]:

@@ -9,8 +9,10 @@ from PIL import Image
 
 from cascade.generate import Cascade
 from cascade.weights import load_stage
+from storage import takedown
 from storage.checkpoint import folder_of
-from storage.grids import Grid, grids_of, read_grid, write_grid
+from storage.grids import Grid, grids_of, read_grid, remove_pairs, write_grid
+from storage.ledger import read
 from tests.factory import draw
 from training.data.index import read_index
 from training.grid import items_of, track_of
@@ -112,3 +114,16 @@ def test_a_grid_is_read_as_it_was_written(tmp_path: Path, count, px):
     assert (tmp_path / name).read_bytes() == before
     with Image.open(tmp_path / name) as file:
         assert file.format == "WEBP"
+
+
+def test_a_pair_that_is_taken_down_leaves_grids_and_ledger(run):
+    folder, _ = run("mine", validation=DRAWS)
+    line = events(folder, "grid")[0]
+    gone, kept = line["captions"][0].encode(), line["captions"][1:]
+    others = [each for each in read(folder) if each["event"] != "grid"]
+    takedown.add(folder, [takedown.Tombstone("key", takedown.digest(line["keys"][0]), "2026-01-01", "list")])
+    assert remove_pairs(folder, takedown.Tombstones(folder)) == 2 and not grids_of(folder)
+    assert gone not in (folder / "ledger.jsonl").read_bytes()
+    assert [each["captions"] for each in events(folder, "grid")] == [["", *kept]] * 2
+    assert [each for each in read(folder) if each["event"] != "grid"] == others
+    assert remove_pairs(folder, takedown.Tombstones(folder)) == 0
