@@ -9,11 +9,17 @@ from .app import Overrides, RunFolder, TrainFile, app
 
 
 @app.command()
-def train(config: TrainFile, overrides: Overrides = None) -> None:
+def train(
+    config: TrainFile,
+    overrides: Overrides = None,
+    accepts_new_data: Annotated[
+        bool, typer.Option("--accept-new-data", help="Go on though the index has changed; noted from which step on.")
+    ] = False,
+) -> None:
     """Train one stage, or continue where it stopped. It knows nothing of the other stages."""
     from training.launcher import train as train_stage
 
-    raise typer.Exit(train_stage(config, overrides or []))
+    raise typer.Exit(train_stage(config, overrides or [], accepts_new_data=accepts_new_data))
 
 
 @app.command()

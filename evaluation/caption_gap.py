@@ -39,6 +39,18 @@ class CaptionGap:
         """Return the gap of each bucket."""
         return [1 - right / wrong for right, wrong in zip(self.loss, self.shuffled, strict=True)]
 
+    @property
+    def mean_loss(self) -> float:
+        """Return the mean loss of all buckets."""
+        return sum(self.loss) / len(self.loss)
+
+    @property
+    def middle_gap(self) -> float:
+        """Return the mean gap of the middle half of the buckets: 3 to 6 of 8, where text matters most."""
+        quarter = len(self.gap) // 4
+        chosen = self.gap[quarter : len(self.gap) - quarter]
+        return sum(chosen) / len(chosen)
+
     def between(self, low: float, high: float) -> list[float]:
         """Return the gaps of the buckets whose middle lies in [low, high]."""
         return [gap for gap, at in zip(self.gap, self.log_snr, strict=True) if low <= at <= high]

@@ -9,8 +9,8 @@ scores       columns of the scorers                               keep_list    k
 plan         where shards begin, what was dropped                 duplicates   which pairs are copies of which
 text_embeds  vectors of the kept captions                         index        one row a shard, for training
 checkpoint   safetensors that commit                              ledger       what happened, line by line
-samples      generated images of a run                            processes, lease   one writer; no orphans
-spread       scratch records of all rows, part by part
+samples      generated images of a run                            grids        what a training drew over time
+spread       scratch records of all rows, part by part            processes, lease   one writer; no orphans
 
 Names of files, columns and metadata stand here and nowhere else. Nothing here decides anything about a pair, computes a
 score or knows a config: that belongs above. Imports configs only.

@@ -125,10 +125,29 @@ def read_track(folder: Path, track: str) -> tuple[dict[str, Tensor], list[str]]:
     tracks: set[str] = set()
     for manifest, mark in _manifests(folder):
         files = _files(manifest, _object(manifest, mark))
-        tracks |= {_track_of(file) for file in files if file == file_of(RAW) or file.startswith("ema_")}
+        tracks |= _tracks_in(files)
         if file_of(track) in files:
             tensors |= _parsed(manifest.parent / file_of(track), files[file_of(track)])
     return tensors, sorted(tracks)
+
+
+def read_shapes(folder: Path, track: str) -> tuple[dict[str, tuple[int, ...]], list[str]]:
+    """Return the shape of each tensor of a track, and all tracks, from the heads of the files alone.
+
+    Raises BrokenError where the checkpoint cannot be read.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    tracks: set[str] = set()
+    for manifest, mark in _manifests(folder):
+        files = _files(manifest, _object(manifest, mark))
+        tracks |= _tracks_in(files)
+        if file_of(track) in files:
+            try:
+                with safe_open(manifest.parent / file_of(track), framework="pt") as file:
+                    shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            except (OSError, SafetensorError) as error:
+                raise BrokenError(f"{manifest.parent / file_of(track)} cannot be read: {error}") from None
+    return shapes, sorted(tracks)
 
 
 def read_tensors(folder: Path, kind: str) -> Iterator[tuple[str, Tensor]]:
@@ -140,8 +159,9 @@ def read_tensors(folder: Path, kind: str) -> Iterator[tuple[str, Tensor]]:
                     yield tensor, file.get_tensor(tensor)
 
 
-def _track_of(file: str) -> str:
-    return file.removesuffix(".safetensors").removeprefix("ema_")
+def _tracks_in(files: Iterable[str]) -> set[str]:
+    stems = {file.removesuffix(".safetensors") for file in files}
+    return {stem.removeprefix("ema_") for stem in stems if stem == RAW or stem.startswith("ema_")}
 
 
 def _mark_of(path: Path) -> dict[str, Any]:

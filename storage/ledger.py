@@ -1,19 +1,27 @@
-"""ledger.jsonl: what happened and when, appended and never rewritten. Timings live here, not in compared files.
+"""ledger.jsonl: what happened and when, appended, and rewritten by a takedown alone. Timings live here, not in files
+that are compared.
 
     {"event": "step", "step": "download", "seconds": 28.6, ...}                     of a pipeline's run
     {"event": "step", "step": 120, "seen": 7680, "loss": 0.0312, "lr": 1e-4, ...}   of a training
 
-Events of a training: start, restart, step, bad_step, bad_image, validation, checkpoint, stopped, done. A restart at
-step 100 makes void what was said of later steps, and `read_training` leaves that out.
+Events of a training: start, restart, init, changed, step, bad_step, bad_image, validation, grid, checkpoint, stopped,
+done. A restart at step 100 makes void what was said of later steps, and what an earlier start said of its own terms at
+that step, as it says its own; `read_training` leaves that out.
+
+    {"event": "changed", "step": 100, "seen": 6400, "changes": {"optim.lr": [0.001, 0.0005]}}     was, and is
 """
 
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .atomic import commit_bytes
+
 LEDGER = "ledger.jsonl"
+TERMS = ("init", "changed")  # said by each start of its own
 
 
 def note(run: Path, **what: Any) -> None:
@@ -68,14 +76,24 @@ def read(run: Path) -> list[dict[str, Any]]:
     return whole
 
 
+def rewrite(run: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Commit the ledger with every line as `change` gives it back. Only where nobody else can append."""
+    commit_bytes(run / LEDGER, b"".join(_line(change(line)) for line in read(run)))
+
+
 def read_training(run: Path) -> list[dict[str, Any]]:
     """Return what happened in a training and still holds, in order."""
     lines: list[dict[str, Any]] = []
     for line in read(run):
         if line.get("event") == "restart":
-            lines = [earlier for earlier in lines if earlier["step"] <= line["step"]]
+            lines = [earlier for earlier in lines if _holds(earlier, line["step"])]
         lines.append(line)
     return lines
+
+
+def _holds(line: dict[str, Any], restart: int) -> bool:
+    """Tell whether a line still holds after a restart at this step."""
+    return line["step"] < restart or (line["step"] == restart and line["event"] not in TERMS)
 
 
 def _line(values: dict[str, Any]) -> bytes:

@@ -5,12 +5,24 @@ The format is storage.checkpoint's. Each rank writes the tensors of its share of
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from configs import Config, UserError
-from storage.atomic import read_json
-from storage.checkpoint import STATE, committed, faults, file_of, folder_of, read_tensors, remove, seal, write_share
+from storage.atomic import read_json, sha256_file
+from storage.checkpoint import (
+    COMMIT,
+    STATE,
+    committed,
+    faults,
+    file_of,
+    folder_of,
+    read_tensors,
+    remove,
+    seal,
+    write_share,
+)
 
 from . import optimizer_state
 from .config import TrainConfig
@@ -26,8 +38,10 @@ class TrainState(Config):
     seen: int = 0  # samples seen: the position of the next one
     updates: int = 0  # optimizer steps applied; fewer than `step` where some were skipped
     bad_steps: int = 0  # skipped steps in a row, up to now
-    config: str = ""  # fingerprint of what decides the training
+    config: str = ""  # fingerprint of its settings
+    settings: dict[str, Any] = {}  # of training.changes: what led here since the last change
     data: str = ""  # content of the index it reads
+    order_from: int = 0  # position from which on the order is that of this index
 
 
 def save(config: TrainConfig, engine: Engine, ema: Ema, state: TrainState) -> Path:
@@ -63,11 +77,30 @@ def load(config: TrainConfig, engine: Engine, ema: Ema) -> tuple[TrainState, lis
         for name, tensor in read_tensors(folder, kind):
             optimizer_state.write(engine, name, kind, tensor)
     for track, averages in ema.averages.items():
+        ema.start(track)  # one that is new begins with the weights as they are
         for name, tensor in read_tensors(folder, _ema(track)):
             if name in averages:
                 averages[name].copy_(tensor)
     optimizer_state.set_updates(engine, state.updates)
     return state, passed_over
+
+
+def load_initial(config: TrainConfig, engine: Engine, ema: Ema) -> dict[str, Any]:
+    """Put the weights of `config.init_from` into engine and every track; return what they are. All ranks call.
+
+    Raises UserError where it has no whole checkpoint; `run_folder.check` has looked whether its weights fit.
+    """
+    assert config.init_from is not None
+    folder, passed_over = newest(config.init_from, ranks=engine.ranks)
+    if folder is None:
+        raise UserError(
+            f"init_from: no checkpoint of {config.init_from} is whole: {'; '.join(passed_over)}", exit_code=1
+        )
+    for name, tensor in read_tensors(folder, Path(file_of(config.init_track)).stem):
+        optimizer_state.write(engine, name, "params", tensor)
+    for track in ema.averages:
+        ema.start(track)
+    return {"folder": str(folder), "track": config.init_track, "sha256": sha256_file(folder / COMMIT)}
 
 
 def newest(run: Path, *, ranks: Ranks) -> tuple[Path | None, list[str]]:

@@ -73,11 +73,13 @@ class CheckpointConfig(Config):
 
 
 class ValidationConfig(Config):
-    """Loss by noise level with right and with shuffled captions, on fixed samples with fixed noise."""
+    """Loss by noise level on fixed samples, with right and with shuffled captions; and a grid of images."""
 
     every_steps: int = Field(default=1000, ge=0)  # 0: never; the last step always validates otherwise
     samples: int = Field(default=64, ge=2)  # of the held-out set, and as many of the training set
     buckets: int = Field(default=8, ge=1)  # of log-SNR, at times (b + 1/2) / buckets
+    grid: int = Field(default=8, ge=0)  # images drawn each time, half of held-out captions; 0: none
+    grid_steps: int = Field(default=32, ge=1)  # of the stage's sampler, where it would take more
 
 
 class WandbConfig(Config):
@@ -92,6 +94,8 @@ class TrainConfig(Config):
     """One stage's training. Knows nothing of the other stages."""
 
     run: Path  # folder of this training: config, ledger, checkpoints
+    init_from: Path | None = None  # folder of another training whose weights this one starts from, at step 0
+    init_track: str = "ema"  # which of its weights: an EMA track, or "params" for the raw ones
     stage: StageConfig
     data: DataConfig
     text: TextDataConfig = TextDataConfig()
@@ -118,29 +122,6 @@ class TrainConfig(Config):
         if not all(track.isidentifier() for track in self.ema):
             raise ValueError(f"ema tracks are named by plain words, got {sorted(self.ema)}")
         return self
-
-
-# What may differ when a run goes on: it changes where and how fast, never what is learned. Under cosine, whose end is
-# at `steps`, `essence` has the end.
-FREE = ("steps", "run", "processes", "micro_batch", "zero", "checkpoint", "wandb", "log_every_steps")
-FREE_DATA = ("index", "workers", "ahead", "cache_mib", "bad_images")
-
-
-def essence(config: TrainConfig) -> dict[str, object]:
-    """Return the part of the config that decides what is learned, dotted keys to values."""
-    values = config.model_dump(mode="json", exclude={*FREE})
-    if config.optim.schedule == "cosine" and config.optim.cosine_steps is None:
-        values["optim"]["cosine_steps"] = config.steps
-    values["stage"].pop("sampler")  # how images are drawn needs no other training
-    values["data"] = {key: value for key, value in values["data"].items() if key not in FREE_DATA}
-    return _dotted(values)
-
-
-def _dotted(values: dict[str, object], prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for key, value in values.items():
-        flat |= _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def accumulation(config: TrainConfig, world_size: int) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 TIMEOUT = timedelta(minutes=30)  # of one collective; a rank that is gone is found sooner by the launcher
 ALONE = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
@@ -74,6 +75,22 @@ def all_reduce_sum(values: list[float], *, ranks: Ranks) -> list[float]:
     summed = torch.tensor(values, dtype=torch.float64, device=ranks.device)
     dist.all_reduce(summed)
     return summed.tolist()
+
+
+def add_up(tensor: Tensor, *, ranks: Ranks) -> Tensor:
+    """Return the sum of all ranks' tensors, on the CPU, the same on each; its type must hold the sums."""
+    if ranks.world_size == 1:
+        return tensor.cpu()
+    summed = tensor.to(ranks.device)
+    dist.all_reduce(summed)
+    return summed.cpu()
+
+
+def broadcast(tensor: Tensor, *, source: int, ranks: Ranks) -> Tensor:
+    """Return what the rank `source` holds. tensor: of the same shape and type on every rank, and overwritten."""
+    if ranks.world_size > 1:
+        dist.broadcast(tensor, src=source)
+    return tensor
 
 
 def all_gather(value: Any, *, ranks: Ranks) -> list[Any]:

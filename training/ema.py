@@ -29,6 +29,12 @@ class Ema:
         }
 
     @torch.no_grad()
+    def start(self, track: str) -> None:
+        """Let a track begin anew, with the weights as they are now."""
+        for name, weight in self._weights.items():
+            self.averages[track][name].copy_(weight.detach())
+
+    @torch.no_grad()
     def update(self, *, updates: int) -> None:
         """Take the weights in, after an optimizer step that changed them. updates: how many came before."""
         if not self._weights:  # more ranks than names

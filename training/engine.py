@@ -66,7 +66,9 @@ class Engine:
         self.objective = objective
         self.params: dict[str, nn.Parameter] = dict(objective.net.named_parameters())  # what trains, by its own name
         sizes = {name: param.numel() for name, param in self.params.items()}
-        self.share = partition(sizes, world_size=ranks.world_size)[ranks.rank]  # names this rank saves and averages
+        shares = partition(sizes, world_size=ranks.world_size)
+        self.share = shares[ranks.rank]  # names this rank saves and averages
+        self.owner = {name: rank for rank, names in enumerate(shares) for name in names}
         self.adam = adam
         _make_state(self)
 

@@ -23,17 +23,19 @@ from storage.run import STOP
 
 from .config import TrainConfig, accumulation, shown
 from .data.index import Index, check_text, read_index
+from .ending import last_lines
 from .preemption import signals_to_file
-from .run_folder import lock, prepare
+from .run_folder import ACCEPT_NEW_DATA, check, lock, prepare
 
 DONE, STOPPED = 0, 75
 LAUNCHER = "CORGI_LAUNCHER"  # environment of ranks that we started: the process to die with
 
 
-def train(config_file: Path, overrides: Sequence[str] = ()) -> int:
+def train(config_file: Path, overrides: Sequence[str] = (), *, accepts_new_data: bool = False) -> int:
     """Train one stage, or go on where it stopped; return the exit code.
 
-    Raises UserError for what a person can mend.
+    accepts_new_data: goes on where the index has changed. Raises UserError for what a person can mend; the run folder
+    is then as it was.
     """
     config = load(TrainConfig, config_file, overrides)
     index = read_index(config.data)
@@ -44,13 +46,20 @@ def train(config_file: Path, overrides: Sequence[str] = ()) -> int:
     is_rank = "RANK" in os.environ  # torchrun has made it one
     world_size = int(os.environ["WORLD_SIZE"]) if is_rank else config.processes
     accumulation(config, world_size)
+    looks_after_folder = os.environ.get("RANK", "0") == "0"  # the first of all processes
+    if looks_after_folder:
+        check(config, index, accepts_new_data=accepts_new_data)  # before the lock, which makes the folder
     with ExitStack() as stack:
-        if os.environ.get("RANK", "0") == "0":  # the first of all processes looks after the run folder
+        if looks_after_folder:
             stack.enter_context(lock(config.run))
-            _begin(config, index, world_size=world_size)
+            check(config, index, accepts_new_data=accepts_new_data)  # again: it may have been another's until now
         if finished(config):
-            print(f"{config.stage.name}: {config.steps:,} steps are done already, see {config.run}", file=sys.stderr)
+            done = f"{config.steps:,} steps are done already, see {config.run}"
+            for line in [done, *last_lines(config.run)] if looks_after_folder else ():
+                print(f"{config.stage.name}: {line}", file=sys.stderr)
             return DONE
+        if looks_after_folder:
+            _begin(config, index, world_size=world_size)
         if is_rank or world_size == 1:
             return run_rank(config, index)
         return start_ranks(config, [str(config_file), *overrides])
@@ -125,4 +134,6 @@ def _begin(config: TrainConfig, index: Index, *, world_size: int) -> None:
 
 
 if __name__ == "__main__":
-    leave(exit_code_of(lambda: train(Path(sys.argv[1]), sys.argv[2:])))
+    arguments = [argument for argument in sys.argv[1:] if argument != ACCEPT_NEW_DATA]
+    accepts = ACCEPT_NEW_DATA in sys.argv
+    leave(exit_code_of(lambda: train(Path(arguments[0]), arguments[1:], accepts_new_data=accepts)))

@@ -1,13 +1,19 @@
 """All that a training says: to the ledger, which is the truth, to its mirror in W&B, and to the terminal."""
 
+from collections.abc import Sequence
 from typing import Any, Self
 
+import numpy as np
+
 from pipeline.progress import Progress
+from storage.grids import write_grid
 from storage.ledger import Ledger
 
 from .config import TrainConfig
 from .distributed import Ranks
 from .wandb_logger import WandbLogger
+
+NOTABLE = 0.1  # share of a step's time spent waiting for batches, from which on a person is told
 
 
 class RunLogger:
@@ -17,6 +23,7 @@ class RunLogger:
     """
 
     def __init__(self, config: TrainConfig, *, ranks: Ranks, done: int) -> None:
+        self._run = config.run
         self._ledger = Ledger(config.run) if ranks.is_main else None
         self._wandb = WandbLogger(config) if ranks.is_main else None
         progress = Progress(config.stage.name, total=config.steps, unit="steps", done=done)
@@ -40,10 +47,18 @@ class RunLogger:
         if self._ledger and self._wandb:
             self._wandb.mirror(self._ledger.note(event, step=step, **values))
 
-    def show(self, step: int, *, loss: float, images_per_s: float) -> None:
+    def note_grid(self, images: np.ndarray, *, step: int, captions: Sequence[str], **values: Any) -> None:
+        """Store (n, px, px, 3) uint8 images, and note and mirror them; captions: one an image."""
+        if self._ledger and self._wandb:
+            file = write_grid(self._run, step, images)
+            line = self._ledger.note("grid", step=step, file=file, px=images.shape[1], captions=[*captions], **values)
+            self._wandb.show(line, images)
+
+    def show(self, step: int, *, loss: float, images_per_s: float, data_share: float) -> None:
         """Show a person where the training stands."""
         if self._progress:
-            self._progress.reach(step, f"loss {loss:.4f}  {images_per_s:.1f} images/s")
+            waits = f"  waits for data {data_share:.0%}" if data_share >= NOTABLE else ""
+            self._progress.reach(step, f"loss {loss:.4f}  {images_per_s:.1f} images/s{waits}")
 
     def say(self, line: str) -> None:
         """Print a line for a person, that stays."""

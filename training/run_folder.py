@@ -2,36 +2,53 @@
 
     <run>/config.yaml   the resolved config, with its fingerprint and the git commit in the first line
           run.json      fingerprint, commit, and the content of the index
-          ledger.jsonl  checkpoints/  wandb.json
+          ledger.jsonl  checkpoints/  grids/  wandb.json
 
-The same command again goes on; another config in the same folder is refused.
+The same command again goes on, with other settings too; another net, or another order of samples, is refused before
+anything is written. Where no checkpoint is committed yet nothing is held, and any training may begin.
 """
 
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import torch
+
+from cascade.stage import build
 from configs import UserError, fingerprint, load
+from storage.atomic import read_json
+from storage.checkpoint import STATE, BrokenError, committed, read_shapes, step_of
 from storage.processes import locked
 from storage.run import CONFIG, LOCK, index_of, write_config, write_training
 
-from .config import TrainConfig, essence
+from .changes import SAMPLES, differing, settings
+from .config import TrainConfig
+from .data.index import Index
+
+ACCEPT_NEW_DATA = "--accept-new-data"
+NAMED = 20  # tensors that do not fit
+
+
+def check(config: TrainConfig, index: Index, *, accepts_new_data: bool) -> None:
+    """Raise UserError where this config cannot begin or go on in its folder. Nothing is written."""
+    begun, checkpoints = read_config(config.run), committed(config.run)
+    if begun is None or not checkpoints:
+        if config.init_from is not None:
+            _check_initial_weights(config)
+        return
+    _refuse_another(config, begun, step=step_of(checkpoints[0]))
+    if not accepts_new_data and index_of(config.run) not in (None, index.content):
+        _refuse_new_data(config, index, checkpoints[0])
 
 
 def prepare(config: TrainConfig, *, content: str) -> None:
-    """Write the config into the run folder, or check that the one there asks for the same training.
-
-    content: of the index. Raises UserError naming the keys that differ.
-    """
-    begun = read_config(config.run)
-    if begun is not None:
-        _refuse_another(config, begun, content)
+    """Write what is asked for into the run folder, once `check` has let it in. content: of the index."""
     write_config(config.run, config, fingerprint=identity(config))
     write_training(config.run, fingerprint=identity(config), index=content)
 
 
 def identity(config: TrainConfig) -> str:
-    """Return the fingerprint of what decides the training; number of processes, steps and the like do not."""
-    return fingerprint("train", essence(config))
+    """Return the fingerprint of a training's settings; where and how fast it runs is none."""
+    return fingerprint("train", settings(config))
 
 
 def read_config(run: Path) -> TrainConfig | None:
@@ -51,24 +68,51 @@ def lock(run: Path) -> AbstractContextManager[None]:
     return locked(run / LOCK, busy=f"{run} is being trained by another process; wait for it, or stop it")
 
 
-def _refuse_another(config: TrainConfig, begun: TrainConfig, content: str) -> None:
-    ours, theirs = essence(config), essence(begun)
-    differing = [
-        f"{key} was {theirs.get(key)!r}, now {ours.get(key)!r}"
-        for key in sorted({*ours, *theirs})
-        if ours.get(key) != theirs.get(key)
-    ]
-    if differing:
+def _refuse_another(config: TrainConfig, begun: TrainConfig, *, step: int) -> None:
+    """Raise UserError where what is asked for is no change of settings."""
+    fixed = [change for change in differing(settings(begun), settings(config)) if change.is_fixed]
+    if fixed:
+        differences = "; ".join(f"{change.key} was {change.was!r}, now {change.now!r}" for change in fixed)
         raise UserError(
-            f"{config.run} holds another training: {'; '.join(differing)}; give another run, or change back"
+            f"{config.run} holds another training: {differences}; change back, or give another run "
+            f"(with init_from={config.run} it starts from these weights, where they fit)"
         )
-    index = index_of(config.run)
-    if index is None:  # a kill came between config and run.json: nothing was trained yet
-        return
-    if config.steps < begun.steps:
-        raise UserError(f"{config.run} was begun for {begun.steps} steps; steps may grow, not shrink to {config.steps}")
-    if index != content:
+    asked = (config.init_from, config.init_track)
+    if config.init_from is not None and asked != (begun.init_from, begun.init_track):
         raise UserError(
-            f"{config.data.index} has changed since {config.run} began, so the order of samples would be another; "
-            f"give another run"
+            f"init_from {config.init_from} is where a training starts from, but {config.run} is at step {step:,} "
+            f"already; leave it out, or give another run"
+        )
+
+
+def _refuse_new_data(config: TrainConfig, index: Index, newest: Path) -> None:
+    state = read_json(newest / STATE) or {}
+    before = state.get("settings", {}).get(SAMPLES)
+    counts = f" ({before:,} samples then, {index.samples:,} now)" if before is not None else ""
+    raise UserError(
+        f"{config.data.index} has changed since {config.run} began{counts}, so the order of samples would be another "
+        f"from step {step_of(newest):,} on; say {ACCEPT_NEW_DATA} to go on with it, or give another run"
+    )
+
+
+def _check_initial_weights(config: TrainConfig) -> None:
+    """Raise UserError where `init_from` has no such weights, or where they do not fit the net."""
+    assert config.init_from is not None
+    checkpoints = committed(config.init_from)
+    if not checkpoints:
+        raise UserError(f"init_from: {config.init_from} has no committed checkpoint; give the folder of a training")
+    try:
+        theirs, tracks = read_shapes(checkpoints[0], config.init_track)
+    except BrokenError:  # the one before it may be whole: found out when it is loaded
+        return
+    if not theirs:
+        raise UserError(f"init_track: {checkpoints[0]} has no track {config.init_track!r}; it has {', '.join(tracks)}")
+    with torch.device("meta"):
+        ours = {name: tuple(param.shape) for name, param in build(config.stage).named_parameters()}
+    wrong = [f"{change.key} is {change.was} there, {change.now} here" for change in differing(theirs, ours)]
+    if wrong:
+        more = f"; and {len(wrong) - NAMED:,} more" if len(wrong) > NAMED else ""
+        raise UserError(
+            f"init_from: {config.init_from} has another net, {len(wrong):,} tensors differ: "
+            f"{'; '.join(wrong[:NAMED])}{more}; give this training the same stage.model"
         )

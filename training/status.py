@@ -11,6 +11,7 @@ from storage.checkpoint import committed, step_of
 from storage.ledger import read_training
 from storage.run import TRAINING, index_of, trainings_of
 
+from .changes import noted
 from .config import TrainConfig, shown
 from .data.index import read_index
 from .run_folder import read_config
@@ -70,7 +71,7 @@ def _status_of(folder: Path) -> StageStatus:
     step = max((line["step"] for line in lines), default=0)
     parts = [f"{'train:':6} step {step:,} of {config.steps:,}", *_numbers(lines)]
     parts.append(f"saved at {step_of(saved[0]):,}" if saved else "nothing saved yet")
-    parts += _stale(folder, config)
+    parts += [*noted(lines), *_stale(folder, config)]
     return StageStatus(config.stage.name, ", ".join(parts))
 
 
@@ -91,4 +92,6 @@ def _stale(folder: Path, config: TrainConfig) -> list[str]:
         content = read_index(config.data).content
     except UserError:
         return []
-    return [] if index_of(folder) == content else ["stale: the index has changed since it began"]
+    if index_of(folder) == content:
+        return []
+    return ["stale: the index has changed since it began; corgi train --accept-new-data goes on with it"]

@@ -21,7 +21,7 @@ from storage.checkpoint import committed, step_of
 from storage.run import trainings_of
 
 from .run_folder import read_config
-from .why import shortened_steps, steps_of_pairs
+from .why import shortened_steps, steps_of_pairs, untold_until
 
 SHOWN = 40  # lines of a kind
 
@@ -66,6 +66,8 @@ def _of_training(folder: Path, matches: Mapping[str, Match]) -> Trained:
         config = read_config(folder)
         shards = {key: min(match.shards) for key, match in matches.items() if match.shards}
         steps_by_key = steps_of_pairs(config, shards) if config else {}
+        if config and (untold := untold_until(config)):
+            return Trained(folder, [], checkpoints, f"it read another index up to step {untold:,}")
     except UserError as error:
         return Trained(folder, [], checkpoints, str(error))
     steps = sorted({step for steps in steps_by_key.values() for step in steps or ()})

@@ -4,20 +4,20 @@ One Trainer trains any stage; a stage is data that is handed to it.
 """
 
 import math
-import resource
-import sys
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 
 from cascade.stage import build
 from configs import UserError
+from storage.run import CONFIG
 
-from . import checkpoint
+from . import checkpoint, grid
+from .changes import consequences, go_on
 from .config import TrainConfig, learning_rate
 from .data.dataset import PairDataset, ShuffledCaptions
 from .data.index import Index
@@ -25,23 +25,15 @@ from .data.loader import Batch, Loader
 from .data.prefetch import steps_of
 from .distributed import Ranks, all_gather, all_reduce_sum
 from .ema import Ema
+from .ending import last_lines
 from .engine import Engine
 from .metrics import RunLogger
 from .preemption import PreemptionSignal
+from .recent import Recent
 from .run_folder import identity
 from .validation import bucket_log_snr, fixed_sets, validate
 
 Outcome = Literal["done", "stopped"]
-
-
-@dataclass
-class Recent:
-    """The steps since the last line of the log."""
-
-    losses: list[float] = field(default_factory=list)  # of the steps that were applied
-    seconds: float = 0.0  # that all of them took
-    lr: float = 0.0  # of the last step
-    grad_norm: float | None = None  # of the last step; None where it was not finite: JSON has no word for that
 
 
 class Trainer:
@@ -52,18 +44,23 @@ class Trainer:
         torch.manual_seed(config.seed)  # the same net on every rank
         self.engine = Engine(config, build(config.stage), ranks=ranks)
         self.ema = Ema(config.ema, {name: self.engine.params[name] for name in self.engine.share})
-        dataset = PairDataset(config, index)
-        self.loader = Loader(config, ShuffledCaptions(dataset) if config.text.pairing == "shuffled" else dataset)
         self.fixed_sets = fixed_sets(config, index)
+        self.grid_items = grid.items_of(config, self.fixed_sets)
         saved, self.passed_over = checkpoint.load(config, self.engine, self.ema)
-        self.state = saved.model_copy(update={"config": identity(config), "data": index.content})
+        starts_from_another = config.init_from is not None and not saved.step
+        self.initial = checkpoint.load_initial(config, self.engine, self.ema) if starts_from_another else None
+        state, self.changes = go_on(saved, config, index)
+        self.state = state.model_copy(update={"config": identity(config)})
+        dataset = PairDataset(config, index)
+        chosen = ShuffledCaptions(dataset) if config.text.pairing == "shuffled" else dataset
+        self.loader = Loader(config, chosen, order_from=state.order_from)
         self.saved_at, self.stopping, self.recent = saved.step, False, Recent()
         self.preemption = PreemptionSignal(config.run)
         self.logger = RunLogger(config, ranks=ranks, done=saved.step)  # last, as it opens files
 
     def train(self) -> Outcome:
         """Train to the last step, or until one of the ranks is asked to stop."""
-        batches = steps_of(self.loader, first_step=self.state.step, ranks=self.ranks)
+        batches = steps_of(self.loader, seen=self.state.seen, ranks=self.ranks)
         with self.logger, self.preemption.listening(), closing(batches):
             self.log_start()
             while self.state.step < self.config.steps and not self.stopping:
@@ -88,6 +85,7 @@ class Trainer:
     def step(self, batches: Iterator[list[Batch]]) -> None:
         """Take one optimizer step from this rank's micro-batches, or none where a number is not finite."""
         began, micro_batches = time.monotonic(), next(batches)
+        self.recent.data_s += time.monotonic() - began
         losses = self.all_losses(self.backward(micro_batches))
         self.stopping = self.is_stop_requested()
         self.note_bad_images(micro_batches)
@@ -139,9 +137,12 @@ class Trainer:
         self.logger.note("bad_step", step=self.state.step + 1, seen=first, positions=positions, keys=keys)
         self.logger.say(f"step {self.state.step + 1}: a number was not finite; the step is skipped, see the ledger")
         if self.state.bad_steps + 1 >= self.config.optim.max_bad_steps:
+            lr = self.config.optim.lr
             raise UserError(
                 f"{self.config.optim.max_bad_steps} steps in a row were not finite (the last is step "
-                f"{self.state.step + 1}); lower optim.lr, or look at the pairs that the ledger names",
+                f"{self.state.step + 1}); look at the pairs that the ledger names, or go on from step "
+                f"{self.saved_at:,} with a lower learning rate than {lr:g}: "
+                f"corgi train {shlex.quote(str(self.config.run / CONFIG))} optim.lr={lr / 4:g}",
                 exit_code=1,
             )
 
@@ -161,32 +162,46 @@ class Trainer:
         recent, self.recent = self.recent, Recent()
         if not recent.losses:
             return
-        loss = math.fsum(recent.losses) / len(recent.losses)
-        rate = round(len(recent.losses) * self.config.batch / max(recent.seconds, 1e-9), 2)  # of all ranks together
-        self.logger.note(
-            "step",
-            **self.position(),
-            loss=loss,
-            grad_norm=recent.grad_norm,
-            lr=recent.lr,
-            images_per_s=rate,
-            steps=len(recent.losses),
-            peak_mib=peak_memory_mib(),
-        )
-        self.logger.show(self.state.step, loss=loss, images_per_s=rate)
+        line = recent.line(batch=self.config.batch)
+        self.logger.note("step", **self.position(), **line)
+        shown = {name: line[name] for name in ("loss", "images_per_s", "data_share")}
+        self.logger.show(self.state.step, **shown)
 
     def validate(self) -> None:
-        """Note the loss by noise level on the fixed sets, with right and with shuffled captions."""
+        """Note the loss by noise level on the fixed sets, with right and with shuffled captions; and draw a grid."""
         began = time.monotonic()
         gaps = {
             split: validate(self.engine.objective, fixed, ranks=self.ranks) for split, fixed in self.fixed_sets.items()
         }
         splits: dict[str, Any] = {
-            split: {"loss": gap.loss, "shuffled": gap.shuffled, "gap": gap.gap} for split, gap in gaps.items()
+            split: {
+                "loss": gap.loss,
+                "shuffled": gap.shuffled,
+                "gap": gap.gap,
+                "mean_loss": gap.mean_loss,
+                "middle_gap": gap.middle_gap,
+            }
+            for split, gap in gaps.items()
         }
         seconds = round(time.monotonic() - began, 2)
         self.logger.note(
             "validation", **self.position(), log_snr=bucket_log_snr(self.config), seconds=seconds, **splits
+        )
+        if self.grid_items:
+            self.draw_grid()
+
+    def draw_grid(self) -> None:
+        """Draw the fixed captions with the weights of now, and store the images."""
+        began, items = time.monotonic(), self.grid_items
+        images = grid.draw(self.engine, self.ema, items)
+        self.logger.note_grid(
+            images,
+            **self.position(),
+            captions=[item.sample.caption for item in items],
+            splits=[item.split for item in items],
+            keys=[item.sample.key for item in items],
+            track=grid.track_of(self.config),
+            seconds=round(time.monotonic() - began, 2),
         )
 
     def save(self) -> None:
@@ -207,6 +222,17 @@ class Trainer:
             self.logger.say(f"passed over: {line}")
         if self.state.step:
             self.logger.say(f"{self.config.stage.name}: goes on from step {self.state.step:,}")
+        if self.initial:
+            self.logger.note("init", **self.position(), **self.initial)
+            self.logger.say(
+                f"{self.config.stage.name}: starts from {self.initial['track']} of {self.initial['folder']}"
+            )
+        if self.changes:
+            changes = {change.key: [change.was, change.now] for change in self.changes}
+            self.logger.note("changed", **self.position(), changes=changes)
+        for line in consequences(self.state, self.changes):
+            self.logger.say(f"{self.config.stage.name}: {line}")
+        self.logger.sync()  # else a checkpoint could outlive, on a machine that fails, the note of what led to it
 
     def finish(self) -> Outcome:
         """Save where that is not done yet, and note how it ended."""
@@ -214,14 +240,10 @@ class Trainer:
         if self.saved_at != self.state.step:
             self.save()
         self.logger.note(outcome, **self.position())
+        for line in last_lines(self.config.run) if self.ranks.is_main else ():
+            self.logger.say(f"{self.config.stage.name}: {line}")
         return outcome
 
     def position(self) -> dict[str, int]:
         """Return the place in the training that a line is about."""
         return {"step": self.state.step, "seen": self.state.seen}
-
-
-def peak_memory_mib() -> int:
-    """Return the most memory this process ever held."""
-    unit = 1024 if sys.platform == "linux" else 2**20  # macOS says bytes
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit

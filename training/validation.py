@@ -36,6 +36,10 @@ class FixedSet:
         self._embeds = loader.dataset.text_embeds([sample.place for sample in self.samples])
         self._others = _others([sample.caption for sample in self.samples]) if len(self.samples) > 1 else np.empty(0)
 
+    def items(self) -> Iterator[tuple[Sample, np.ndarray]]:
+        """Yield each sample with the embeds of its caption, (tokens, width) uint16."""
+        return zip(self.samples, self._embeds, strict=True)
+
     def batch(self, rows: np.ndarray, *, time: float, shuffled: bool) -> Batch:
         """Return these samples at one time, with their own captions or with those of others."""
         embeds = [self._embeds[row] for row in (self._others[rows] if shuffled else rows)]

@@ -5,9 +5,11 @@ The run's id stands in wandb.json before anything is logged, so a training that 
 
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from storage.atomic import commit_json, read_json
 from storage.run import WANDB
@@ -27,6 +29,11 @@ class WandbLogger:
         """Send one line of the ledger; its numbers become curves over `seen`."""
         if self._run is not None:
             self._safely(lambda: self._run.log(flat(line)))
+
+    def show(self, line: dict[str, Any], images: np.ndarray) -> None:
+        """Send a grid's line and its images, (n, px, px, 3) uint8, each under its caption."""
+        if self._run is not None:
+            self._safely(lambda: self._run.log({**flat(line), "grid": _pictures(images, line["captions"])}))
 
     def close(self) -> None:
         """End the run, so that all is sent."""
@@ -59,6 +66,7 @@ class WandbLogger:
             mode="online" if config.wandb.mode == "online" else "offline",
             dir=config.run,
             config=config.model_dump(mode="json"),
+            allow_val_change=True,  # a training may go on with other settings
             settings=settings,
         )
         self._run.define_metric("*", step_metric="seen")
@@ -71,6 +79,11 @@ class WandbLogger:
             print(f"wandb: {type(error).__name__}: {error}; training goes on without it", file=sys.stderr)
 
 
+def offline_folders(run: Path) -> list[Path]:
+    """Return what was mirrored offline and waits to be sent, the earliest first; `wandb sync` takes them in order."""
+    return sorted((run / "wandb").glob(f"offline-run-*-{run_id(run)}*")) if (run / WANDB).exists() else []
+
+
 def run_id(run: Path) -> str:
     """Return the id of this training's W&B run, made once."""
     known = read_json(run / WANDB)
@@ -78,6 +91,14 @@ def run_id(run: Path) -> str:
         known = {"id": secrets.token_hex(6)}
         commit_json(run / WANDB, known)
     return known["id"]
+
+
+def _pictures(images: np.ndarray, captions: Sequence[str]) -> list[Any]:
+    import wandb
+    from PIL import Image
+
+    pictures = map(Image.fromarray, images)  # an array would be scaled to its own range
+    return [wandb.Image(picture, caption=caption) for picture, caption in zip(pictures, captions, strict=True)]
 
 
 def flat(line: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ The steps are not logged anywhere: the order of samples is a pure function, and 
 """
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from configs import UserError, printable
@@ -13,6 +13,7 @@ from pipeline.why import find
 from storage.ledger import read_training
 from storage.run import index_of, trainings_of
 
+from .changes import Stretch, stretches
 from .config import TrainConfig
 from .data.dataset import PairDataset
 from .data.index import read_index
@@ -45,7 +46,8 @@ def line_of(config: TrainConfig, key: str, *, shard: int) -> str:
         return f"{config.stage.name:10}its steps cannot be told: {error}"
     if steps is None:
         return f"{config.stage.name:10}not trained on: held out, or dropped by the stage's own rules"
-    done = f"{_steps_done(config):,} steps"
+    done, untold = f"{_steps_done(config):,} steps", untold_until(config)
+    done += f" (those up to {untold:,} read another index and cannot be told)" if untold else ""
     if not steps:
         return f"{config.stage.name:10}not seen yet in {done}"
     times = "once" if len(steps) == 1 else f"{len(steps)} times"
@@ -64,19 +66,33 @@ def steps_of_pair(config: TrainConfig, key: str, *, shard: int) -> list[int] | N
 def steps_of_pairs(config: TrainConfig, shards: Mapping[str, int]) -> dict[str, list[int] | None]:
     """Return what `steps_of_pair` tells of many pairs. shards: key -> number of the pair's shard.
 
-    Raises UserError where the index is another one than the training began with.
+    Raises UserError where the index is another one than the training reads.
     """
     index = read_index(config.data)
     if index_of(config.run) != index.content:
         raise UserError("it was trained on another index than there is now")
-    dataset, done = PairDataset(config, index), _steps_done(config)
-    order, row_of = Loader(config, dataset).order, {number: row for row, number in enumerate(index.numbers.tolist())}
+    parts = stretches(read_training(config.run), batch=config.batch)
+    begins = max(part.seen for part in parts if part.is_ordered_anew or part is parts[0])
+    until = parts[-1].position_at(_steps_done(config))
+    dataset, row_of = PairDataset(config, index), {number: row for row, number in enumerate(index.numbers.tolist())}
+    order = Loader(config, dataset, order_from=begins).order
     steps: dict[str, list[int] | None] = {}
     for key, shard in shards.items():
         place = dataset.find(row_of[shard], key) if shard in row_of else None
-        positions = order.positions_of(*place, until=done * config.batch) if place else []
-        steps[key] = [position // config.batch + 1 for position in positions] if place else None
+        positions = order.positions_of(*place, until=until) if place else []
+        steps[key] = [_step_of(parts, position) for position in positions] if place else None
     return steps
+
+
+def untold_until(config: TrainConfig) -> int:
+    """Return the step up to which a training read another index, so that nobody can tell what it saw; 0: none."""
+    parts = stretches(read_training(config.run), batch=config.batch)
+    return max(part.step for part in parts if part.is_ordered_anew or part is parts[0])
+
+
+def _step_of(parts: Sequence[Stretch], position: int) -> int:
+    """Return the step, from 1, that saw a position."""
+    return next(part for part in reversed(parts) if part.seen <= position).step_of(position)
 
 
 def _steps_done(config: TrainConfig) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 from configs import UserError
 from storage import duplicates, takedown
+from storage.grids import remove_pairs
 from storage.index import INDEX
 from storage.lease import Key, hold
 from storage.ledger import note
@@ -103,14 +104,14 @@ def _remove_scratch(run: Path) -> None:
 
 
 def _remove_shown(run: Path, gone: Tombstones) -> int:
-    """Remove what shows pairs: the report, and sets of samples in which one stands beside its real image."""
+    """Remove what shows pairs: the report, sets of samples that one is among, and grids drawn from one."""
     removed = [samples for samples in sets_of(run) if gone.mask(keys_of(samples.table)).any()]
     for samples in removed:
         remove_set(samples)
     shown = [path for name in MADE_ANEW if (path := run / name).exists()]
     for path in shown:
         path.unlink()
-    return len(removed) + len(shown)
+    return len(removed) + len(shown) + sum(remove_pairs(folder, gone) for folder in trainings_of(run))
 
 
 def _exports_inside(run: Path) -> list[Path]:

@@ -22,12 +22,12 @@ def forget() -> None:
     groups._WORLD_GROUP = None
 
 
-def train_afresh(config_file: Path, overrides: Sequence[str] = ()) -> int:
+def train_afresh(config_file: Path, overrides: Sequence[str] = (), *, accepts_new_data: bool = False) -> int:
     """Call `launcher.train`, any number of times in a process."""
     from training.launcher import train
 
     try:
-        return train(config_file, overrides)
+        return train(config_file, overrides, accepts_new_data=accepts_new_data)
     finally:
         forget()
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from configs import UserError, dump, resolve
-from training.config import OptimConfig, TrainConfig, accumulation, essence, learning_rate, shown
+from training.config import OptimConfig, TrainConfig, accumulation, learning_rate, shown
 
 from .small_training import config_of, values_of
 
@@ -36,23 +36,6 @@ def test_derived_numbers_are_shown(tmp_path):
     assert lines[0] == "batch 16 = micro_batch 4 x accumulation 2 x 2 processes"
     assert lines[1] == "100 steps see 1,600 samples: 4.00 epochs of 400"
     assert "one process has nothing to share out" in shown(config, world_size=1, samples=400)[2]
-
-
-def test_what_decides_the_training_leaves_out_where_it_runs(tmp_path):
-    config = config_of(tmp_path, tmp_path / "index.parquet")
-    same = {"steps": 100, "processes": 4, "zero": 2, "micro_batch": 2, "checkpoint": {"every_steps": 7}}
-    assert essence(config) == essence(config_of(tmp_path / "b", tmp_path / "index.parquet", **same))
-    other = config_of(tmp_path, tmp_path / "index.parquet", seed=8)
-    assert [key for key, value in essence(other).items() if essence(config)[key] != value] == ["seed"]
-
-
-def test_where_cosine_ends_is_a_part_of_what_is_learned(tmp_path):
-    def learned(steps: int, **optim: object) -> dict[str, object]:
-        optim = {"schedule": "cosine", **optim}
-        return essence(config_of(tmp_path, tmp_path / "index.parquet", steps=steps, optim=optim))
-
-    assert learned(100) != learned(200)
-    assert learned(100) == learned(200, cosine_steps=100)
 
 
 def test_a_config_survives_its_yaml(tmp_path):

@@ -16,6 +16,7 @@ import pytest
 
 from storage import checkpoint
 from storage.checkpoint import committed, folder_of
+from storage.grids import grids_of, read_grid
 from storage.ledger import read_training
 from storage.shard import TAR, Shard
 from tests.factory import make_run
@@ -78,7 +79,10 @@ def from_step_10(run: Path, name: str) -> None:
 def test_two_processes_train_as_one_and_tell_each_other_what_they_met(tmp_path):
     make_run(tmp_path / "data")
     Shard(tmp_path / "data", 1).path(TAR).unlink()
-    further = SMALL | {"steps": 3, "validation": {"every_steps": 3, "samples": 4, "buckets": 2}}
+    further = SMALL | {
+        "steps": 3,
+        "validation": {"every_steps": 3, "samples": 4, "buckets": 2, "grid": 3, "grid_steps": 2},
+    }
     alone = trained(tmp_path, "alone", **further)
     both = trained(tmp_path, "both", processes=2, **further)
     np.testing.assert_allclose(losses(both), losses(alone), rtol=1e-5)
@@ -88,6 +92,10 @@ def test_two_processes_train_as_one_and_tell_each_other_what_they_met(tmp_path):
     for split in ("train", "held_out"):
         gaps = [events(run, "validation")[0][split]["gap"] for run in (alone, both)]
         np.testing.assert_allclose(gaps[1], gaps[0], atol=1e-5)
+    grids = [grids_of(run) for run in (alone, both)]
+    assert grids[0][0]._replace(path=grids[1][0].path) == grids[1][0] and len(grids[0][0].captions) == 3
+    images = [read_grid(grid).astype(int) for (grid,) in grids]
+    assert np.abs(images[1] - images[0]).max() <= 1  # the weights differ by rounding
     (begun,) = events(both, "start")
     assert (begun["world_size"], begun["zero"]) == (2, 1)
 

@@ -39,7 +39,7 @@ from tests.training.conftest import train_afresh
 from tests.training.small_training import BASE, values_of
 from tests.training.small_training import write_config as write_yaml
 from training.data.index import read_index
-from training.run_folder import lock, prepare, read_config
+from training.run_folder import check, lock, read_config
 from training.takedown import takedown
 
 ROWS: list[dict[str, Any]] = [
@@ -255,7 +255,7 @@ def test_downloads_and_scores_stay_fresh_and_what_is_cheap_is_made_anew(world: W
     begun = read_config(world.run / "train" / "base16")
     assert begun is not None
     with pytest.raises(UserError, match="has changed since"):
-        prepare(begun, content=read_index(begun.data).content)
+        check(begun, read_index(begun.data), accepts_new_data=False)
 
 
 def test_files_of_others_in_the_run_that_still_name_them_are_told(world: World, tmp_path: Path):

@@ -53,11 +53,12 @@ class Batch:
 
 
 class Loader:
-    """Batches of a dataset by position. Safe to use from several threads."""
+    """Batches of a dataset by position, from the position `order_from` on. Safe to use from several threads."""
 
-    def __init__(self, config: TrainConfig, dataset: Dataset) -> None:
+    def __init__(self, config: TrainConfig, dataset: Dataset, *, order_from: int = 0) -> None:
         self.config, self.dataset = config, dataset
-        self.order = Order(dataset.counts, seed=config.seed, window_shards=config.data.window_shards)
+        window = config.data.window_shards
+        self.order = Order(dataset.counts, seed=config.seed, window_shards=window, begins=order_from)
         self._reader = SubstitutingReader(dataset, limit=config.data.bad_images)
 
     def batch(self, positions: Sequence[int] | np.ndarray) -> Batch:

@@ -3,6 +3,7 @@
     epoch      all shards in a shuffled order, cut into windows of `window_shards`
     window     its samples in a shuffled order, so that reading stays near a few files
     position   number of samples seen before; epoch = position // samples of an epoch
+    begins     the position from which on these counts hold, where others held before: an epoch starts there
 
     position 5,000,000 -> Place(epoch=3, shard=17, row=4021)
 
@@ -38,35 +39,43 @@ class Order:
     """The order of the samples of all shards.
 
     counts: training samples of each shard. Raises ValueError where there is none at all.
+
+    Epochs are numbered from `begins`: as an epoch has a sample at least, no number was in use before, so no shuffle
+    comes again.
     """
 
-    def __init__(self, counts: Sequence[int] | np.ndarray, *, seed: int, window_shards: int) -> None:
+    def __init__(self, counts: Sequence[int] | np.ndarray, *, seed: int, window_shards: int, begins: int = 0) -> None:
         self.counts = np.asarray(counts, np.int64)
         if not len(self.counts) or self.counts.min() < 0 or not self.counts.any():
             raise ValueError("there is no sample to train on: all counts of the index are 0")
         self.samples = int(self.counts.sum())
-        self._seed, self._window = seed, window_shards
+        self._seed, self._window, self._begins = seed, window_shards, begins
         self._windows = -(-len(self.counts) // window_shards)
         self._epoch = lru_cache(maxsize=2)(self._lay_epoch)
         self._shuffled = lru_cache(maxsize=2)(self._lay_window)
 
     def at(self, positions: int | Sequence[int] | np.ndarray) -> Places:
-        """Return where the samples of these positions lie, in the given order."""
-        positions = np.atleast_1d(np.asarray(positions, np.int64))
-        places = Places(*(np.empty_like(positions) for _ in range(3)))
-        places.epoch[:] = positions // self.samples
+        """Return where the samples of these positions lie, in the given order. Raises ValueError for earlier ones."""
+        since = np.atleast_1d(np.asarray(positions, np.int64)) - self._begins
+        if since.size and since.min() < 0:
+            raise ValueError(f"position {since.min() + self._begins} is before {self._begins}, where this order begins")
+        places = Places(*(np.empty_like(since) for _ in range(3)))
+        places.epoch[:] = self._begins + since // self.samples
         for epoch in np.unique(places.epoch):
             of_epoch = places.epoch == epoch
-            shard, row = self._within(int(epoch), positions[of_epoch] - epoch * self.samples)
+            shard, row = self._within(int(epoch), since[of_epoch] - (epoch - self._begins) * self.samples)
             places.shard[of_epoch], places.row[of_epoch] = shard, row
         return places
 
     def positions_of(self, shard: int, row: int, *, until: int) -> list[int]:
-        """Return all positions below `until` at which this sample comes, at most one an epoch."""
+        """Return all positions from `begins` on and below `until` at which this sample comes, at most one an epoch."""
         if not 0 <= row < self.counts[shard]:
             raise ValueError(f"shard {shard} has {self.counts[shard]} samples, there is no row {row}")
-        epochs = -(-until // self.samples)
-        positions = [epoch * self.samples + self._offset_of(epoch, shard, row) for epoch in range(epochs)]
+        epochs = -(-max(until - self._begins, 0) // self.samples)
+        positions = [
+            self._begins + number * self.samples + self._offset_of(self._begins + number, shard, row)
+            for number in range(epochs)
+        ]
         return [position for position in positions if position < until]
 
     def _within(self, epoch: int, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count
 
 import numpy as np
 import torch
@@ -13,21 +14,20 @@ from training.distributed import Ranks
 from .loader import Batch, Loader
 
 
-def steps_of(loader: Loader, *, first_step: int, ranks: Ranks) -> Generator[list[Batch]]:
-    """Yield this rank's micro-batches of each step from `first_step` on, for ever.
+def steps_of(loader: Loader, *, seen: int, ranks: Ranks) -> Generator[list[Batch]]:
+    """Yield this rank's micro-batches of each step from the position `seen` on, for ever.
 
-    The micro-batches of a step are dealt to the ranks in turn, so any world size sees the same ones.
+    Steps follow each other by position, whatever the batch was before. The micro-batches of a step are dealt to the
+    ranks in turn, so any world size sees the same ones.
     """
     config, world = loader.config, ranks.world_size
     rounds = accumulation(config, world)
 
     def positions() -> Iterator[np.ndarray]:
-        step = first_step
-        while True:
+        for first_of_step in count(seen, config.batch):
             for number in range(ranks.rank, rounds * world, world):
-                first = step * config.batch + number * config.micro_batch
+                first = first_of_step + number * config.micro_batch
                 yield np.arange(first, first + config.micro_batch)
-            step += 1
 
     batches = in_order(loader.batch, positions(), workers=config.data.workers, ahead=config.data.ahead)
     try:

@@ -21,7 +21,7 @@ def test_same_batches_for_any_number_of_workers(tmp_path, stage):
     def first(workers: int) -> list[Batch]:
         data = {"index": str(index), "window_shards": 2, "workers": workers}
         loader = loader_of(config_of(tmp_path / "train", index, data=data, micro_batch=4, **further))
-        steps = steps_of(loader, first_step=0, ranks=rank(0, 1))
+        steps = steps_of(loader, seen=0, ranks=rank(0, 1))
         batches = [batch for step in islice(steps, 4) for batch in step]
         steps.close()
         return batches
@@ -33,14 +33,14 @@ def test_same_batches_for_any_number_of_workers(tmp_path, stage):
 
 def test_world_size_and_restart_only_choose_who_reads_what(tmp_path):
     config = config_of(tmp_path / "train", make_run(tmp_path), micro_batch=2)
-    alone = list(islice(steps_of(loader_of(config), first_step=0, ranks=rank(0, 1)), 3))
+    alone = list(islice(steps_of(loader_of(config), seen=0, ranks=rank(0, 1)), 3))
     for world in (2, 4):
-        steps = [steps_of(loader_of(config), first_step=0, ranks=rank(number, world)) for number in range(world)]
+        steps = [steps_of(loader_of(config), seen=0, ranks=rank(number, world)) for number in range(world)]
         for expected in alone:
             dealt = [next(ours) for ours in steps]
             joined = [dealt[number % world][number // world] for number in range(len(expected))]
             assert all(same(*pair) for pair in zip(expected, joined, strict=True))
-    later = next(steps_of(loader_of(config), first_step=2, ranks=rank(0, 1)))
+    later = next(steps_of(loader_of(config), seen=2 * config.batch, ranks=rank(0, 1)))
     assert all(same(*pair) for pair in zip(alone[2], later, strict=True))
 
 

@@ -1,0 +1,86 @@
+"""The last lines of `corgi train`: how well it went, where the weights are, and the commands that come next."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from configs import UserError, printable
+from storage.checkpoint import committed
+from storage.ledger import read_training
+from storage.run import CONFIG
+
+from .config import TrainConfig
+from .run_folder import read_config
+from .wandb_logger import offline_folders
+
+CAPTION = "a red apple"  # where no grid tells of a caption of this run's own
+
+
+def last_lines(run: Path) -> list[str]:
+    """Return what a person wants to know where a training has ended, done or stopped, from what it left behind."""
+    lines, config, checkpoints = read_training(run), read_config(run), committed(run)
+    if not lines or config is None or not checkpoints:
+        return []
+    last = {line["event"]: line for line in lines}
+    ended = "done" if lines[-1]["event"] == "done" else "stopped"
+    said = [f"{ended} at step {lines[-1]['step']:,}, {_judged(last.get('validation'))}", f"checkpoint {checkpoints[0]}"]
+    if ended == "stopped":
+        said.append(f"to go on: {_command('corgi', 'train', str(run / CONFIG))}")
+    said.append(_to_sample(run, caption=_caption(last.get("grid"))))
+    folders = offline_folders(run) if config.wandb.mode == "offline" else []
+    if folders:
+        said.append(f"to send it to W&B: {_command('wandb', 'sync', *map(str, folders))}")
+    return said
+
+
+def _judged(validation: Mapping[str, Any] | None) -> str:
+    """Return the loss and the caption gap of the last validation in words, of both splits."""
+    if validation is None:
+        return "never validated (validation.every_steps, and two pairs at least)"
+    names = {"held_out": "held-out", "train": "trained-on"}
+    splits = [
+        f"{name} loss {validation[split]['mean_loss']:.4f}, caption gap {validation[split]['middle_gap']:.3f}"
+        for split, name in names.items()
+        if split in validation
+    ]
+    when = f" (at step {validation['step']:,})"
+    return "; ".join(splits) + when
+
+
+def _caption(grid: Mapping[str, Any] | None) -> str:
+    return printable(" ".join(grid["captions"][0].split())) if grid else CAPTION
+
+
+def _to_sample(run: Path, *, caption: str) -> str:
+    """Return the command that draws with this stage, and with those that must draw before it."""
+    stages = [*reversed([*_below(run)]), run]
+    first = read_config(stages[0])
+    assert first is not None
+    if first.stage.low_res_px is not None:
+        return f"to sample it, train a stage of {first.stage.low_res_px} px first: it enlarges what that one draws"
+    return f"to sample it: {_command('corgi', 'sample', *map(str, stages), '--caption', caption)}"
+
+
+def _below(run: Path) -> Iterator[Path]:
+    """Yield the trainings beside this one whose images it enlarges, the nearest first."""
+    config = read_config(run)
+    trained = {folder: its for folder in sorted(run.parent.glob("*")) if (its := _trained(folder)) is not None}
+    while config is not None and (px := config.stage.low_res_px) is not None:
+        folder = next((folder for folder, its in trained.items() if its.stage.image_px == px), None)
+        if folder is None:
+            return
+        config = trained[folder]
+        yield folder
+
+
+def _trained(folder: Path) -> TrainConfig | None:
+    """Return the config of a training that has a checkpoint; None for other folders, and what nobody can read."""
+    try:
+        return read_config(folder) if committed(folder) else None
+    except UserError:
+        return None
+
+
+def _command(*words: str) -> str:
+    return shlex.join(words)
