@@ -11,7 +11,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 BENCHMARKS = ("dedup", "download", "embed", "filters", "gauntlet", "loader", "plan", "select", "train_step")
-WITHOUT_PEERS = ("dedup", "filters", "gauntlet", "plan", "select")  # where there are none, the figures of Corgi stand alone
+WITHOUT_PEERS = (
+    "dedup",
+    "filters",
+    "gauntlet",
+    "plan",
+    "select",
+)  # where there are none, the figures of Corgi stand alone
 
 
 def run_benchmark(name: str, *arguments: str, peers: Path) -> subprocess.CompletedProcess[str]:
