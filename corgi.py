@@ -3,7 +3,7 @@
 import sys
 
 # isort: off
-from commands import start, data, models, runs  # noqa: F401  # each adds its commands; `--help` shows them so
+from commands import start, data, models, runs, config  # noqa: F401  # each adds its commands; `--help` shows them so
 
 # isort: on
 from commands.app import app

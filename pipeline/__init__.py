@@ -7,11 +7,12 @@ url_tables, joins    which columns are url, caption and the rest; further tables
 blocklists           lists of urls and hosts that are never asked for
 buckets              rows spread over files, so that those that belong together meet in memory
 columns, check       what a pair has, step by step; what is wrong with a config before anything runs
+column_facts         what a run's pairs hold in each column
 download             urls become images, or reasons
 adopt                or else: shards and pictures that exist already
 score                every image and caption gets its numbers
 dedup, dedup_parts   which pairs are copies of which, over all shards, part by part
-select               rules over the numbers: kept or not, and why
+select, policies     rules over the numbers: kept or not, and why; published sets of rules
 embed                the text encoder's embeds of every kept caption
 index                one row a shard: what training reads first
 export               what was kept, repacked for any trainer
