@@ -7,7 +7,7 @@ url_tables, joins    which columns are url, caption and the rest; further tables
 blocklists           lists of urls and hosts that are never asked for
 buckets              rows spread over files, so that those that belong together meet in memory
 columns, check       what a pair has, step by step; what is wrong with a config before anything runs
-column_facts         what a run's pairs hold in each column
+rule_columns         which columns rules may use; column_facts: what a run holds in them
 download             urls become images, or reasons
 adopt                or else: shards and pictures that exist already
 score                every image and caption gets its numbers

@@ -17,10 +17,10 @@ from storage import duplicates, pairs
 from storage.plan import PLAN, shards_of
 from storage.shard import PAIRS, SCORES, Shard
 
-from .check import constant_columns, planned_schema
 from .columns import judged
 from .config import PipelineConfig
 from .plan import schema_of
+from .rule_columns import constant_columns, planned_schema
 from .select import candidates_of
 from .status import config_of
 

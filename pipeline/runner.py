@@ -26,9 +26,10 @@ from storage.processes import process_pool
 from storage.run import write_config
 from storage.shard import Shard
 
-from .check import check_rules, idle_rules
+from .check import check_rules
 from .config import PipelineConfig
 from .progress import Progress, most
+from .rule_columns import idle_rules
 from .step import ShardStep, TableStep, step_class
 
 EQUAL_FAILURES = 10  # in a row; after half of them, shards from elsewhere are tried

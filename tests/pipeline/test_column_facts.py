@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from configs import UserError, dump
-from pipeline.check import check_rules, idle_rules
+from pipeline.check import check_rules
 from pipeline.column_facts import told
+from pipeline.rule_columns import idle_rules
 from storage.run import write_config
 from tests.factory import config_for, downloaded, through
 
