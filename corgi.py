@@ -1,6 +1,7 @@
 """From a table of image urls and captions to a trained text-to-image cascade."""
 
 import sys
+from functools import partial
 
 # isort: off
 from commands import start, data, models, runs, config  # noqa: F401  # each adds its commands; `--help` shows them so
@@ -18,7 +19,8 @@ def main() -> None:
     from storage.processes import die_with_starter
 
     die_with_starter()
-    sys.exit(exit_code_of(app))
+    is_module = sys.argv[0].endswith("corgi.py")  # python -m corgi
+    sys.exit(exit_code_of(partial(app, prog_name="python -m corgi" if is_module else "corgi")))
 
 
 if __name__ == "__main__":

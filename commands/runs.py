@@ -21,12 +21,15 @@ def status(run: RunFolder) -> None:
 
 @app.command()
 def why(
-    key: Annotated[str, typer.Argument(help="A pair's key, or enough of its beginning")],
+    key: Annotated[str, typer.Argument(help="A pair's key or enough of its beginning; or its url, or a part of it")],
     run: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/quickstart"),
 ) -> None:
     """Tell one pair's whole story. From its row in the table to the steps that trained on it."""
+    from configs import UserError
     from training.why import tell
 
+    if not run.is_dir():
+        raise UserError(f"{run} is no folder; say which run with --run")
     print(tell(run, key))
 
 
