@@ -54,7 +54,7 @@ def version() -> str:
     return f"{number}, commit {commit}" if commit else number
 
 
-PipelineFile = Annotated[Path, typer.Argument(help="YAML of the pipeline, e.g. configs/quickstart/pipeline.yaml")]
+PipelineFile = Annotated[Path, typer.Argument(help="YAML of the pipeline, or folder of a run, e.g. runs/quickstart")]
 TrainFile = Annotated[Path, typer.Argument(help="YAML of one stage's training, e.g. configs/train/base64.yaml")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, e.g. runs/quickstart")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Today's differences, e.g. download.retries=0")]

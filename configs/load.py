@@ -6,7 +6,7 @@ Defaults stand in the models; a YAML file says what differs from them; the comma
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -18,6 +18,7 @@ class Config(BaseModel):
     """Base of all config models: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    paths: ClassVar[tuple[str, ...]] = ()  # fields of text that hold paths; those of type Path are known
 
     @model_validator(mode="before")
     @classmethod

@@ -39,6 +39,8 @@ PARENTS = """list_transform(range(1, len(string_split({0}, '.')) + 1),
 class BlockConfig(Config):
     """Lists of what is never asked for; files or urls, .gz and .zst too."""
 
+    paths = ("urls", "hosts")
+
     urls: Tables = Field(default=[], examples=[["taken_down.txt"]])  # a url a line
     hosts: Tables = Field(
         default=[], examples=[["hosts.txt.gz"]]

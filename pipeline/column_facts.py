@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from configs import UserError, load, printable, shortened
+from configs import UserError, printable, shortened
 from filters.scorers import columns_by_scorer
 from storage import duplicates, pairs
 from storage.plan import PLAN, shards_of
@@ -22,7 +22,7 @@ from .config import PipelineConfig
 from .plan import schema_of
 from .rule_columns import constant_columns, planned_schema
 from .select import candidates_of
-from .status import config_of
+from .status import load_config
 
 MAX_SHARDS = 20  # that are looked at, spread over the run
 VALUE_CHARS = 40
@@ -39,7 +39,7 @@ class Facts(NamedTuple):
 
 def told(source: Path) -> str:
     """Return a line a column. source: folder of a run, or YAML of a pipeline. Raises UserError."""
-    config = config_of(source) if source.is_dir() else load(PipelineConfig, source)
+    config = load_config(source)
     shards = _looked_at(config)
     planned = pairs.planned(shards[0]).schema if shards and source.is_dir() else planned_schema(config)
     tables = [_rows(shard) for shard in shards]

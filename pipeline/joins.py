@@ -27,6 +27,8 @@ ORDER = "corgi_position"  # of rows as they stand in their table
 class JoinConfig(Config):
     """A further table, and what is taken from it."""
 
+    paths = ("table",)
+
     table: Tables = Field(min_length=1, examples=[["scores.parquet"]])  # as the url table
     on: str = Field(examples=["uid"])  # url, key (Corgi's own), or a column that both tables have; compared as text
     # Its column -> the name here; null: all in their own names.

@@ -1,10 +1,11 @@
 """Where every step of a run stands: done, stale and why, missing, waiting, or left over from an earlier plan."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from configs import UserError, load
+from configs import UserError, load, moved
 from configs.steps import entries_of
 from storage.plan import PLAN, shards_of
 from storage.run import CONFIG
@@ -35,11 +36,16 @@ class StepStatus(NamedTuple):
         return ", ".join(parts)
 
 
-def config_of(run: Path) -> PipelineConfig:
-    """Return the resolved config that the last command wrote into the run folder."""
+def load_config(source: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Return the config in a YAML file, or that of the run in a folder, with today's differences."""
+    return config_of(source, overrides) if source.is_dir() else load(PipelineConfig, source, overrides)
+
+
+def config_of(run: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Return the resolved config that the last command wrote into the run folder, wherever that lies now."""
     if not (run / CONFIG).exists():
         raise UserError(f"{run} is no run: it holds no {CONFIG}; `corgi plan CONFIG` starts one")
-    return load(PipelineConfig, run / CONFIG)
+    return moved(load(PipelineConfig, run / CONFIG, overrides), run)
 
 
 def steps_of(run: Path) -> list[StepStatus]:

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from cascade.stage import StageConfig
 from cascade.text_encoder import TextConfig
-from configs import Config, UserError
+from configs import Config, UserError, absolute
 
 OWN = "caption"  # the column of the pairs' own captions
 
@@ -130,7 +130,7 @@ FREE_DATA = ("index", "workers", "ahead", "cache_mib", "bad_images")
 
 def essence(config: TrainConfig) -> dict[str, object]:
     """Return the part of the config that decides what is learned, dotted keys to values."""
-    values = config.model_dump(mode="json", exclude={*FREE})
+    values = absolute(config).model_dump(mode="json", exclude={*FREE})
     if config.optim.schedule == "cosine" and config.optim.cosine_steps is None:
         values["optim"]["cosine_steps"] = config.steps
     values["stage"].pop("sampler")  # how images are drawn needs no other training
