@@ -109,6 +109,7 @@ def script(chain: ChainConfig, place: Place, draft: Draft) -> str:
         "trap 'code=$?; [ $code = 0 ] || echo $code > \"$mark\"' EXIT",
         "",
         f"export PATH={quote(str(place.programs))}:$PATH",
+        "export PYTHONSAFEPATH=1  # a folder here that is called like one of ours stays out of it",
         *_environment(draft.settings),
         *draft.commands,
         'echo 0 > "$mark"',
