@@ -23,6 +23,7 @@ phases               a table step's work on a pool of processes, which goes on a
 config               a section a step
 progress             the one progress bar
 status, why, funnel  where the steps stand; one pair's story; what each reason took
+forecast             what an edited config would make anew, and how long that takes
 hosts                what hosts asked for, and which served other images than the table says
 takedown             pairs that must go, out of all files of a run
 
