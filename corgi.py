@@ -2,8 +2,14 @@
 
 import sys
 
+# `python -m corgi` puts today's folder before all others: whatever is called `configs` or `json` there would be ours.
+if __name__ == "__main__" and not sys.flags.safe_path and sys.path[0] != __file__.rpartition("/")[0]:
+    del sys.path[0]
+
+from functools import partial
+
 # isort: off
-from commands import start, data, models, runs  # noqa: F401  # each adds its commands; `--help` shows them so
+from commands import start, data, models, runs, config  # noqa: F401  # each adds its commands; `--help` shows them so
 
 # isort: on
 from commands.app import app
@@ -15,10 +21,12 @@ def main() -> None:
 
     Exit codes: 0 done, 1 failed, 2 wrong use or config, 3 shards failed, 75 stopped early (requeue), 93 stop the chain.
     """
-    from storage.processes import die_with_starter
+    from storage.processes import die_with_starter, keep_to_safe_path
 
     die_with_starter()
-    sys.exit(exit_code_of(app))
+    keep_to_safe_path()
+    is_module = sys.argv[0].endswith("corgi.py")  # python -m corgi
+    sys.exit(exit_code_of(partial(app, prog_name="python -m corgi" if is_module else "corgi")))
 
 
 if __name__ == "__main__":

@@ -24,15 +24,15 @@ from .layers import Attention, QkNorm, Resample, ResBlock, UNet, norm_layer, num
 class AdmConfig(Config):
     """An ADM U-Net; the defaults are the paper's base model."""
 
-    kind: Literal["adm"] = "adm"
-    channels: int = Field(default=512, gt=0)
+    kind: Literal["adm"] = "adm"  # which net: Dhariwal and Nichol's
+    channels: int = Field(default=512, gt=0)  # width at full size
     multipliers: tuple[int, ...] = (1, 2, 3, 4)  # channels of each level, in units of `channels`
     res_blocks: int = Field(default=3, gt=0)  # per level; one more on the way up
     attention_px: tuple[int, ...] = (32, 16, 8)  # feature map sizes that get attention
-    head_channels: int = Field(default=64, gt=0)
+    head_channels: int = Field(default=64, gt=0)  # width of one head of attention
     text_dim: int = Field(default=512, gt=0)  # text embeds are projected to this width
-    qk_norm: QkNorm = "none"
-    null_text: NullText = "zeros"
+    qk_norm: QkNorm = "none"  # of queries and keys before attention
+    null_text: NullText = "zeros"  # what stands for no text
     patch: int = Field(default=1, gt=0)  # pixels folded into channels at both ends
     dropout: float = Field(default=0.0, ge=0, lt=1)  # in the res blocks, as in ADM; for few images
 

@@ -34,13 +34,13 @@ class DiffusionConfig(Config):
     `paper` presets: cosine (linear for SR1024), eps, weighting eps.
     """
 
-    schedule: Schedule = "cosine"
+    schedule: Schedule = "cosine"  # log-SNR by time
     shift: float = 0.0  # added to the log-SNR of shifted_cosine; 2 log(64 / image_px) for full images above 64 px
-    prediction: Prediction = "v"
-    weighting: Weighting = "sigmoid"
+    prediction: Prediction = "v"  # what the net says: noise, image, or velocity
+    weighting: Weighting = "sigmoid"  # of errors by log-SNR: equal in eps, x or v, or as named
     min_snr: float = Field(default=5.0, gt=0)  # gamma of weighting min_snr (2303.09556)
     sigmoid_bias: float = 0.0  # b of weighting sigmoid (SiD2, 2410.19324): weight falls above this log-SNR
-    log_snr_clip: tuple[float, float] = (-20.0, 20.0)
+    log_snr_clip: tuple[float, float] = (-20.0, 20.0)  # between which log-SNR is kept
 
     @model_validator(mode="after")
     def _check(self) -> "DiffusionConfig":

@@ -33,19 +33,19 @@ class EfficientConfig(Config):
     `film_per`: one FiLM projection for all res blocks of a D/UBlock (`block`, the paper's CombineEmbs) or one each.
     """
 
-    kind: Literal["efficient"] = "efficient"
-    channels: tuple[int, ...] = (128, 256, 512, 1024)
-    res_blocks: tuple[int, ...] = (2, 4, 8, 8)
-    strides: tuple[Literal[1, 2], ...] = (2, 2, 2, 2)
-    attention: tuple[LevelAttention, ...] = ("none", "none", "none", "self_text")
-    attn_per: Literal["block", "resblock"] = "resblock"
-    film_per: Literal["block", "resblock"] = "block"
-    heads: int = Field(default=8, gt=0)
+    kind: Literal["efficient"] = "efficient"  # which net: Imagen's Efficient U-Net
+    channels: tuple[int, ...] = (128, 256, 512, 1024)  # width of each level
+    res_blocks: tuple[int, ...] = (2, 4, 8, 8)  # of each level, on the way down and up
+    strides: tuple[Literal[1, 2], ...] = (2, 2, 2, 2)  # by which each level makes its input smaller
+    attention: tuple[LevelAttention, ...] = ("none", "none", "none", "self_text")  # of each level: to what
+    attn_per: Literal["block", "resblock"] = "resblock"  # one layer a level, or one after each of its res blocks
+    film_per: Literal["block", "resblock"] = "block"  # one projection of the time a level, or one a res block
+    heads: int = Field(default=8, gt=0)  # of attention
     hidden: int = Field(default=2, gt=0)  # width of attention in units of the level's channels
-    text_dim: int = Field(default=1024, gt=0)
-    qk_norm: QkNorm = "none"
+    text_dim: int = Field(default=1024, gt=0)  # text embeds are projected to this width
+    qk_norm: QkNorm = "none"  # of queries and keys before attention
     norm: Norm = "group"  # position: strictly local, so that a crop is treated as it is within the whole image
-    null_text: NullText = "zeros"
+    null_text: NullText = "zeros"  # what stands for no text
     patch: int = Field(default=1, gt=0)  # pixels folded into channels at both ends: 4 runs 256 px on a 64 x 64 grid
     dropout: float = Field(default=0.0, ge=0, lt=1)  # in the res blocks; the paper has none
 

@@ -24,14 +24,14 @@ from .samplers import SamplerConfig
 class StageConfig(Config):
     """Everything that is needed to build a stage's net and to sample from it."""
 
-    name: str
+    name: str  # of the stage in reports, checkpoints and evaluations, e.g. base64
     image_px: int = Field(gt=0)  # side of the square images this stage makes
-    low_res_px: int | None = Field(default=None, gt=0)  # side of the images it enlarges; None for a base stage
-    crop_px: int | None = Field(default=None, gt=0)  # side of the training crops; None trains on whole images
+    low_res_px: int | None = Field(default=None, gt=0)  # side of the images it enlarges; null for a base stage
+    crop_px: int | None = Field(default=None, gt=0)  # side of the training crops; null trains on whole images
     aug_level_max: float = Field(default=1.0, ge=0, le=1)  # training draws the augmentation level from [0, this]
     aug_schedule: AugSchedule = "cosine"  # which log-SNR a level stands for; stored nets without this field mean cosine
     text_width: int = Field(gt=0)  # of the text encoder's embeds: MiniLM 384, T5-XXL 4096
-    model: Annotated[AdmConfig | EfficientConfig, Field(discriminator="kind")]
+    model: Annotated[AdmConfig | EfficientConfig, Field(discriminator="kind")]  # the net, of the kind that `kind` names
     diffusion: DiffusionConfig = DiffusionConfig()
     sampler: SamplerConfig = SamplerConfig()
 

@@ -34,6 +34,8 @@ SHORTEST = 8  # tokens of the smallest bucket
 class TextConfig(Config):
     """Which encoder, and the shape of its batches. T5 in real runs: encoder google/t5-v1_1-xxl, precision bf16."""
 
+    paths = ("encoder",)
+
     encoder: str = MINILM  # minilm (comes with pip), a folder, or a name on the Hugging Face hub
     revision: str = "main"  # of a name on the hub
     max_tokens: int = Field(default=64, ge=2)  # longer captions are cut

@@ -11,17 +11,50 @@ from configs import printable
 if TYPE_CHECKING:
     from pipeline.runner import Outcome
 
+DISTRIBUTION = "corgi-t2i"
+
 app = typer.Typer(
     name="corgi",
     help="From a table of image urls and captions to a trained text-to-image cascade."
     " The commands stand in the order of a pair's way.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
-PipelineFile = Annotated[Path, typer.Argument(help="YAML of the pipeline, e.g. configs/quickstart/pipeline.yaml")]
+
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"corgi {version()}")
+        raise typer.Exit()
+
+
+@app.callback()
+def corgi(
+    is_version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version and commit.")
+    ] = False,
+) -> None:
+    """Take what stands before the name of a command."""
+
+
+def version() -> str:
+    """Return the version of this code, and the commit where it runs from a work tree."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as version_of
+
+    from storage.run import code_commit
+
+    try:
+        number = version_of(DISTRIBUTION)
+    except PackageNotFoundError:  # it runs from a folder in which it was never installed
+        number = "not installed"
+    commit = code_commit()
+    return f"{number}, commit {commit}" if commit else number
+
+
+PipelineFile = Annotated[Path, typer.Argument(help="YAML of the pipeline, or folder of a run, e.g. runs/quickstart")]
 TrainFile = Annotated[Path, typer.Argument(help="YAML of one stage's training, e.g. configs/train/base64.yaml")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, e.g. runs/quickstart")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Today's differences, e.g. download.retries=0")]

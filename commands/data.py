@@ -50,11 +50,10 @@ def _run(
     retry: str | None = None,
 ) -> None:
     """Run a step, and tell what it came to. retry: of the download."""
-    from configs import load
-    from pipeline.config import PipelineConfig
     from pipeline.runner import run_step
+    from pipeline.status import load_config
 
-    config, step = load(PipelineConfig, file, overrides or []), None
+    config, step = load_config(file, overrides or []), None
     if retry is not None:
         from pipeline.download.reasons import parse_reasons
         from pipeline.download.retry import Retry
@@ -71,11 +70,10 @@ for entry in ENTRIES:
 @app.command()
 def report(config: PipelineFile, overrides: Overrides = None) -> None:
     """Write the page. Every loss with its reason, curves and pictures: report/index.html and report/funnel.json."""
-    from configs import load
-    from pipeline.config import PipelineConfig
+    from pipeline.status import load_config
     from report.page import write_report
 
-    print(write_report(load(PipelineConfig, config, overrides or [])))
+    print(write_report(load_config(config, overrides or [])))
 
 
 @app.command()

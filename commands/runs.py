@@ -5,15 +5,27 @@ from typing import Annotated
 
 import typer
 
-from .app import Overrides, RunFolder, app
+from .app import Overrides, app
 
 
 @app.command()
-def status(run: RunFolder) -> None:
-    """Show where every step and stage of a run stands. On one screen."""
+def status(
+    run: Annotated[Path, typer.Argument(help="Folder of a run; or YAML of a pipeline: what it would make anew")],
+    overrides: Overrides = None,
+) -> None:
+    """Show where every step and stage of a run stands. Of an edited YAML, what would be made anew, and how long."""
+    from configs import UserError
     from slurm.job_status import show as jobs
     from training.status import show
 
+    if run.is_file():
+        from pipeline.forecast import forecast, told
+        from pipeline.status import load_config
+
+        print(told(forecast(load_config(run, overrides or []))))
+        return
+    if overrides:
+        raise UserError(f"{overrides[0]!r}: differences are for a YAML, and {run} is a folder")
     show(run)
     if lines := jobs(run):
         print(lines)
@@ -21,12 +33,15 @@ def status(run: RunFolder) -> None:
 
 @app.command()
 def why(
-    key: Annotated[str, typer.Argument(help="A pair's key, or enough of its beginning")],
+    key: Annotated[str, typer.Argument(help="A pair's key or enough of its beginning; or its url, or a part of it")],
     run: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/quickstart"),
 ) -> None:
     """Tell one pair's whole story. From its row in the table to the steps that trained on it."""
+    from configs import UserError
     from training.why import tell
 
+    if not run.is_dir():
+        raise UserError(f"{run} is no folder; say which run with --run")
     print(tell(run, key))
 
 

@@ -4,6 +4,8 @@
 
 load          YAML and `key.sub=value` to a frozen model          errors   one line for a person, and an exit code
 fingerprint   what made a file, in 24 hex digits                  steps    the registry: names, files, order, help
+reference     every key of a config, from its model                reference_page   as people look at it
+paths         absolute where they are kept
 quickstart, train, policies                                       the YAML files themselves
 
 What a config means belongs to the module that owns its model. Imports nothing of ours.
@@ -12,15 +14,18 @@ What a config means belongs to the module that owns its model. Imports nothing o
 from .errors import UserError, exit_code_of, nearest, printable, shortened
 from .fingerprint import fingerprint, hashed
 from .load import Config, dump, load, read_yaml, resolve
+from .paths import absolute, moved
 
 __all__ = [
     "Config",
     "UserError",
+    "absolute",
     "dump",
     "exit_code_of",
     "fingerprint",
     "hashed",
     "load",
+    "moved",
     "nearest",
     "printable",
     "read_yaml",

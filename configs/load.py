@@ -3,12 +3,13 @@
 Defaults stand in the models; a YAML file says what differs from them; the command line says what differs today.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from .errors import UserError, nearest, shortened
 
@@ -17,6 +18,19 @@ class Config(BaseModel):
     """Base of all config models: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    paths: ClassVar[tuple[str, ...]] = ()  # fields of text that hold paths; those of type Path are known
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_of_one(cls, values: Any) -> Any:
+        """Take a single value as a list of one, wherever a list of any length is meant."""
+        if not isinstance(values, dict):
+            return values
+        fields = cls.model_fields
+        return {
+            name: _listed(value, name) if name in fields and _is_list(fields[name].annotation) else value
+            for name, value in values.items()
+        }
 
 
 Model = TypeVar("Model", bound=Config)
@@ -66,6 +80,21 @@ def resolve(
 def dump(config: Config) -> str:
     """Return the whole resolved config as YAML; loading it again gives an equal model."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+
+def _is_list(annotation: Any) -> bool:
+    """Tell whether list[X] or tuple[X, ...] is meant."""
+    return get_origin(annotation) is list or (get_origin(annotation) is tuple and Ellipsis in get_args(annotation))
+
+
+def _listed(value: Any, name: str) -> Any:
+    if value is None or isinstance(value, (list, tuple, set, frozenset)):
+        return value
+    if isinstance(value, str) and re.search(r",\s|\n.", value):
+        raise ValueError(
+            f"{name}: one value or several? write a list, as {name}: [{', '.join(value.replace(',', ' ').split())}]"
+        )
+    return [value]
 
 
 class _UniqueKeys(yaml.SafeLoader):

@@ -21,7 +21,7 @@ class SampleConfig(Config):
 
 
 class Bars(Config):
-    """What figures must reach. None: the figure is told without a judgement."""
+    """What figures must reach. null: the figure is told without a judgement."""
 
     gap_training: float | None = None  # at least
     gap_held_out: float | None = None  # at least
@@ -34,12 +34,11 @@ class EvaluateConfig(Config):
     """What is drawn and measured."""
 
     name: str = "caption"  # column: of pairs with the same name one takes part
-    family: str | None = None  # column: captions of one family are not swapped for each other; None: the name
-    group: str | None = None  # column: what kinds of images there are; None: no nearest-of-group figures
+    family: str | None = None  # column: captions of one family are not swapped for each other; null: the name
+    group: str | None = None  # column: what kinds of images there are; null: no nearest-of-group figures
     where: str = "true"  # SQL over a pair's columns: which of the kept pairs take part
-    variants: str = (
-        "false"  # SQL: pairs so like another that they are neither compared with nor drawn as training pairs
-    )
+    # SQL: pairs so like another that they are neither compared with nor drawn as training pairs.
+    variants: str = Field(default="false", examples=["tone_variant"])
     pairs: int = Field(default=10_000, ge=1)  # of each split take part at most, the first shards' first
     per_group: int = Field(default=30, ge=1)  # training pairs of each group that are drawn; without groups, of all
     held_out: int = Field(default=200, ge=0)  # held-out pairs that are drawn

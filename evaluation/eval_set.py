@@ -17,6 +17,7 @@ from configs import UserError, hashed, nearest
 from filters.rules import holds
 from storage import keep_list, pairs
 from storage.plan import shards_of
+from storage.run import CONFIG
 from storage.shard import TAR, Shard
 from storage.tar import TarReader
 
@@ -56,7 +57,9 @@ def kept(run: Path, config: EvaluateConfig) -> list[EvalPair]:
                 by_name[pair.name] = pair
                 room[pair.held_out] -= 1
     if not by_name:
-        raise UserError(f"of {run} no kept pair takes part (where: {config.where}); look at its funnel: corgi report")
+        raise UserError(
+            f"of {run} no kept pair takes part (where: {config.where}); look at its funnel: corgi report {run / CONFIG}"
+        )
     return list(by_name.values())
 
 

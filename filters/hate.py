@@ -33,6 +33,7 @@ Word = Annotated[str, Field(pattern="^[a-z0-9_]+$")]
 class HateConfig(Config):
     """What is left out of a caption before it is judged. Thresholds are for rules."""
 
+    # Words that are passed over, in small letters.
     unread: tuple[Word, ...] = (
         *("white", "black", "man", "women", "girl", "gay", "jew", "israel", "america", "race", "kid"),
         *("cracker", "da", "yo"),  # crackers, parts of names and toys

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class LanguageConfig(Config):
     """How much of a caption is read."""
 
-    max_chars: int = Field(default=1000, ge=1)
+    max_chars: int = Field(default=1000, ge=1)  # characters at the beginning that are read
 
 
 class Language:

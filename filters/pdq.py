@@ -23,7 +23,7 @@ BITS = 256
 class PdqConfig(Config):
     """Larger images are first averaged down by a whole factor; the hash itself only looks at 64 x 64."""
 
-    max_side_px: int = Field(default=512, ge=64)
+    max_side_px: int = Field(default=512, ge=64)  # longest side that is hashed as it is
 
 
 class Pdq:

@@ -41,5 +41,9 @@ def build(config: ScorersConfig) -> list[Scorer]:
 
 def columns_of(config: ScorersConfig) -> dict[str, pa.DataType]:
     """Return the columns of the scorers that are not null, in order; no model is looked for."""
-    kinds = [_of_module(name) for name, options in config if options is not None]
-    return {name: kind for scorer in kinds for name, kind in scorer.columns.items()}
+    return {name: kind for columns in columns_by_scorer(config).values() for name, kind in columns.items()}
+
+
+def columns_by_scorer(config: ScorersConfig) -> dict[str, dict[str, pa.DataType]]:
+    """Return the columns of each scorer that is not null."""
+    return {name: _of_module(name).columns for name, options in config if options is not None}

@@ -12,7 +12,7 @@ from .base import Batch
 class SizeConfig(Config):
     """Which size counts: the one on the web, or the one stored after download made it smaller."""
 
-    of: Literal["original", "stored"] = "original"
+    of: Literal["original", "stored"] = "original"  # size on the web, or as stored
 
 
 class Size:

@@ -7,11 +7,12 @@ url_tables, joins    which columns are url, caption and the rest; further tables
 blocklists           lists of urls and hosts that are never asked for
 buckets              rows spread over files, so that those that belong together meet in memory
 columns, check       what a pair has, step by step; what is wrong with a config before anything runs
+rule_columns         which columns rules may use; column_facts: what a run holds in them
 download             urls become images, or reasons
 adopt                or else: shards and pictures that exist already
 score                every image and caption gets its numbers
 dedup, dedup_parts   which pairs are copies of which, over all shards, part by part
-select               rules over the numbers: kept or not, and why
+select, policies     rules over the numbers: kept or not, and why; published sets of rules
 embed                the text encoder's embeds of every kept caption
 index                one row a shard: what training reads first
 export               what was kept, repacked for any trainer
@@ -22,6 +23,7 @@ phases               a table step's work on a pool of processes, which goes on a
 config               a section a step
 progress             the one progress bar
 status, why, funnel  where the steps stand; one pair's story; what each reason took
+forecast             what an edited config would make anew, and how long that takes
 hosts                what hosts asked for, and which served other images than the table says
 takedown             pairs that must go, out of all files of a run
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
+from pydantic import Field
 from yarl import URL
 
 from configs import Config, UserError
@@ -38,8 +39,12 @@ PARENTS = """list_transform(range(1, len(string_split({0}, '.')) + 1),
 class BlockConfig(Config):
     """Lists of what is never asked for; files or urls, .gz and .zst too."""
 
-    urls: Tables = []
-    hosts: Tables = []
+    paths = ("urls", "hosts")
+
+    urls: Tables = Field(default=[], examples=[["taken_down.txt"]])  # a url a line
+    hosts: Tables = Field(
+        default=[], examples=[["hosts.txt.gz"]]
+    )  # a host a line, which stands for its subdomains, too
 
 
 def files_of_lists(config: BlockConfig) -> list[list[TableFile]]:

@@ -9,6 +9,7 @@ from .adopt.step import schema_of as adopted_schema_of
 from .columns import judged
 from .config import PipelineConfig
 from .plan import schema_of
+from .rule_columns import check_scorers
 
 
 def check_rules(config: PipelineConfig) -> None:
@@ -19,4 +20,5 @@ def check_rules(config: PipelineConfig) -> None:
             raise UserError(f"embed.captions has {name!r}, which is no column of text{nearest(name, planned.names)}")
     columns = judged(planned, config.score)
     for rules in (config.select.rules, {"held_out": config.select.held_out}, *config.select.stages.values()):
+        check_scorers(rules, columns, config.score)
         check(rules, columns)

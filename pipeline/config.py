@@ -22,6 +22,8 @@ from .table_files import Tables
 class PipelineConfig(Config):
     """From a url table to an index of trainable shards."""
 
+    paths = ("table",)
+
     run: Path  # folder of everything made
     table: Tables = []  # files, folders, globs or urls: what `plan` reads (see table_files); or else `adopt.source`
     workers: int = Field(default=2, ge=1)  # processes of the shard steps on this machine

@@ -42,7 +42,8 @@ class DedupConfig(Config):
 
     distance: int = Field(default=15, ge=0, le=31)  # PDQ bits of 256 that may differ; 31 costs tens of times the time
     min_quality: int = Field(default=50, ge=0, le=100)  # flatter images have no PDQ hash worth comparing
-    max_caption_count: int | None = Field(default=None, ge=1)  # a caption seen more often keeps this many; None: any
+    # A caption seen more often keeps this many pairs, the others are caption_copy; null: as many as there are.
+    max_caption_count: int | None = Field(default=None, ge=1, examples=[10])
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from cascade.text_encoder import TextConfig, TextEncoder
 from configs import Config, fingerprint
@@ -26,12 +26,16 @@ from .step import ShardStep, State
 
 VERSION = 2
 
+Column = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
+
 
 class EmbedConfig(Config):
     """The frozen text encoder whose per-token embeds are stored."""
 
     text: TextConfig = TextConfig()
-    captions: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")], ...] = ()  # further columns of captions
+    captions: tuple[Column, ...] = Field(
+        default=(), examples=[["llava"]]
+    )  # further columns of captions, see `plan.captions`
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,12 @@ ORDER = "corgi_position"  # of rows as they stand in their table
 class JoinConfig(Config):
     """A further table, and what is taken from it."""
 
-    table: Tables = Field(min_length=1)  # as the url table
-    on: str  # url, key (Corgi's own), or a column that both tables have, as uid; compared as text
-    columns: dict[str, str] | None = None  # its column -> the name here; None: all in their own names
+    paths = ("table",)
+
+    table: Tables = Field(min_length=1, examples=[["scores.parquet"]])  # as the url table
+    on: str = Field(examples=["uid"])  # url, key (Corgi's own), or a column that both tables have; compared as text
+    # Its column -> the name here; null: all in their own names.
+    columns: dict[str, str] | None = Field(default=None, examples=[{"clip_score": "similarity"}])
 
 
 class Join(NamedTuple):

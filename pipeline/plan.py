@@ -65,12 +65,14 @@ class PlanConfig(Config):
     """How the url table is cut into shards, and what is dropped before any byte is fetched."""
 
     shard_size: int = Field(default=10_000, ge=1)  # planned pairs in a shard
-    url: str | None = None  # the table's column; None: the first of url_tables.URL_NAMES that is there
-    caption: str | None = None  # None: the first of url_tables.CAPTION_NAMES
+    url: str | None = Field(default=None, examples=["image_url"])  # the table's column; null: the usual names, as URL
+    caption: str | None = Field(default=None, examples=["alt_text"])  # its column; null: the usual names, as TEXT
     join: list[JoinConfig] = []  # further tables, whose columns are put beside the url table's
-    captions: list[str] = []  # further columns that are captions, too, in the table or joined; NULL where there is none
+    # Further columns that are captions, too, in the table or joined; NULL where a pair has none.
+    captions: list[str] = Field(default=[], examples=[["llava"]])
     block: BlockConfig = BlockConfig()  # lists of urls and hosts that are never asked for
-    rules: dict[str, str] = {}  # name -> SQL over the table's lower-cased columns that must hold
+    # Name -> SQL over the table's lower-cased columns that must hold.
+    rules: dict[str, str] = Field(default={}, examples=[{"similar": "similarity >= 0.3"}])
     memory_gb: float = Field(default=0.5, gt=0)  # DuckDB's own; it spills to disk beyond this
 
 

@@ -6,6 +6,7 @@ Ranks share nothing: rank r takes shards[r::world_size].
 import os
 import random
 import re
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ from storage.shard import Shard
 from .check import check_rules
 from .config import PipelineConfig
 from .progress import Progress, most
+from .rule_columns import idle_rules
 from .step import ShardStep, TableStep, step_class
 
 EQUAL_FAILURES = 10  # in a row; after half of them, shards from elsewhere are tried
@@ -72,6 +74,8 @@ def run_step(
         )
     if name == names[0]:
         check_rules(config)
+        for line in idle_rules(config):
+            print(f"{name}: {line}", file=sys.stderr)
     with hold(config.run, Key(name, rank, world_size)) as was_cut_off:
         if was_cut_off:
             for folder in (config.run, *config.run.glob("[0-9]*/")):

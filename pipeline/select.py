@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import field_validator
+from pydantic import Field, model_validator
 
-from configs import Config, fingerprint, read_yaml
+from configs import Config, fingerprint
 from configs.steps import STEPS
 from filters.rules import columns_of, failed, holds_each
 from filters.rules import fingerprint as in_order
@@ -24,25 +24,41 @@ from storage.scores import with_scores
 from storage.shard import PAIRS, Shard
 from storage.tables import column_names, content
 
+from .policies import combined, read_policy
 from .step import ShardStep
 
 VERSION = 1
 
 
 class SelectConfig(Config):
-    """Rules: name -> SQL expression over every column of the pair that must hold, in the order losses are counted.
+    """Which pairs are kept: what must hold of them, in the order in which losses are counted.
 
-    Or the path of a policy, a YAML file of such rules; the run's own config holds them, not the path.
+    A rule is a name and an SQL expression over every column of the pair.
     """
 
+    # Rules that others published: the name of a policy in configs/policies, or the path of a YAML file of rules. The
+    # run's own config holds its rules, and not the name.
+    policy: str | None = Field(default=None, examples=["laion400m"])
+    # Each by a name of your own; beside a policy they add to its rules or replace them, and null switches one off.
     rules: dict[str, str] = {}
     held_out: str = "false"  # SQL: kept pairs for which this holds are for validation and never trained on
     stages: dict[str, dict[str, str]] = {}  # further rules of single stages: a column of the keep-list each
 
-    @field_validator("rules", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _of_a_policy(cls, value: Any) -> Any:
-        return read_yaml(Path(value)) if isinstance(value, str) else value
+    def _with_policy(cls, values: Any) -> Any:
+        """Put the policy's rules in its place. The path of one may stand in the place of `rules`, too."""
+        if not isinstance(values, dict):
+            return values
+        policy, own = values.get("policy"), values.get("rules") or {}
+        if isinstance(own, str):
+            if policy is not None:
+                raise ValueError(f"policy and rules both name a policy, {policy!r} and {own!r}; give one of them")
+            policy, own = own, {}
+        if not isinstance(own, dict) or not isinstance(policy, str | None):
+            return values
+        rules = combined(read_policy(policy) if policy else {}, own)
+        return {**values, "policy": None, "rules": rules}
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """Where every step of a run stands: done, stale and why, missing, waiting, or left over from an earlier plan."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from configs import UserError, load
+from configs import UserError, load, moved
 from configs.steps import entries_of
 from storage.plan import PLAN, shards_of
 from storage.run import CONFIG
@@ -35,25 +36,30 @@ class StepStatus(NamedTuple):
         return ", ".join(parts)
 
 
-def config_of(run: Path) -> PipelineConfig:
-    """Return the resolved config that the last command wrote into the run folder."""
+def load_config(source: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Return the config in a YAML file, or that of the run in a folder, with today's differences."""
+    return config_of(source, overrides) if source.is_dir() else load(PipelineConfig, source, overrides)
+
+
+def config_of(run: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Return the resolved config that the last command wrote into the run folder, wherever that lies now."""
     if not (run / CONFIG).exists():
         raise UserError(f"{run} is no run: it holds no {CONFIG}; `corgi plan CONFIG` starts one")
-    return load(PipelineConfig, run / CONFIG)
+    return moved(load(PipelineConfig, run / CONFIG, overrides), run)
 
 
 def steps_of(run: Path) -> list[StepStatus]:
     """Return every step in order. A step whose inputs are not all there is waiting."""
     config = config_of(run)
-    shards = shards_of(run) if (run / PLAN).exists() else []
-    statuses = []
-    for entry in entries_of(config.way):
-        step = build(entry.name, config)
-        if isinstance(step, TableStep):
-            statuses.append(StepStatus(entry.name, 1, Counter([step.state()])))
-        else:
-            statuses.append(StepStatus(entry.name, len(shards), Counter(_state(step, shard) for shard in shards)))
-    return statuses
+    return [status_of(entry.name, config) for entry in entries_of(config.way)]
+
+
+def status_of(name: str, config: PipelineConfig) -> StepStatus:
+    """Return where one step stands that a run would take with this config."""
+    step, shards = build(name, config), shards_of(config.run) if (config.run / PLAN).exists() else []
+    if isinstance(step, TableStep):
+        return StepStatus(name, 1, Counter([step.state()]))
+    return StepStatus(name, len(shards), Counter(_state(step, shard) for shard in shards))
 
 
 def _state(step: ShardStep, shard: Shard) -> State:

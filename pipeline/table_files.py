@@ -9,12 +9,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePosixPath
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
-from pydantic import BeforeValidator
 
 from configs import UserError
 
@@ -33,8 +32,7 @@ ABOUT = {"state.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.
 OF_SPLIT = re.compile(r"(.+)-\d{5}-of-\d{5}\..+")  # as the hub names files: train-00000-of-00005.parquet
 TAKEN = "parquet, csv, tsv, jsonl (these three also .gz or .zst), json, arrow or feather"
 
-# Of a config: one table may stand without a list.
-Tables = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+Tables = list[str]  # of a config
 
 
 class TableFile(NamedTuple):

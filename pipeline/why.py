@@ -12,7 +12,7 @@ from configs.steps import ENTRIES
 from filters.rules import failed_rules
 from storage import keep_list, pairs
 from storage.duplicates import copies_of
-from storage.plan import dropped_with, first_keys
+from storage.plan import dropped_with, first_keys, urls_of
 from storage.shard import KEEP, PAIRS, TAR, Shard
 from storage.tables import AFTER_ALL, rows_of_key
 from storage.text_embeds import TextEmbedsFile, suffix
@@ -26,6 +26,9 @@ OF_THE_DOWNLOAD = (
 )
 
 
+MANY = 1000  # urls that fit; further ones are not counted
+
+
 class Story(NamedTuple):
     """A pair and where it stands."""
 
@@ -37,10 +40,18 @@ class Story(NamedTuple):
 
 
 def find(config: PipelineConfig, key: str) -> Story:
-    """Return the story of the pair whose key starts with `key`. Opens the files of one shard only.
+    """Return the story of the pair whose key starts with `key`, or else of the one whose url contains it.
 
-    Raises UserError where no pair, or more than one, has such a key.
+    By key the files of one shard are opened, by url the urls of all shards are read. Raises UserError where no pair, or
+    more than one, is meant.
     """
+    story = _find(config, key) or _find(config, key_of_url(config.run, key))
+    if story is None:
+        raise UserError(f"{config.run} is being planned anew; ask again when that is done", exit_code=1)
+    return story
+
+
+def _find(config: PipelineConfig, key: str) -> Story | None:
     planned, places = [], []
     for shard in _shards_with(config.run, key):
         urls = pairs.planned(shard)
@@ -54,7 +65,7 @@ def find(config: PipelineConfig, key: str) -> Story:
         raise UserError(f"{key!r} is the beginning of more than one key: {some} ...")
     dropped = dropped_with(config.run, planned[0]["key"] if planned else key)
     if not planned and not dropped:
-        raise UserError(f"no pair of {config.run} has a key that starts with {key!r}")
+        return None
     lines = list(_columns("table", (planned or dropped)[0], leave_out=["reasons"]))
     lines += [f"plan      a row was dropped: {', '.join(row['reasons'])}" for row in dropped]
     if not planned:
@@ -62,6 +73,23 @@ def find(config: PipelineConfig, key: str) -> Story:
     shard, row = places[0]
     lines.append(f"plan      shard {shard}, row {row}")
     return _follow(config, Story(planned[0]["key"], shard, None, False, lines), shard)
+
+
+def key_of_url(run: Path, part: str) -> str:
+    """Return the key of the pair whose url is `part` or contains it. Raises UserError where none or several do."""
+    found, same = dict[str, str](), dict[str, str]()
+    for urls in urls_of(run):
+        for fits, rows in ((pc.match_substring(urls["url"], part), found), (pc.equal(urls["url"], part), same)):
+            chosen = urls.filter(fits).slice(0, MANY - len(rows))
+            rows |= zip(chosen["key"].to_pylist(), chosen["url"].to_pylist(), strict=True)
+    found = same or found
+    if not found:
+        raise UserError(f"no pair of {run} has a key that starts with {part!r}, or a url that contains it")
+    if len(found) > 1:
+        some = "; ".join(f"{key} {shortened(url, 100)}" for key, url in [*found.items()][:5])
+        more = " or more" * (len(found) == MANY)
+        raise UserError(f"{part!r} is in the urls of {len(found):,} pairs{more}: {some}")
+    return next(iter(found))
 
 
 def _only(

@@ -38,35 +38,44 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class JobConfig(Config):
-    """What a job asks for. None: what the next level says, and on top what the cluster does by itself."""
+    """What a job asks for. null: what the next level says, and on top what the cluster does by itself."""
 
-    partition: Line | None = None
-    account: Line | None = None
-    qos: Line | None = None
-    cpus: Count | None = None  # of one task; a shard step starts as many processes
-    mem_gb: float | None = Field(default=None, gt=0)  # of one node
-    time_min: Count | None = None
-    gpus_per_node: Count | None = None
-    env: dict[EnvName, Line] = {}  # exported; no secrets, scripts are kept in the run folder
-    setup: list[str] = []  # lines of bash before the command, e.g. "module load cuda"
-    sbatch: list[SbatchLine] = []  # further options, e.g. "--constraint=a100"
+    partition: Line | None = Field(default=None, examples=["gpu"])  # as --partition
+    account: Line | None = Field(default=None, examples=["my_project"])  # as --account
+    qos: Line | None = Field(default=None, examples=["normal"])  # as --qos
+    cpus: Count | None = Field(default=None, examples=[8])  # of one task; a shard step starts as many processes
+    mem_gb: float | None = Field(default=None, gt=0, examples=[64])  # of one node
+    time_min: Count | None = Field(default=None, examples=[240])  # after which the cluster ends the job
+    gpus_per_node: Count | None = Field(default=None, examples=[8])  # as --gpus-per-node
+    env: dict[EnvName, Line] = Field(
+        default={}, examples=[{"NCCL_DEBUG": "WARN"}]
+    )  # exported; no secrets, scripts are kept in the run folder
+    setup: list[str] = Field(default=[], examples=[["module load cuda"]])  # lines of bash before the command
+    sbatch: list[SbatchLine] = Field(default=[], examples=[["--constraint=a100"]])  # further options
 
 
 class ShardJobConfig(JobConfig):
     """A step that knows one shard: an array of tasks, each with its share of the shards."""
 
-    tasks: Count | None = None  # size of the array; None: 1
-    at_once: Count | None = None  # tasks that run at the same time; None: as many as there is room for
-    workers: Count | None = None  # processes of one task; None: `cpus`, or else what the pipeline's config says
+    tasks: Count | None = Field(default=None, examples=[64])  # size of the array; null: 1
+    at_once: Count | None = Field(
+        default=None, examples=[16]
+    )  # tasks that run at one time; null: as many as there is room for
+    workers: Count | None = Field(
+        default=None, examples=[8]
+    )  # processes of one task; null: `cpus`, or the pipeline's own
 
 
 class TrainJobConfig(JobConfig):
     """One stage's training: one task a node, which starts the processes of that node."""
 
-    nodes: Count | None = None  # None: 1
-    processes_per_node: Count | None = None  # None: one a GPU; without GPUs the `processes` of the stage's config
-    overrides: list[Line] = []  # of the stage's config, as `corgi train` takes them, e.g. "micro_batch=16"
-    hosts: Literal["many", "one"] | None = None  # one machine: processes meet on loopback; None: many
+    nodes: Count | None = Field(default=None, examples=[4])  # machines; null: 1
+    processes_per_node: Count | None = Field(
+        default=None, examples=[8]
+    )  # null: one a GPU; without GPUs the `processes` of the stage's config
+    # Of the stage's config, as `corgi train` takes them.
+    overrides: list[Line] = Field(default=[], examples=[["micro_batch=16"]])
+    hosts: Literal["many", "one"] | None = None  # one machine: processes meet on loopback; null: many
 
 
 if TYPE_CHECKING:
@@ -88,7 +97,7 @@ class SlurmConfig(StepJobsConfig):
 class ChainConfig(Config):
     """The whole way as jobs. Paths are as the commands take them, relative to where `corgi submit` runs."""
 
-    pipeline: LinePath
+    pipeline: LinePath  # YAML of the pipeline
     train: list[LinePath] = []  # one independent job a stage
     run: LinePath  # scripts, logs and job ids go to its folder slurm/
     slurm: SlurmConfig = SlurmConfig()

@@ -108,6 +108,7 @@ def script(chain: ChainConfig, place: Place, draft: Draft) -> str:
         'echo started > "$mark"',
         "trap 'code=$?; [ $code = 0 ] || echo $code > \"$mark\"' EXIT",
         "",
+        "export PYTHONSAFEPATH=1  # a folder here that is called like one of ours stays out of it",
         f"export PATH={quote(str(place.programs))}:$PATH",
         *_environment(draft.settings),
         *draft.commands,

@@ -105,6 +105,13 @@ def write_urls(shard: Shard, pairs: pa.Table, *, fingerprint: str) -> dict[str, 
     return {"shard": shard.number, "first_key": pairs["key"][0].as_py(), "pairs": len(pairs)}
 
 
+def urls_of(run: Path) -> Iterator[pa.Table]:
+    """Yield key and url of all rows: of the shards that are planned or adopted by now, then of the dropped rows."""
+    for path in [*(shard.path(URLS) for shard in shards_of(run)), run / DROPPED]:
+        if path.exists():
+            yield read_table(path, ["key", "url"], made_by="plan")
+
+
 def remove_shards_from(run: Path, count: int) -> int:
     """Remove all files of shards that an earlier plan left, from number `count` on; return how many shards it were."""
     removed = set()

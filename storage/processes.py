@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from configs import UserError
 
+HOUSE = Path(__file__).parents[1]  # where our folders lie
 PARENT = "CORGI_PARENT"  # environment: the process to die with
 POLL_S = 0.3
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # a file system without locks
@@ -43,6 +44,17 @@ def die_with_starter() -> None:
     parent = os.environ.pop(PARENT, "")
     if parent.isdigit() and os.getppid() == int(parent):
         die_with(int(parent))
+
+
+def keep_to_safe_path() -> None:
+    """Let no child of this process, nor any of theirs, import from the folder that happens to be today's.
+
+    They find our modules as this process does: among those that are installed, or where this code lies.
+    """
+    os.environ["PYTHONSAFEPATH"] = "1"
+    if "site-packages" not in HOUSE.parts:
+        earlier = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(HOUSE)]
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(HOUSE), *earlier])
 
 
 def process_pool(workers: int) -> ProcessPoolExecutor:

@@ -11,7 +11,7 @@ train/<stage>  the trainings of a pipeline's run; in each
 import subprocess
 from pathlib import Path
 
-from configs import Config, dump
+from configs import Config, absolute, dump
 
 from .atomic import commit_json, commit_text, read_json
 
@@ -21,9 +21,9 @@ TRAINING, STOP, LOCK, WANDB = "run.json", "stop", "lock", "wandb.json"
 
 
 def write_config(run: Path, config: Config, *, fingerprint: str) -> None:
-    """Commit the resolved config: before anything else is done in the run."""
+    """Commit the resolved config, with absolute paths: before anything else is done in the run."""
     head = f"# fingerprint {fingerprint}, commit {code_commit() or 'unknown'}\n"
-    commit_text(run / CONFIG, head + dump(config))
+    commit_text(run / CONFIG, head + dump(absolute(config)))
 
 
 def write_training(run: Path, *, fingerprint: str, index: str) -> None:

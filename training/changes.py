@@ -11,6 +11,8 @@ checkpoint's step, so a kill between the note and the next checkpoint neither lo
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from configs import absolute
+
 from .checkpoint import TrainState
 from .config import TrainConfig
 from .data.index import Index
@@ -40,7 +42,7 @@ class Change(NamedTuple):
 
 def settings(config: TrainConfig) -> dict[str, Any]:
     """Return what may be noted of a config, dotted keys to values: all but where and how fast it runs."""
-    values = config.model_dump(mode="json", exclude={*WHERE})
+    values = absolute(config).model_dump(mode="json", exclude={*WHERE})
     if config.optim.schedule == "cosine" and config.optim.cosine_steps is None:
         values["optim"]["cosine_steps"] = config.steps  # where it ends
     values["data"] = {key: value for key, value in values["data"].items() if key not in WHERE_DATA}

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from configs import Config, UserError
+from configs import Config, UserError, absolute
 from storage.atomic import read_json, sha256_file
 from storage.checkpoint import (
     COMMIT,
@@ -53,7 +53,10 @@ def save(config: TrainConfig, engine: Engine, ema: Ema, state: TrainState) -> Pa
     write_share(folder, ranks.rank, _share(engine, ema))
     barrier(ranks)
     if ranks.is_main:
-        stage = {"stage": config.stage.model_dump(mode="json"), "text": config.text.encoder.model_dump(mode="json")}
+        stage = {
+            "stage": config.stage.model_dump(mode="json"),
+            "text": absolute(config.text.encoder).model_dump(mode="json"),
+        }
         seal(folder, step=state.step, world_size=ranks.world_size, stage=stage, state=state.model_dump(mode="json"))
         for old in committed(config.run)[config.checkpoint.keep :]:
             remove(old)

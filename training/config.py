@@ -40,35 +40,37 @@ class TextDataConfig(Config):
     noise: float = Field(default=0.0, ge=0)  # most that training adds to embeds, in units of a text's own spread
     # Columns of captions -> how often each is drawn, e.g. {caption: 1, llava: 3}; `caption` is the pair's own. Further
     # ones are stored by `embed.captions`. Empty: the pair's own alone. Validation always reads the pair's own.
-    captions: dict[str, Annotated[float, Field(gt=0)]] = {}
+    captions: dict[str, Annotated[float, Field(gt=0)]] = Field(default={}, examples=[{"caption": 1, "llava": 3}])
     pairing: Literal["own", "shuffled"] = "own"  # shuffled: a control run, each image with the text of another
 
 
 class OptimConfig(Config):
     """Adam and its learning rate. weight_decay 0 is plain Adam, else decoupled as in AdamW."""
 
-    lr: float = Field(default=1e-4, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = Field(default=1e-8, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
+    lr: float = Field(default=1e-4, gt=0)  # learning rate after the warm-up
+    betas: tuple[float, float] = (0.9, 0.999)  # how long the two moments remember
+    eps: float = Field(default=1e-8, gt=0)  # added to the root of the second moment
+    weight_decay: float = Field(default=0.0, ge=0)  # times lr, taken from every weight at each step
     clip: float = Field(default=1.0, gt=0)  # global norm that gradients are scaled down to
-    warmup_steps: int = Field(default=1000, ge=0)
+    warmup_steps: int = Field(default=1000, ge=0)  # in which lr rises from 0, linearly
     schedule: Literal["constant", "cosine", "inverse_sqrt"] = "constant"  # after the warm-up
-    cosine_steps: int | None = Field(default=None, ge=1)  # where cosine reaches zero; None: at `steps`
+    cosine_steps: int | None = Field(
+        default=None, ge=1, examples=[100_000]
+    )  # where cosine reaches zero; null: at `steps`
     max_bad_steps: int = Field(default=10, ge=1)  # steps in a row with a loss that is not finite before training stops
 
 
 class EmaConfig(Config):
     """One moving average of the weights, in fp32. Early on it follows faster: min(decay, (1 + n) / (10 + n))."""
 
-    decay: float = Field(default=0.9999, gt=0, lt=1)
-    warmup: Literal["power", "none"] = "power"
+    decay: float = Field(default=0.9999, gt=0, lt=1)  # share of the average that stays at each step
+    warmup: Literal["power", "none"] = "power"  # power: faster early on
 
 
 class CheckpointConfig(Config):
     """When checkpoints are written, and how many stay."""
 
-    every_steps: int = Field(default=1000, ge=1)
+    every_steps: int = Field(default=1000, ge=1)  # the last step writes one, too
     keep: int = Field(default=2, ge=2)  # fewer than two would leave nothing to fall back to
 
 
@@ -85,22 +87,23 @@ class ValidationConfig(Config):
 class WandbConfig(Config):
     """The mirror of the ledger in Weights & Biases. The ledger is complete without it."""
 
-    mode: Literal["offline", "online", "disabled"] = "disabled"
-    project: str = "corgi"
-    group: str | None = None  # None: the folder of the pipeline's run
+    mode: Literal["offline", "online", "disabled"] = "disabled"  # offline: into the run folder, to be synced later
+    project: str = "corgi"  # its name there
+    group: str | None = Field(default=None, examples=["laion"])  # null: the folder of the pipeline's run
 
 
 class TrainConfig(Config):
     """One stage's training. Knows nothing of the other stages."""
 
     run: Path  # folder of this training: config, ledger, checkpoints
-    init_from: Path | None = None  # folder of another training whose weights this one starts from, at step 0
+    # folder of another training whose weights this one starts from, at step 0
+    init_from: Path | None = Field(default=None, examples=["runs/laion/train/base64"])
     init_track: str = "ema"  # which of its weights: an EMA track, or "params" for the raw ones
     stage: StageConfig
     data: DataConfig
     text: TextDataConfig = TextDataConfig()
     optim: OptimConfig = OptimConfig()
-    steps: int = Field(ge=1)
+    steps: int = Field(ge=1)  # of the optimizer, in all
     batch: int = Field(ge=1)  # samples of one optimizer step, over all processes
     micro_batch: int = Field(ge=1)  # samples of one forward pass in one process
     processes: int = Field(default=1, ge=1)  # on each machine
@@ -110,8 +113,8 @@ class TrainConfig(Config):
     checkpoint: CheckpointConfig = CheckpointConfig()
     validation: ValidationConfig = ValidationConfig()
     wandb: WandbConfig = WandbConfig()
-    log_every_steps: int = Field(default=10, ge=1)
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    log_every_steps: int = Field(default=10, ge=1)  # a line in the ledger and on the terminal
+    seed: int = Field(default=0, ge=0, lt=2**63)  # of weights, order, noise, crops: the same gives the same training
 
     @model_validator(mode="after")
     def _check(self) -> "TrainConfig":

@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 
 from cascade.stage import build
-from configs import UserError, fingerprint, load
+from configs import UserError, fingerprint, load, moved
 from storage.atomic import read_json
 from storage.checkpoint import STATE, BrokenError, committed, read_shapes, step_of
 from storage.processes import locked
-from storage.run import CONFIG, LOCK, index_of, write_config, write_training
+from storage.run import CONFIG, LOCK, TRAIN, index_of, write_config, write_training
 
 from .changes import SAMPLES, differing, settings
 from .config import TrainConfig
@@ -56,11 +56,13 @@ def read_config(run: Path) -> TrainConfig | None:
     if not (run / CONFIG).exists():
         return None
     try:
-        return load(TrainConfig, run / CONFIG)
+        config = load(TrainConfig, run / CONFIG)
     except UserError as error:
         raise UserError(
             f"{run} was begun by another version of this code ({error}); finish it with that one, or give another run"
         ) from None
+    is_within = run.absolute().parent.name == TRAIN == config.run.absolute().parent.name
+    return moved(config, run.absolute() if is_within else run, levels=2 if is_within else 0)
 
 
 def lock(run: Path) -> AbstractContextManager[None]:

@@ -25,7 +25,10 @@ LINE_CHARS = 100
 
 
 def tell(run: Path, key: str) -> str:
-    """Return the story of the pair whose key starts with `key`, a line each. Raises UserError where there is none."""
+    """Return the story of a pair, a line each. key: the beginning of its key, or a part of its url.
+
+    Raises UserError where no pair, or more than one, is meant.
+    """
     story = find(config_of(run), key)
     lines = [f"pair      {story.key}", *map(printable, story.lines)]  # they hold what strangers wrote
     if story.kept and story.shard is not None:

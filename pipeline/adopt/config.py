@@ -1,9 +1,9 @@
 """What is adopted, and how far it is trusted."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from configs import Config
 from pipeline.download.config import DownloadConfig
@@ -12,25 +12,24 @@ from pipeline.download.image import Limits
 ANY_ASPECT = 65_500.0  # the longest a side of a JPEG can be
 
 
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str | Path) else value
-
-
 class AdoptConfig(Config):
     """Where shards or pictures lie that exist already. Nothing in them is changed."""
 
     # Folders, files or globs: *.tar of WebDataset; parquet or Arrow files with a column of images; or pictures, each
     # with its caption in a .txt of the same name or all of them in metadata.jsonl or metadata.csv.
-    source: Annotated[tuple[Path, ...], BeforeValidator(_listed)] = ()
-    caption: str | None = None  # field of a sample's JSON or column of a table; None: .txt, then the usual names
-    url: str | None = None  # likewise; None: the usual names, and no url where there is none
-    image: str | None = None  # column of a table of images; None: the first that holds images
+    source: tuple[Path, ...] = Field(default=(), examples=[["/data/cc12m"]])
+    # Field of a sample's JSON or column of a table; null: .txt, then the usual names.
+    caption: str | None = Field(default=None, examples=["alt_text"])
+    # Likewise; null: the usual names, and no url where there is none.
+    url: str | None = Field(default=None, examples=["image_url"])
+    # Column of a table of images; null: the first that holds images.
+    image: str | None = Field(default=None, examples=["jpg"])
     shard_size: int = Field(default=10_000, ge=1)  # samples of a shard, for tables and pictures; a tar is a shard
     max_samples: int = Field(default=100_000, ge=1)  # of one tar; larger ones are to be repacked
     max_pixels: int = Field(default=64_000_000, ge=1, le=178_000_000)  # as the header declares; more is a bomb
     max_bytes: int = Field(default=50_000_000, ge=1)  # of an image
     jpeg_quality: int = Field(default=95, ge=1, le=100)  # of images that cannot be used as they are
-    jpeg_chroma: Literal["full", "half"] = "full"
+    jpeg_chroma: Literal["full", "half"] = "full"  # of the same
 
     @property
     def limits(self) -> Limits:

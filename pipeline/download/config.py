@@ -58,38 +58,38 @@ class Limits(NamedTuple):
 class DownloadConfig(Config):
     """The download step. Limits on connections hold for one process; every worker has its own."""
 
-    engine: Literal["guarded", "img2dataset"] = "guarded"
+    engine: Literal["guarded", "img2dataset"] = "guarded"  # who fetches: Corgi itself, or img2dataset as a library
 
     # Images.
-    formats: tuple[Format, ...] = Field(default=FORMATS, min_length=1)  # gif, bmp, tiff and avif: their first frame
-    resize: Resize = "keep_ratio_largest"  # img2dataset's modes, see resize.py
+    formats: tuple[Format, ...] = Field(default=FORMATS, min_length=1)  # of gif, bmp, tiff and avif the first frame
+    resize: Resize = "keep_ratio_largest"  # which side is made `size_px`, and how: img2dataset's modes
     size_px: int = Field(default=256, ge=1, le=65_500)  # of the side that the mode names, as stored
     only_if_bigger: bool = True  # False enlarges, by Lanczos; what shrinks does by Hamming's window, near the area mean
     min_side_px: int = Field(default=0, ge=0)  # shortest side as served
     max_aspect: float = Field(default=100.0, ge=1)  # longest over shortest side as served
     max_pixels: int = Field(default=64_000_000, ge=1, le=178_000_000)  # as the header declares; more is a bomb
     max_bytes: int = Field(default=20_000_000, ge=1)  # of a body
-    jpeg_quality: int = Field(default=95, ge=1, le=100)
+    jpeg_quality: int = Field(default=95, ge=1, le=100)  # of images that are encoded anew
     jpeg_chroma: Literal["full", "half"] = "full"  # at small sizes halved colour is seen and learnt; it saves a third
     originals: Originals = "clean"  # JPEGs that need no change stay byte for byte: without metadata, with any, or never
     verify_hash: Literal["sha256", "md5", "none"] = "sha256"  # of the body, where the table has a column of that name
 
-    # Images that are never stored, see block_lists.py: text files of sha256 of bodies and of pdq:<hash>. They are in no
+    # Images that are never stored: text files of sha256 of bodies and of pdq:<hash>. They are in no
     # fingerprint: a longer list is no reason to ask for all again; "corgi takedown" takes it for what is there already.
-    block_hashes: tuple[Path, ...] = ()
+    block_hashes: tuple[Path, ...] = Field(default=(), examples=[["blocked.txt"]])
 
     # Politeness.
     user_agent: str = "corgi/0.1 (+https://example.org/who-to-ask)"  # put a page in it that says who you are
-    robots: Literal["honour", "ignore"] = "honour"
-    opt_out: Literal["honour", "ignore"] = "honour"
+    robots: Literal["honour", "ignore"] = "honour"  # what robots.txt forbids
+    opt_out: Literal["honour", "ignore"] = "honour"  # of the three keys below
     opt_out_directives: tuple[str, ...] = OPT_OUTS  # of X-Robots-Tag, and the TDM-Reservation header
     opt_out_agents: tuple[str, ...] = ("img2dataset",)  # what is addressed to these is meant for us, too
     # The first two stand in robots.txt and in a header; robots.txt is read for them even if `robots` says ignore. The
     # other two cost a small request a host each, once a day, and none where robots.txt refuses. They are on because the
     # EU's law lets a host reserve its rights by one such file alone, and it is heard no other way.
     opt_out_protocols: tuple[Protocol, ...] = PROTOCOLS
-    connections: int = Field(default=64, ge=1)
-    host_connections: int = Field(default=4, ge=1)
+    connections: int = Field(default=64, ge=1)  # at one time, to all hosts together
+    host_connections: int = Field(default=4, ge=1)  # at one time, to one host
     host_interval_s: float = Field(default=0.05, ge=0)  # between two requests to one host
 
     # Patience.
@@ -97,8 +97,8 @@ class DownloadConfig(Config):
     connect_s: float = Field(default=5.0, gt=0)  # until the connection stands
     first_byte_s: float = Field(default=10.0, gt=0)  # of silence, before the first byte or any later one
     total_s: float = Field(default=30.0, gt=0)  # for one url: all redirects, attempts and waits between them
-    max_redirects: int = Field(default=5, ge=0)
-    retries: int = Field(default=2, ge=0)
+    max_redirects: int = Field(default=5, ge=0)  # followed for one url
+    retries: int = Field(default=2, ge=0)  # further attempts after one that failed for a passing reason
     retry_statuses: tuple[int, ...] = (429, 500, 502, 503, 504)  # refused connections are tried again, too
     backoff_s: float = Field(default=0.5, ge=0)  # before the second attempt, doubled before each further one, +- 50 %
     host_failures: int = Field(default=5, ge=0)  # urls in a row without an answer, then a host is given up; 0: never
@@ -106,8 +106,11 @@ class DownloadConfig(Config):
     max_retry_after_s: float = Field(default=20.0, ge=0)  # a server that asks for more gives up its pair
 
     # Where names lead. Both differ from machine to machine and are in no fingerprint and no output.
-    resolve: dict[str, str] = {}  # host pattern -> "ip:port" asked instead: {"*.test": "127.0.0.1:8080"}
-    allow_addresses: tuple[str, ...] = ()  # let through although private: "10.0.0.0/8", "127.0.0.1:8080", "[::1]:80"
+
+    # Host pattern -> "ip:port" asked instead.
+    resolve: dict[str, str] = Field(default={}, examples=[{"*.test": "127.0.0.1:8080"}])
+    # Let through although private: networks, addresses, or one port of an address.
+    allow_addresses: tuple[str, ...] = Field(default=(), examples=[["10.0.0.0/8", "127.0.0.1:8080", "[::1]:80"]])
 
     # img2dataset.
     distributor: Literal["multiprocessing", "pyspark", "ray"] = "multiprocessing"  # its own; the others are to install

@@ -119,3 +119,23 @@ def test_strangers_bytes_are_escaped_on_a_terminal(capsys: pytest.CaptureFixture
 
     assert exit_code_of(command) == 2
     assert capsys.readouterr().err == f"corgi: {printable(text)}\n"
+
+
+class Lists(Config):
+    formats: tuple[Literal["jpeg", "png"], ...] = ()
+    names: list[str] = []
+    tracks: list[Adam] = []
+    betas: tuple[float, float] = (0.9, 0.99)
+
+
+def test_a_single_value_is_a_list_of_one():
+    config = resolve(Lists, {"formats": "jpeg", "names": "a, b.parquet"[3:], "tracks": {"lr": 0.5}})
+    assert config == Lists(formats=("jpeg",), names=["b.parquet"], tracks=[Adam(lr=0.5)])
+    assert resolve(Lists, {}, ["names=x", "formats=[png, jpeg]"]).names == ["x"]
+    with pytest.raises(UserError, match="betas"):
+        resolve(Lists, {"betas": 0.5})
+
+
+def test_a_string_that_may_be_several_is_refused():
+    with pytest.raises(UserError, match=r"names: one value or several\? write a list, as names: \[a, b\]"):
+        resolve(Lists, {"names": "a, b"})

@@ -403,3 +403,9 @@ def asked_server() -> Iterator[tuple[str, list[str]]]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}", asked
         server.shutdown()
+
+
+def test_a_command_that_is_shown_names_the_run(tmp_path):
+    config = selected(tmp_path, [*good(), {"caption": "a lost goose", "status": "dns"}])
+    text = write_report(config).read_text()
+    assert text.count("corgi why ") == text.count(f" --run {config.run}</code>") > 0

@@ -90,6 +90,7 @@ def test_environment_comes_before_the_command_general_lines_first(chain):
         "export LIMIT=5",
         "module load python",
     ]
+    assert lines[-7] == "export PYTHONSAFEPATH=1"
     assert lines.index("set -eo pipefail") < lines.index("export PATH=/home/ada/.venv/bin:$PATH")
     train = body(rendered(chain)["train-base16"])
     assert train.index("ulimit -c 0") == train.index("module load python") + 1

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from configs import UserError
 from tests.factory import draw, write_run
 from training.data.index import read_index
 from training.trainer import Trainer
 from training.validation import fixed_sets
 
-from .small_training import BASE, config_of, events, losses
+from .small_training import BASE, config_of, events, losses, values_of, write_config
 
 LOOKS = {"every_steps": 3, "samples": 5, "buckets": 4, "grid": 0}
 
@@ -60,9 +59,25 @@ def test_a_split_without_two_usable_images_is_not_looked_at(tmp_path, index):
     assert fixed_sets(config, read_index(config.data)) == {}
 
 
-def test_captions_that_are_mostly_the_same_cannot_be_shuffled(tmp_path):
+@pytest.mark.parametrize("same", [2, 3])
+def test_captions_that_repeat_are_swapped_for_another_where_there_is_one(tmp_path, same):
     pairs = [draw(number) for number in range(3)]
-    pairs[1].caption = pairs[0].caption
+    for pair in pairs[:same]:
+        pair.caption = pairs[0].caption
     config = config_of(tmp_path / "train", write_run(tmp_path, [pairs]), validation=LOOKS)
-    with pytest.raises(UserError, match=r"2 of the 3 captions to validate on are the same, .*every_steps=0"):
-        fixed_sets(config, read_index(config.data))
+    fixed = fixed_sets(config, read_index(config.data))["train"]
+    captions = [sample.caption for sample in fixed.samples]
+    told = [captions[int(other)] for other in fixed._others]
+    assert len(captions) == 3
+    assert all((other != own) == (same < 3) for own, other in zip(captions, told, strict=True))
+
+
+def test_a_training_on_one_caption_alone_validates_and_its_gap_is_nothing(tmp_path, train):
+    pairs = [draw(number) for number in range(12)]
+    for pair in pairs:
+        pair.caption = "a shape"
+    index, folder = write_run(tmp_path / "data", [pairs]), tmp_path / "train"
+    file = write_config(tmp_path, values_of(folder, index, steps=1, validation=LOOKS))
+    assert train(file) == 0
+    (line,) = events(folder, "validation")
+    assert line["train"]["gap"] == [0] * len(line["log_snr"]) and min(line["train"]["loss"]) > 0

@@ -8,6 +8,7 @@ import numpy as np
 
 from configs import UserError, fingerprint, nearest
 from storage.index import CONTENTS, IndexFile, read
+from storage.run import CONFIG
 from storage.shard import Shard
 from training.config import OWN, DataConfig, TextDataConfig
 
@@ -66,7 +67,9 @@ def read_index(data: DataConfig) -> Index:
         raise UserError(f"data.column {data.column!r} is not in {data.index}{nearest(data.column, file.columns)}")
     index = Index(Path(data.index).parent, data.column, file)
     if not index.counts.any():
-        raise UserError(f"{data.index}: no pair has {data.column}; look at the funnel: corgi report")
+        raise UserError(
+            f"{data.index}: no pair has {data.column}; look at the funnel: corgi report {index.run / CONFIG}"
+        )
     return index
 
 
