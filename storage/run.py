@@ -42,6 +42,12 @@ def trainings_of(run: Path) -> list[Path]:
     return [folder for folder in [run, *sorted((run / TRAIN).glob("*"))] if (folder / TRAINING).exists()]
 
 
+def run_of(training: Path) -> Path:
+    """Return the pipeline's run that a training's folder stands in; where it stands alone, the folder itself."""
+    run = training.parent.parent
+    return run if training.parent.name == TRAIN and (run / CONFIG).exists() else training
+
+
 def code_commit() -> str | None:
     """Return the git commit of this code, with + where files differ from it; None where it is not in a work tree."""
     here = Path(__file__).parent
