@@ -69,13 +69,14 @@ for entry in ENTRIES:
 
 
 @app.command()
-def report(config: PipelineFile, overrides: Overrides = None) -> None:
+def report(
+    run: Annotated[Path, typer.Argument(help="YAML of the pipeline, or the folder of any run")],
+    overrides: Overrides = None,
+) -> None:
     """Write the page. Every loss with its reason, curves and pictures: report/index.html and report/funnel.json."""
-    from configs import load
-    from pipeline.config import PipelineConfig
-    from report.page import write_report
+    from report.page import report as write_page
 
-    print(write_report(load(PipelineConfig, config, overrides or [])))
+    print(write_page(run, overrides or []))
 
 
 @app.command()

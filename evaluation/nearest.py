@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from configs import hashed
-from storage import keep_list, pairs
+from storage import keep_list, pairs, scores
 from storage.plan import shards_of
-from storage.shard import KEEP, TAR, Shard
+from storage.shard import KEEP, SCORES, TAR, Shard
 from storage.tar import TarReader
 
 from .eval_set import sized
@@ -69,6 +69,8 @@ class TrainingPictures:
 def _trained(shard: Shard, count: int) -> pa.Table:
     """Return the rows of the pairs that are trained on; of a large shard those that come first by their hash."""
     stored = pairs.stored(shard)
+    if shard.path(SCORES).exists():
+        stored = scores.with_scores(stored, shard, ["nsfw_score"])  # so that it is known what is not for everyone
     trained = keep_list.trained_on(keep_list.read(shard, ["kept", "held_out"], of=stored), keep_list.TRAIN)
     rows = np.flatnonzero(trained)
     order = sorted(rows, key=lambda row: hashed(stored["key"][int(row)].as_py(), "nearest"))[:count]

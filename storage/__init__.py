@@ -9,13 +9,9 @@ scores       columns of the scorers                               keep_list    k
 plan         where shards begin, what was dropped                 duplicates   which pairs are copies of which
 text_embeds  vectors of the kept captions                         index        one row a shard, for training
 checkpoint   safetensors that commit                              ledger       what happened, line by line
-<<<<<<< HEAD
 samples      generated images of a run                            grids        what a training drew over time
 spread       scratch records of all rows, part by part            processes, lease   one writer; no orphans
-=======
-samples      generated images of a run                            processes, lease   one writer; no orphans
-pictures     PNGs that say how they were drawn                 spread       scratch records of all rows, part by part
->>>>>>> e10749e (corgi sample: settings, batches, captions from a file, and pictures that say how they were drawn)
+pictures     PNGs that say how they were drawn                 machine      what a machine is, in a few words
 
 Names of files, columns and metadata stand here and nowhere else. Nothing here decides anything about a pair, computes a
 score or knows a config: that belongs above. Imports configs only.
