@@ -11,6 +11,8 @@ from storage import ledger
 from storage.run import CONFIG, commit_of, machine_of, trainings_of
 from training.run_folder import read_config
 
+COMMIT_CHARS = 12
+
 
 class Model(NamedTuple):
     """One stage."""
@@ -45,7 +47,7 @@ def about(run: Path, page: Path) -> About:
     return About(
         began=_day(times[0]) if times else None,
         ended=_day(times[-1]) if times else None,
-        commits=_unique(commit_of(folder) for folder in folders),
+        commits=_unique((commit_of(folder) or "")[:COMMIT_CHARS] for folder in folders),
         machines=_unique([*(line.get("machine") for line in own), *map(machine_of, folders)]),
         commands=_unique(line.get("step") if line["event"] == "step" else line.get("command") for line in own),
         models=_models(run, page),

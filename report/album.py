@@ -1,7 +1,7 @@
 """Pictures of the page: thumbnails within it, as long as there is room, and whole ones in a folder beside it.
 
 report/index.html           thumbnails as data: urls, WebP or, where every pixel is to be seen, PNG
-report/pictures/<digest>.webp    the whole picture that a thumbnail leads to; never one that the page hides
+report/images/<digest>.webp    the whole picture that a thumbnail leads to; never one that the page hides
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from storage.atomic import commit_bytes
 
 from .render import data_url
 
-PICTURES = "pictures"  # folder beside the page
+IMAGES = "images"  # folder beside the page
 PIXELATED_PX = 32  # pictures up to this side are shown exactly, as the squares they are
 LOSSLESS_PX = 128  # whole pictures up to this side are kept exactly
 ROOMS = {"mine": 330_000, "samples": 330_000, "grids": 300_000, "cards": 330_000, "kept": 90_000}  # bytes of the page
@@ -50,11 +50,11 @@ class Album:
         data = _webp(image, lossless=True) if max(image.size) <= LOSSLESS_PX else _webp(image, quality=90)
         name = f"{hashlib.sha256(data).hexdigest()[:20]}.webp"
         self._whole[name] = data
-        return f"{PICTURES}/{name}"
+        return f"{IMAGES}/{name}"
 
     def commit(self) -> None:
         """Write the whole pictures, and remove those of an earlier page."""
-        folder = self.folder / PICTURES
+        folder = self.folder / IMAGES
         for name, data in self._whole.items():
             if not (folder / name).exists():
                 commit_bytes(folder / name, data)

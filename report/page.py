@@ -8,7 +8,7 @@
     figures, time  with their bars; seconds and rates of every command
 
 The page grows with what is in the run folder; a plan, or a training that stands alone, is enough. It carries
-thumbnails, style and script within itself and stays under 2 MB; whole pictures lie in report/pictures. Its content
+thumbnails, style and script within itself and stays under 2 MB; whole pictures lie in report/images. Its content
 policy lets only that one script run and loads nothing, whatever a caption says.
 """
 

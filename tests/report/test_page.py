@@ -163,7 +163,7 @@ def test_text_from_the_web_stays_text(tmp_path: Path):
     assert {tag for tag, _ in seen.tags} <= {*TAGS.split()}
     assert not [known for _, known in seen.tags if any(name.startswith("on") for name in known)]
     links = [known[name] or "" for _, known in seen.tags for name in ("href", "src") if name in known]
-    ours = re.compile(r"#\w+|data:image/(webp|png);base64,[\w+/=]+|pictures/[0-9a-f]{20}\.webp|\.\./[\w./%-]+\.yaml")
+    ours = re.compile(r"#\w+|data:image/(webp|png);base64,[\w+/=]+|images/[0-9a-f]{20}\.webp|\.\./[\w./%-]+\.yaml")
     assert not [link for link in links if not ours.fullmatch(link)]
     assert all(clean(attack) in seen.text for attack in ATTACKS)
     assert "\u202e" not in text and "\x00" not in text
