@@ -68,7 +68,7 @@ def pictures_in(folder: Path) -> Iterator[Picture]:
 def read_pixels(path: Path) -> np.ndarray:
     """Return (height, width, 3) uint8."""
     with Image.open(path, formats=["PNG"]) as image:
-        return np.asarray(image.convert("RGB"))
+        return np.array(image.convert("RGB"))  # one that may be written to
 
 
 def contact_sheet(images: Sequence[np.ndarray], *, columns: int, px: int) -> Image.Image:
