@@ -71,7 +71,8 @@ def test_what_corgi_sample_drew_stands_beside_the_nearest_training_picture(tmp_p
     drawn(config.run, "<b>later</b>", seed=2)
     drawn(config.run, HATEFUL, seed=3)
     text = write_report(config).read_text()
-    assert text.index("&lt;b&gt;later&lt;/b&gt;</p>") < text.index("a red heart</p>")  # the last drawn first
+    words = '<p dir="auto">'
+    assert text.index(f"{words}&lt;b&gt;later") < text.index(f"{words}a red heart")  # the last drawn first
     assert "seed 1; 16 + 64 steps, guidance 2 + 2; 2026-01-01 10:00" in text
     assert text.count("nearest of training, ") == 2 and "of 4 that were looked at" in text
     assert "Blorgs" not in text and text.count("data-veil") == 1
