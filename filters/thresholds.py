@@ -52,7 +52,8 @@ def _number(part: Mapping[str, Any]) -> float | None:
     if part["class"] != "CONSTANT":
         return None
     literal = part.get("literal") or {}
-    text, scale = literal.get("text"), 0
+    text: Any = literal.get("text")
+    scale = 0
     if literal.get("kind") not in ("INTEGER", "NUMERIC"):  # as DuckDB before 1.5 writes it
         held = part.get("value") or {}
         text, scale = held.get("value"), ((held.get("type") or {}).get("type_info") or {}).get("scale", 0)

@@ -71,7 +71,7 @@ def section(run: Path, sensitive: SensitivePairs, album: Album) -> dict[str, Any
     shown = {part: samples[:MOST] for part, samples in parts.items()}
     near = _nearest(run, [sample.largest for samples in shown.values() for sample in samples])
     hateful = sensitive.hateful([*captions, *(found.pair["caption"] for found in near.found)])
-    found = iter(near.found or [None] * len(captions))
+    found: Iterator[Nearest | None] = iter(near.found or [None] * len(captions))
     tiles: dict[str, list[Tile]] = {}
     for part, samples in shown.items():
         beside = [next(found) for _ in samples]
