@@ -71,7 +71,8 @@ def section(run: Path, sensitive: SensitivePairs, album: Album) -> dict[str, Any
     shown = {part: samples[:MOST] for part, samples in parts.items()}
     near = _nearest(run, [sample.largest for samples in shown.values() for sample in samples])
     hateful = sensitive.hateful([*captions, *(found.pair["caption"] for found in near.found)])
-    found: Iterator[Nearest | None] = iter(near.found or [None] * len(captions))
+    nothing: list[Nearest | None] = [None] * len(captions)
+    found: Iterator[Nearest | None] = iter([*near.found] or nothing)
     tiles: dict[str, list[Tile]] = {}
     for part, samples in shown.items():
         beside = [next(found) for _ in samples]
