@@ -26,6 +26,12 @@ class Explanation(NamedTuple):
     text: str
 
 
+def parameters(stage: StageConfig) -> int:
+    """Return how many parameters a stage's net has."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in build(stage).parameters())
+
+
 def explain(stage: StageConfig) -> Explanation:
     """Return everything that follows from a stage's config. A pure function of it."""
     with torch.device("meta"):

@@ -1,7 +1,7 @@
 """Captions to images, stage by stage.
 
     cascade = Cascade.load(["runs/x/train/base64", "runs/x/train/sr256"])
-    images = cascade.sample(["a red apple"], seeds=[7])       {"base64": (1, 64, 64, 3) uint8, "sr256": ...}
+    images = cascade.sample(["a red apple"], seed=7)       {"base64": (1, 64, 64, 3) uint8, "sr256": ...}
 
 Any run of stages will do: base alone, SR alone from given images. An SR stage gets the 8-bit image of the stage before,
 enlarged by the kernel of training. All randomness belongs to an image's own seed and the stage's name.
@@ -21,6 +21,7 @@ from torch import Tensor
 from configs import UserError
 
 from .conditioning import TextEmbeds, null_text_embeds, pad_text_embeds
+from .device import find_device
 from .diffusion import aug_log_snr, augment, to_x
 from .layers import UNet
 from .resize import enlarge, from_uint8, to_uint8
@@ -51,25 +52,35 @@ class Cascade:
     def load(
         cls, folders: Sequence[str | Path], *, track: str = "ema", device: str = "cpu", precision: Precision = "fp32"
     ) -> "Cascade":
-        """Load stages from their run or checkpoint folders, given in any order."""
+        """Load stages from their run or checkpoint folders, given in any order.
+
+        track: of the EMA weights; "params" are the raw ones. device: "cpu", "cuda", ... precision: bf16 is quicker
+        where the machine computes in it.
+        """
+        device = find_device(device)
         stages = [load_stage(folder, track=track, device=device) for folder in folders]
         return cls(sorted(stages, key=lambda stage: stage.config.image_px), precision)
 
     def sample(
         self,
         texts: Sequence[str] | Sequence[np.ndarray],
-        seeds: Sequence[int],
+        seeds: Sequence[int] | None = None,
         *,
+        seed: int = 0,
         start: np.ndarray | None = None,
         samplers: Mapping[str, SamplerConfig] | None = None,
         batch: int = 16,
     ) -> dict[str, np.ndarray]:
-        """Return one image per text and seed from every stage, {stage name: (n, px, px, 3) uint8}.
+        """Return one image per text from every stage, lowest first: {stage name: (n, px, px, 3) uint8, RGB 0 to 255}.
 
-        texts: captions, or their embeds (tokens, width) uint16. start: (n, px, px, 3) uint8 for a first stage that
-        enlarges. samplers: what to use instead of a stage's own sampler config, by stage name. batch: images drawn at
-        once.
+        texts: captions, or their embeds (tokens, width) uint16. seeds: one each; None: `seed` for the first text, and
+        one more for each that follows. start: (n, px, px, 3) uint8 for a first stage that enlarges. samplers: what to
+        use instead of a stage's own sampler config, by stage name. batch: images drawn at once; noise is an image's own
+        whatever the batch, sums may round otherwise (1 of 255 in fp32).
         """
+        if isinstance(texts, str):
+            raise UserError(f"captions are a list: write [{texts!r}]")
+        seeds = range(seed, seed + len(texts)) if seeds is None else seeds
         if len(texts) != len(seeds):
             raise ValueError(f"one seed per text: got {len(texts)} texts and {len(seeds)} seeds")
         _check_start(self.stages[0].config, start, len(texts))

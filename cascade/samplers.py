@@ -33,10 +33,10 @@ class SamplerConfig(Config):
     """How images are drawn; nothing here needs training anew."""
 
     method: Method = "ddpm"  # how a step is taken; ddpm alone draws noise at each
-    steps: int = Field(default=128, gt=0)  # of the grid; heun asks the net twice a step, guidance once more
+    steps: int = Field(default=128, gt=0, le=10_000)  # of the grid; heun asks the net twice a step, guidance once more
     grid: Literal["schedule", "edm"] = "schedule"  # uniform in the schedule's time, or EDM's sigma .002..80, rho 7
     gamma: float = Field(default=0.3, ge=0, le=1)  # ddpm: how its variance is interpolated (Imagen, eq. 6)
-    guidance: float = 1.35  # 1 is conditional, 0 unconditional
+    guidance: float = Field(default=1.35, ge=0, allow_inf_nan=False)  # 1 is conditional, 0 unconditional
     guidance_interval: tuple[float, float] = (-20.0, 20.0)  # log-SNR range in which guidance acts
     threshold: Literal["none", "static", "dynamic"] = "dynamic"  # of x-hat: cut at 1, or by percentile (Imagen, 2.3)
     percentile: float = Field(default=99.5, gt=0, le=100)  # of abs(x-hat), for the dynamic threshold

@@ -68,12 +68,14 @@ for entry in ENTRIES:
 
 
 @app.command()
-def report(config: PipelineFile, overrides: Overrides = None) -> None:
+def report(
+    run: Annotated[Path, typer.Argument(help="YAML of the pipeline, or the folder of any run")],
+    overrides: Overrides = None,
+) -> None:
     """Write the page. Every loss with its reason, curves and pictures: report/index.html and report/funnel.json."""
-    from pipeline.status import load_config
-    from report.page import write_report
+    from report.page import report as write_page
 
-    print(write_report(load_config(config, overrides or [])))
+    print(write_page(run, overrides or []))
 
 
 @app.command()

@@ -42,12 +42,33 @@ def evaluate(run: RunFolder, overrides: Overrides = None) -> None:
 @app.command()
 def sample(
     stages: Annotated[list[Path], typer.Argument(help="Run folders of the trained stages, lowest first")],
-    caption: Annotated[list[str], typer.Option(help="What to draw; may be given several times.")],
-    out: Annotated[Path, typer.Option(help="Folder for the PNG files.")] = Path("samples"),
+    caption: Annotated[list[str] | None, typer.Option(help="What to draw; may be given several times.")] = None,
+    captions: Annotated[Path | None, typer.Option(help="Text file of captions, one a line.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the PNG files; the run's samples if not given.")] = None,
     seed: Annotated[int, typer.Option(help="Of the first image; the next has the next seed.")] = 0,
+    steps: Annotated[str | None, typer.Option(help="Of the sampler: 64, or for each stage 64,32.")] = None,
+    guidance: Annotated[str | None, typer.Option(help="1 draws by the caption alone, more insists: 3, or 3,1.")] = None,
+    aug_level: Annotated[str | None, typer.Option(help="Noise on what enlarging stages are given, 0 to 1.")] = None,
+    threshold: Annotated[str | None, typer.Option(help="none, static or dynamic.")] = None,
+    method: Annotated[str | None, typer.Option(help="ddpm, ddim, dpmpp_2m or heun.")] = None,
+    ema: Annotated[str, typer.Option(help="Which EMA weights, by their track; params: the raw ones.")] = "ema",
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; a GPU if there is one.")] = None,
+    precision: Annotated[str, typer.Option(help="fp32, or bf16 where the machine computes in it.")] = "fp32",
+    batch: Annotated[int, typer.Option(help="Captions drawn at once.")] = 16,
+    grid: Annotated[bool, typer.Option("--grid", help="One picture of all of them, too.")] = False,
 ) -> None:
-    """Draw captions with trained stages: the base, and any number of those that enlarge after it."""
-    from evaluation.sample_sets import draw
+    """Draw captions with trained stages. The base, and any number of those that enlarge after it.
 
-    for path in draw(stages, captions=caption, out=out, seed=seed):
+    Options of the sampler take one value for all stages, or one for each with commas between, lowest first; --aug-level
+    one for each that enlarges. What is not given is as the stage's own config says.
+    """
+    from configs import resolve
+    from evaluation.draw import DrawConfig, draw, read_captions
+
+    names = {"steps": steps, "guidance": guidance, "aug_level": aug_level, "threshold": threshold, "method": method}
+    how = {"seed": seed, "track": ema, "device": device, "precision": precision, "batch": batch, "grid": grid}
+    config = resolve(DrawConfig, how, source="sample")
+    texts = [*(caption or []), *(read_captions(captions) if captions else [])]
+    asked = {name: value for name, value in names.items() if value is not None}
+    for path in draw(stages, captions=texts, out=out, asked=asked, config=config):
         print(path)

@@ -28,6 +28,7 @@ class Bars(Config):
     group: float | None = None  # at least, of training pairs
     drift: float | None = None  # below
     enlarged: float | None = None  # below; 1 is what bilinear does
+    of_longer_run: bool = False  # this training is shorter than what the bars are for: a missed one is no failure
 
 
 class EvaluateConfig(Config):

@@ -16,7 +16,7 @@ from configs import UserError, load, resolve
 from storage.run import trainings_of
 from storage.samples import EVALUATE, FIGURES, read_figures, write_figures
 
-from .config import EvaluateConfig
+from .config import Bars, EvaluateConfig
 from .eval_set import kept
 from .measure import Evaluation
 
@@ -32,7 +32,7 @@ def evaluate(run: Path, overrides: Sequence[str] = ()) -> Path:
     content = {"config": config.model_dump(mode="json"), **evaluation.measure()}
     path = write_figures(run, content, fingerprint=evaluation.fingerprint)
     for name, entry in content["figures"].items():
-        print(f"evaluate: {_line(name, entry)}")
+        print(f"evaluate: {_line(name, entry, config.bars)}")
     return path
 
 
@@ -60,9 +60,10 @@ def cascade_of(run: Path, config: EvaluateConfig) -> list[LoadedStage]:
     return cascade
 
 
-def _line(name: str, entry: dict[str, Any]) -> str:
+def _line(name: str, entry: dict[str, Any], bars: Bars) -> str:
     """Return one figure for people."""
     if entry["figure"] is None:
         return f"{name}: not measured: {entry['says']}"
-    verdict = {True: "holds", False: "missed", None: ""}[entry["holds"]]
+    missed = "takes the long run" if bars.of_longer_run else "missed"
+    verdict = {True: "holds", False: missed, None: ""}[entry["holds"]]
     return f"{name}: {entry['figure']:.3g}  {entry['bar'] or ''}  {verdict}".rstrip()

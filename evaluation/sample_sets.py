@@ -1,25 +1,19 @@
-"""Sampling with trained stages: captions into PNG files, and whole sets of images stage by stage.
+"""Whole sets of images by trained stages, drawn stage by stage, so that a kill loses one stage at most."""
 
-corgi sample runs/x/train/base16 runs/x/train/sr64 --caption "a red apple"     samples/a-red-apple-0.sr64.png
-"""
-
-import re
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from cascade.generate import Cascade
 from cascade.samplers import SamplerConfig
 from cascade.text_encoder import TextEmbedder
 from cascade.weights import LoadedStage
-from configs import UserError, fingerprint
+from configs import fingerprint
 from pipeline.progress import Progress
-from storage.atomic import commit, sha256_cached
+from storage.atomic import sha256_cached
 from storage.checkpoint import COMMIT
 from storage.ledger import note
 from storage.samples import SampleSet
@@ -27,35 +21,6 @@ from storage.samples import SampleSet
 from .config import SampleConfig
 
 VERSION = 1
-NAME_CHARS = 60  # of a caption in a file's name
-
-
-def draw(stages: Sequence[Path], *, captions: Sequence[str], out: Path, seed: int) -> list[Path]:
-    """Write one PNG for each caption and stage, the first caption with `seed`, the next with the next.
-
-    Images are drawn one by one, so that each depends on its own caption and seed alone, to the last bit.
-    """
-    if not captions:
-        raise UserError('nothing to draw; give --caption "a red apple", as often as you like')
-    cascade = Cascade.load(stages)
-    seeds = range(seed, seed + len(captions))
-    samples = cascade.sample(captions, seeds, batch=1)
-    return [
-        _write(out / f"{file_name(caption)}-{number}.{stage}.png", images[place])
-        for place, (caption, number) in enumerate(zip(captions, seeds, strict=True))
-        for stage, images in samples.items()
-    ]
-
-
-def file_name(caption: str) -> str:
-    """Return a caption as the start of a file's name: small letters, digits and dashes."""
-    words = re.sub(r"[^a-z0-9]+", "-", caption.lower()).strip("-")
-    return words[:NAME_CHARS].rstrip("-") or "caption"
-
-
-def _write(path: Path, pixels: np.ndarray) -> Path:
-    commit(path, lambda scratch: Image.fromarray(pixels).save(scratch, "PNG"))
-    return path
 
 
 def fill(

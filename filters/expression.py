@@ -71,6 +71,11 @@ def check_expression(name: str, rule: str, known: Iterable[str]) -> tuple[str, .
     return tuple(dict.fromkeys(used))
 
 
+def parts_of(name: str, rule: str) -> Iterator[dict[str, Any]]:
+    """Yield every part of a rule as DuckDB's syntax tree has it. Raises UserError where it is no expression."""
+    return _parts(_parse(name, rule))
+
+
 def _parse(name: str, rule: str) -> Any:
     """Return the syntax tree of the expression."""
     try:

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from storage import keep_list, pairs
 from storage.atomic import commit_json
 from storage.plan import dropped, shards_of
-from storage.shard import Shard
+from storage.shard import KEEP, PAIRS, URLS, Shard
 
 from .config import PipelineConfig
 from .hosts import Hosts
@@ -40,11 +42,17 @@ class Funnel:
             examples.append({name: known[name] for name in SHOWN if known.get(name) is not None})
 
     def take(self, shard: Shard) -> None:
-        """Count all pairs of a shard."""
+        """Count all pairs of a shard; those that no step has decided on yet are `unfetched` or `unjudged`."""
+        if not shard.path(PAIRS).exists():
+            self.totals["unfetched"] += pq.read_metadata(shard.path(URLS)).num_rows if shard.path(URLS).exists() else 0
+            return
         for pair in pairs.lost(shard, ["key", "url", "caption", "status", "detail"]).to_pylist():
             self.lose("download", pair["status"], pair, shard=shard.number)
             self.hosts.lose(pair)
         self.hosts.take(shard)
+        if not shard.path(KEEP).exists():
+            self.totals["unjudged"] += len(pairs.stored(shard, ["key"]))
+            return
         for pair in keep_list.read(shard, ["kept", "held_out", "failed", "caption"]).to_pylist():
             if pair["kept"]:
                 self.totals["kept"] += 1
@@ -56,14 +64,16 @@ class Funnel:
 def funnel(config: PipelineConfig) -> dict[str, Any]:
     """Return totals, counts and examples of a run, and what its hosts asked for and served.
 
-    `rows` in the table = sum of all reasons + `kept`; `kept` = `train` + `held_out`.
+    `rows` in the table = sum of all reasons + `kept`; `kept` = `train` + `held_out`. While steps are missing there are
+    `unfetched` and `unjudged` pairs, too.
     """
     losses = Funnel()
     for row in dropped(config.run):
         losses.lose("plan", row["reasons"][0], row)
     for shard in shards_of(config.run):
         losses.take(shard)
-    losses.totals["rows"] = losses.totals["kept"] + sum(step.total() for step in losses.counts.values())
+    came_to = sum(losses.totals[name] for name in ("kept", "unfetched", "unjudged"))
+    losses.totals["rows"] = came_to + sum(step.total() for step in losses.counts.values())
     counts = {step: dict(reasons.most_common()) for step, reasons in losses.counts.items()}
     counts["select"] = {rule: losses.counts["select"][rule] for rule in config.select.rules}
     return {"totals": dict(losses.totals), "counts": counts, "examples": losses.examples, **losses.hosts.counted()}

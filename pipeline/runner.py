@@ -21,6 +21,7 @@ from configs.steps import STEPS, entries_of, made_by
 from storage.atomic import remove_left_over
 from storage.lease import Key, hold
 from storage.ledger import note
+from storage.machine import machine
 from storage.plan import shards_of
 from storage.processes import process_pool
 from storage.run import write_config
@@ -99,6 +100,7 @@ def run_step(
             failed=len(outcome.failed),
             seconds=round(outcome.seconds, 3),
             counts=dict(outcome.counts),
+            machine=machine(),
         )
     return outcome
 

@@ -33,7 +33,8 @@ VALIDATIONS = 6  # of each training, however long it is
 NOBODY = "127.0.0.1:9"  # where closed.test lies: nothing listens there
 YAML = Path(configs.__file__).parent / "quickstart"
 LONG_MIN = 30.0  # minutes of training from which the evaluation is whole: it takes four minutes
-FEWER = ("per_group=10", "held_out=60", "compared=1000", "gap_pairs=100", "enlarged=16")  # below that
+# Below that:
+FEWER = ("per_group=10", "held_out=60", "compared=1000", "gap_pairs=100", "enlarged=16", "bars.of_longer_run=true")
 NEXT = "mend what it says above; the same `corgi quickstart` goes on from there"
 STARTED = "quickstart.json"  # what the run was started with; written before anything else
 

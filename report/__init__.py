@@ -1,9 +1,11 @@
-"""The page of a run: report/index.html, one file that opens offline.
+"""The page of a run: report/index.html, one file that opens offline; whole pictures lie in a folder beside it.
 
 page      what stands on it, in order               render     templates, and the gate that all text passes
-funnel    reasons with cards of lost pairs          sensitive  what is hidden until it is asked for
-samples   generated images beside real ones         training   curves from the stages' own ledgers
-timings   where the time went                       chart      axes, ticks and names of a line chart
+about     when, where, by what it was made          album      thumbnails within their room, and whole pictures
+samples   generated images beside real ones         grids      what a training drew over time
+training  curves from the stages' own ledgers       chart      axes, ticks and names of a line chart
+funnel    reasons with cards of lost pairs          scores     histograms with the rules' thresholds
+timings   where the time went                       sensitive  what is hidden until it is asked for
 
 templates/*.html.j2 hold the words and the markup, report.css, report.js and corgi.svg go into the page as they are. The
 modules read and compute what a template prints. Nothing is measured, decided or written here but the page and its

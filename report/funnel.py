@@ -3,16 +3,15 @@
 Sensitive pairs are packed away on a card, and left out of the gallery.
 """
 
-import io
 from collections.abc import Mapping
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from PIL import Image
 
 from configs import UserError, shortened
 from filters.expression import check_expression
@@ -22,13 +21,13 @@ from pipeline.why import short
 from storage import keep_list, pairs
 from storage.duplicates import DUPLICATES, copies_of
 from storage.plan import shards_of
-from storage.shard import SCORES, TAR, Shard
+from storage.shard import KEEP, SCORES, TAR, Shard
 from storage.tar import TarReader
 
-from .render import data_url
+from .album import Album
 from .sensitive import SensitivePairs, pack
 
-CARD_PX, GALLERY_PX = 160, 96  # longest side of an image
+CARD_PX, GALLERY_PX = 120, 80  # longest side of an image
 GALLERY, GALLERY_SHARDS = 36, 4  # images, and the shards they are from
 HTTP_PHRASES = {f"http_{status}": status.phrase.lower() for status in HTTPStatus}
 
@@ -54,16 +53,21 @@ class Reason(NamedTuple):
 
 def levels_of(funnel: Mapping[str, Any]) -> dict[str, int]:
     """Return how many pairs there are at first and after each step. funnel: what pipeline.funnel counts."""
-    totals = {name: funnel["totals"].get(name, 0) for name in ("rows", "kept", "train", "held_out")}
+    names = ("rows", "kept", "train", "held_out", "unfetched", "unjudged")
+    totals = {name: funnel["totals"].get(name, 0) for name in names}
     planned = totals["rows"] - sum(funnel["counts"]["plan"].values())
-    return {**totals, "planned": planned, "stored": planned - sum(funnel["counts"]["download"].values())}
+    stored = planned - sum(funnel["counts"]["download"].values()) - totals["unfetched"]
+    return {**totals, "planned": planned, "stored": stored}
 
 
 class LostPairs:
     """What pipeline.funnel counts as lost, with cards of its examples."""
 
-    def __init__(self, config: PipelineConfig, funnel: Mapping[str, Any], sensitive: SensitivePairs) -> None:
+    def __init__(
+        self, config: PipelineConfig, funnel: Mapping[str, Any], sensitive: SensitivePairs, album: Album
+    ) -> None:
         self.run, self.rules, self.sensitive = config.run, config.select.rules, sensitive
+        self.album = album
         self.counts, self.examples = funnel["counts"], funnel["examples"]
         self.hateful = sensitive.hateful(pair["caption"] for pairs in self.examples.values() for pair in pairs)
         self._columns = cache(_columns)
@@ -91,7 +95,10 @@ class LostPairs:
             "others": f"also failed: {', '.join(others)}" if others else "",
         }
         words = {name: text for name, text in texts.items() if text}
-        image = _image(Shard(self.run, pair["shard"]), known, CARD_PX) if known.get("tar_offset") is not None else None
+        has_image = known.get("tar_offset") is not None and not self.album.is_full("cards")
+        image = None
+        if has_image:
+            image = self.album.thumbnail(_image(Shard(self.run, pair["shard"]), known), CARD_PX, part="cards")
         if not self.sensitive.covers({**known, **pair}, self.hateful):
             return Card(pair["key"], words, image, None)
         picture = {"image": image, "alt": f"stored image: {texts['caption']}"} if image else {}
@@ -118,10 +125,10 @@ class LostPairs:
         return ", ".join([*values, *(f"copy of {keeper}" for keeper in keepers)])
 
 
-def gallery(run: Path, sensitive: SensitivePairs) -> tuple[list[tuple[str, str]], list[str]]:
+def gallery(run: Path, sensitive: SensitivePairs, album: Album) -> tuple[list[tuple[str, str]], list[str]]:
     """Return (data: url, caption) of the first kept pairs of the first shards, and the licences the table names."""
     images, licences = list[tuple[str, str]](), set[str]()
-    for shard in shards_of(run)[:GALLERY_SHARDS]:
+    for shard in [shard for shard in shards_of(run) if shard.path(KEEP).exists()][:GALLERY_SHARDS]:
         stored = _stored(shard)
         kept = stored.filter(keep_list.read(shard, ["kept"], of=stored)["kept"])
         if "license" in kept.column_names:
@@ -129,7 +136,9 @@ def gallery(run: Path, sensitive: SensitivePairs) -> tuple[list[tuple[str, str]]
         rows = kept.slice(0, GALLERY // GALLERY_SHARDS).to_pylist()
         hateful = sensitive.hateful(row["caption"] for row in rows)
         fit = [row for row in rows if not sensitive.covers(row, hateful)]
-        images += [(_image(shard, row, GALLERY_PX), row["caption"]) for row in fit]
+        for row in fit:
+            if not album.is_full("kept"):
+                images.append((album.thumbnail(_image(shard, row), GALLERY_PX, part="kept"), row["caption"]))
     return images, sorted(licences)
 
 
@@ -144,11 +153,6 @@ def _columns(shard: Shard) -> pa.Table:
     return pa.concat_tables([_stored(shard), pairs.lost(shard)], promote_options="default")
 
 
-def _image(shard: Shard, row: Mapping[str, Any], px: int) -> str:
-    """Return the stored image, small, as a data: url."""
+def _image(shard: Shard, row: Mapping[str, Any]) -> np.ndarray:
     with TarReader(shard.path(TAR)) as tar:
-        image = Image.fromarray(tar.image(row["tar_offset"], size=row["tar_size"]))
-    image.thumbnail((px, px))
-    file = io.BytesIO()
-    image.save(file, "WEBP", quality=70, method=4)
-    return data_url(file.getvalue(), kind="webp")
+        return tar.image(row["tar_offset"], size=row["tar_size"])

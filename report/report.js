@@ -49,7 +49,7 @@ for (const button of document.querySelectorAll("[data-filter]")) {
     for (const other of document.querySelectorAll("[data-filter]")) {
       other.setAttribute("aria-pressed", String(other === button));
     }
-    for (const more of document.querySelectorAll(".more")) more.open = more.open || button.dataset.filter !== "";
-    for (const tile of document.querySelectorAll(".tile")) tile.hidden = !fits(tile, button.dataset.filter);
+    for (const more of document.querySelectorAll(".more.samples")) more.open = more.open || button.dataset.filter !== "";
+    for (const tile of document.querySelectorAll(".samples .tile")) tile.hidden = !fits(tile, button.dataset.filter);
   });
 }

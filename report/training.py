@@ -9,7 +9,10 @@ from storage.ledger import read_training
 from storage.run import trainings_of
 from training.run_folder import read_config
 
+from .album import Album
 from .chart import Chart, Line, chart
+from .grids import Over, over_time
+from .sensitive import SensitivePairs
 
 SPLITS = {"train": ("trained on", 0), "training": ("trained on", 0), "held_out": ("held out", 5)}  # words, colour
 
@@ -25,13 +28,24 @@ class Stage(NamedTuple):
     is_done: bool
     seconds: float  # without the time between a stop and its restart
     seen_meanwhile: int  # images in these seconds
-    charts: list[Chart]  # none before the first validation
+    charts: list[Chart]  # what is measured: none before the first line of the ledger
+    grids: Over | None  # what it drew over time
+    changes: list[str]  # "step 100: optim.lr 0.001 -> 0.0005"
 
 
-def stages_of(run: Path) -> list[Stage]:
-    """Return the stages whose training has begun, small images first."""
+def stages_of(run: Path, page: Path, sensitive: SensitivePairs, album: Album) -> list[Stage]:
+    """Return the stages whose training has begun, small images first. page: the folder of the page."""
     folders = sorted(trainings_of(run), key=lambda folder: (_image_px(folder), folder.name))
-    return [_stage(folder.name, events) for folder in folders if (events := read_training(folder))]
+    return [
+        _stage(_name(folder), events, over_time(folder, page, sensitive, album))
+        for folder in folders
+        if (events := read_training(folder))
+    ]
+
+
+def _name(folder: Path) -> str:
+    config = read_config(folder)
+    return config.stage.name if config else folder.name
 
 
 def _image_px(folder: Path) -> int:
@@ -39,7 +53,7 @@ def _image_px(folder: Path) -> int:
     return config.stage.image_px if config else 0
 
 
-def _stage(name: str, events: Events) -> Stage:
+def _stage(name: str, events: Events, grids: Over | None) -> Stage:
     pairs = [(earlier, later) for earlier, later in pairwise(events) if later["event"] != "restart"]
     seen = [(earlier["seen"], later["seen"]) for earlier, later in pairs if "seen" in earlier and "seen" in later]
     looks = [event for event in events if event["event"] == "validation" and {*SPLITS} & {*event}]
@@ -50,8 +64,25 @@ def _stage(name: str, events: Events) -> Stage:
         is_done=any(event["event"] == "done" for event in events),
         seconds=sum(later["time"] - earlier["time"] for earlier, later in pairs),
         seen_meanwhile=sum(max(later - earlier, 0) for earlier, later in seen),
-        charts=[_loss(looks), _gap_over_time(looks), gap_by_level(_gaps(looks[-1]))] if looks else [],
+        charts=[
+            *([_loss(looks), _gap_over_time(looks), gap_by_level(_gaps(looks[-1]))] if looks else []),
+            *_rates(events),
+        ],
+        grids=grids,
+        changes=[_changed(event) for event in events if event["event"] == "changed"],
     )
+
+
+def _changed(event: Mapping[str, Any]) -> str:
+    changes = (event.get("changes") or {}).items()
+    return f"step {event['step']:,}: " + ", ".join(f"{key} {was} to {now}" for key, (was, now) in changes)
+
+
+def _rates(events: Events) -> list[Chart]:
+    """Return how many images a second it saw; none before the first line that tells it."""
+    rates = [(event["seen"], event["images_per_s"]) for event in events if "images_per_s" in event and "seen" in event]
+    lines = [Line("all", rates, 0)]
+    return [chart(lines, title="Images a second", x="images seen", y="images a second")] if rates else []
 
 
 def _loss(looks: Events) -> Chart:

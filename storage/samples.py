@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
 from .atomic import commit, commit_json, read_json
+from .pictures import contact_sheet
 from .tables import write_table
 
 EVALUATE = "evaluate.yaml"
@@ -90,11 +90,7 @@ class SampleSet:
 
     def write_sheet(self, images: np.ndarray) -> None:
         """Commit a contact sheet of all images, SHEET_COLUMNS in a row."""
-        rows = -(-len(images) // SHEET_COLUMNS)
-        sheet = Image.new("RGB", (SHEET_COLUMNS * SHEET_PX, rows * SHEET_PX), "white")
-        for number, pixels in enumerate(images):
-            small = Image.fromarray(pixels).resize((SHEET_PX, SHEET_PX), Image.Resampling.BOX)
-            sheet.paste(small, (number % SHEET_COLUMNS * SHEET_PX, number // SHEET_COLUMNS * SHEET_PX))
+        sheet = contact_sheet([*images], columns=SHEET_COLUMNS, px=SHEET_PX)
         commit(self.run / FOLDER / f"{self.name}.png", lambda scratch: sheet.save(scratch, "PNG"))
 
 

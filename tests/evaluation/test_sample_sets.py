@@ -1,4 +1,4 @@
-"""Sampling: PNG files for captions, and sets of images that a kill cannot spoil."""
+"""Sets of images that a kill cannot spoil."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +9,8 @@ from PIL import Image
 
 from cascade.text_encoder import TextConfig, TextEmbedder
 from cascade.weights import LoadedStage, load_stage
-from configs import UserError
 from evaluation.config import SampleConfig
-from evaluation.sample_sets import draw, file_name, fill, rates
+from evaluation.sample_sets import fill, rates
 from storage import ledger
 from storage.samples import SampleSet
 from tests.cascade.checkpoints import save
@@ -37,34 +36,6 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def size(path: Path) -> tuple[int, int]:
     with Image.open(path) as image:
         return image.size
-
-
-def test_every_caption_and_stage_gets_a_png_that_its_seed_decides(folders: list[Path], tmp_path: Path):
-    paths = draw(folders, captions=CAPTIONS, out=tmp_path / "all", seed=5)
-    assert [path.name for path in paths] == [
-        f"{file_name(caption)}-{seed}.{stage}.png"
-        for seed, caption in zip((5, 6, 7), CAPTIONS, strict=True)
-        for stage in ("base16", "sr64")
-    ]
-    assert [size(path) for path in paths] == [(16, 16), (64, 64)] * 3
-    alone = draw(folders, captions=CAPTIONS[1:2], out=tmp_path / "one", seed=6)
-    assert [path.read_bytes() for path in alone] == [path.read_bytes() for path in paths[2:4]]
-    other = draw(folders[:1], captions=CAPTIONS[1:2], out=tmp_path / "other", seed=8)
-    assert other[0].read_bytes() != paths[2].read_bytes()
-
-
-def test_names_of_files_are_plain_whatever_the_caption():
-    assert file_name("A red apple, food!") == "a-red-apple-food"
-    assert file_name("../../etc/passwd\x00") == "etc-passwd"
-    assert file_name("\u65e5\u672c") == "caption"
-    assert len(file_name("word " * 100)) <= 60
-
-
-def test_wrong_use_is_told_in_one_line(folders: list[Path], tmp_path: Path):
-    with pytest.raises(UserError, match="nothing to draw"):
-        draw(folders, captions=[], out=tmp_path, seed=0)
-    with pytest.raises(UserError, match="no committed checkpoint"):
-        draw([tmp_path], captions=["x"], out=tmp_path, seed=0)
 
 
 @pytest.fixture
