@@ -20,6 +20,7 @@ step, runner         what a step is; shares, skips, retries and the ledger of al
 blocks               shards that are read together by steps that see all rows
 phases               a table step's work on a pool of processes, which goes on after a kill
 config               a section a step
+losses               loud words on a step that lost all, or almost all for one reason
 progress             the one progress bar
 status, why, funnel  where the steps stand; one pair's story; what each reason took
 hosts                what hosts asked for, and which served other images than the table says

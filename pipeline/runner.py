@@ -8,7 +8,7 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import fields
@@ -27,8 +27,9 @@ from storage.shard import Shard
 
 from .check import check_rules
 from .config import PipelineConfig
+from .losses import heavy_losses
 from .progress import Progress, most
-from .step import ShardStep, TableStep, step_class
+from .step import LossyStep, ShardStep, TableStep, step_class
 
 EQUAL_FAILURES = 10  # in a row; after half of them, shards from elsewhere are tried
 Result = Counter[str] | BaseException
@@ -42,6 +43,7 @@ class Outcome(NamedTuple):
     failed: dict[int, str]  # shard number -> cause
     counts: Counter[str]
     seconds: float
+    losses: Sequence[str] = ()  # lines for a person where more is lost than is tolerated
 
 
 def build(name: str, config: PipelineConfig) -> Any:
@@ -85,6 +87,7 @@ def run_step(
             built.prepare()
             shards = shards_of(config.run)
             outcome = run_shards(built, shards, rank=rank, world_size=world_size, workers=workers or config.workers)
+            outcome = outcome._replace(losses=_losses(build(name, config), shards[rank::world_size], outcome.failed))
         note(
             config.run,
             event="step",
@@ -97,6 +100,11 @@ def run_step(
             counts=dict(outcome.counts),
         )
     return outcome
+
+
+def _losses(step: ShardStep, shards: Sequence[Shard], failed: Container[int]) -> list[str]:
+    finished = (shard for shard in shards if shard.number not in failed)
+    return heavy_losses(step, finished) if isinstance(step, LossyStep) else []
 
 
 def run_table(step: TableStep) -> Outcome:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from configs import Config, fingerprint, read_yaml
 from configs.steps import STEPS
@@ -24,7 +24,7 @@ from storage.scores import with_scores
 from storage.shard import PAIRS, Shard
 from storage.tables import column_names, content
 
-from .step import ShardStep
+from .step import LossyStep
 
 VERSION = 1
 
@@ -38,6 +38,7 @@ class SelectConfig(Config):
     rules: dict[str, str] = {}
     held_out: str = "false"  # SQL: kept pairs for which this holds are for validation and never trained on
     stages: dict[str, dict[str, str]] = {}  # further rules of single stages: a column of the keep-list each
+    tolerate_lost: float = Field(default=0.99, ge=0, le=1)  # share dropped by one rule, then it ends with 3; 1: any
 
     @field_validator("rules", mode="before")
     @classmethod
@@ -46,7 +47,7 @@ class SelectConfig(Config):
 
 
 @dataclass(frozen=True)
-class Select(ShardStep):
+class Select(LossyStep):
     """The shard step `select`."""
 
     entry = STEPS["select"]
@@ -83,6 +84,27 @@ class Select(ShardStep):
         kept = len(candidates) - len(first)
         return Counter(
             {"kept": kept, **{count["values"]: count["counts"] for count in first.value_counts().to_pylist()}}
+        )
+
+    @property
+    def tolerate_lost(self) -> float:
+        """Return what the config says."""
+        return self.select.tolerate_lost
+
+    def fates(self, shard: Shard) -> pa.ChunkedArray:
+        """Return the first rule that each pair failed."""
+        failed = keep_list.read(shard, ["failed"])["failed"].to_pylist()
+        return pa.chunked_array([[names[0] if names else pairs.OK for names in failed]], pa.string())
+
+    def example(self, shard: Shard, row: int) -> str:
+        """Return a pair's key, for `corgi why`, and its url."""
+        pair = pairs.stored(shard, ["key", "url"]).slice(row, 1).to_pylist()[0]
+        return f"{pair['key']} {pair['url']}".strip()
+
+    def remedy(self, reason: str) -> str:
+        """Return the rule."""
+        return (
+            f"pairs stay where {self.select.rules[reason]!r} holds, and NULL is no yes; select.rules.{reason} says it"
         )
 
 
