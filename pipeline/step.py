@@ -47,6 +47,10 @@ class ShardStep(ABC):
     def __call__(self, shard: Shard) -> Counter[str]:
         """Make the output; count pairs by what became of them."""
 
+    def pairs(self, counts: Counter[str]) -> int:
+        """Return how many pairs were counted. Each is counted once, unless the step says otherwise."""
+        return counts.total()
+
     def state(self, shard: Shard) -> State:
         """Return where a shard stands, from footers only."""
         if any(not shard.path(suffix).exists() for suffix in self.entry.reads):

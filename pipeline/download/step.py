@@ -12,6 +12,7 @@ import pyarrow as pa
 from configs import fingerprint
 from configs.steps import STEPS
 from pipeline.step import LossyStep, State
+from pipeline.workers import spread, tallied
 from storage import pairs
 from storage.pairs import Fill, Outcome
 from storage.shard import PAIRS, STATS, URLS, Shard
@@ -22,7 +23,7 @@ from storage.takedown import TAKEN_DOWN, Tombstones
 
 from .advice import remedy
 from .config import DownloadConfig
-from .guarded import fetch_shard
+from .guarded import DECODERS, fetch_shard
 from .img2dataset_engine import adopt_shard
 from .loosened import asked_with, loosened, made_of
 from .some import ask_again, asking_only, lost_for
@@ -97,8 +98,8 @@ class Download(LossyStep):
 
     def _engine(self, shard: Shard, config: DownloadConfig) -> Fill:
         if config.engine == "img2dataset":
-            return partial(adopt_shard, config, scratch=shard.path(".img2dataset"))
-        return partial(fetch_shard, config)
+            return tallied(partial(adopt_shard, config, scratch=shard.path(".img2dataset")))
+        return tallied(partial(fetch_shard, config, decoders=DECODERS * spread()))
 
     @property
     def tolerate_lost(self) -> float:
