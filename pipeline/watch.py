@@ -10,7 +10,7 @@ from collections import Counter
 
 from storage.pairs import OK
 
-from .progress import Progress, most
+from .progress import Progress, pace
 from .step import LossyStep, ShardStep
 from .workers import Report, Wire
 
@@ -50,11 +50,8 @@ class Watch:
         self._progress.reach(self._ended + parts, self._note(counts, pairs))
 
     def _note(self, counts: Counter[str], pairs: int) -> str:
-        if not pairs:
-            return ""
-        rate = pairs / max(time.monotonic() - self._began, 1e-3)
-        words = [f"{pairs:,} pairs", f"{rate:,.0f}/s"]
-        if isinstance(self._step, LossyStep) or self._step.entry.name == "download":  # a retry is one, too
-            kept = sum(counts.pop(name, 0) for name in KEPT)
-            words.append(f"{100 * kept / pairs:.1f} % kept")
-        return f"{', '.join(words)}  {most(counts)}".rstrip()
+        seconds = time.monotonic() - self._began
+        if not isinstance(self._step, LossyStep) and self._step.entry.name != "download":  # a retry loses pairs, too
+            return pace(pairs, seconds, lost=counts)
+        kept = sum(counts.pop(name, 0) for name in KEPT)
+        return pace(pairs, seconds, kept=kept, lost=counts)

@@ -17,6 +17,7 @@ from configs import UserError, dump, resolve
 from pipeline import progress
 from pipeline.config import PipelineConfig
 from pipeline.workers import MOST_BYTES, Tally, Wire, _begin, _Here
+from tests.factory import downloaded, through
 
 from .download_server import Page, Web, config_for, jpeg, serve
 
@@ -112,3 +113,11 @@ def test_a_report_is_whole_or_dropped(monkeypatch: pytest.MonkeyPatch):
     assert [report.done for report in wire.read()] == [10_001]
     wire.close()
     tally.add("ok")  # nobody reads: that is no error of the shard
+
+
+def test_table_steps_tell_pairs_and_pace(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    rows = [{"seed": n, "caption": f"picture {n}"} for n in range(4)]
+    through(downloaded(tmp_path, rows), "score", "dedup")
+    said = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"plan: 2/2 parts  \d+ s, eta 0 s  4 pairs, [\d,]+/s, 100.0 % kept", said[0])
+    assert re.fullmatch(r"dedup: (\d+)/\1 parts  \d+ s, eta 0 s  4 pairs, [\d,]+/s", said[-1])
