@@ -12,7 +12,7 @@ import importlib.resources
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -110,8 +110,11 @@ class TextEncoder:
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self.width: int = shape.hidden_size
 
-    def encode(self, captions: Sequence[str]) -> list[np.ndarray]:
-        """Return the embeds of each caption, (tokens, width) uint16, in order; equal captions are encoded once."""
+    def encode(self, captions: Sequence[str], *, seen: Callable[[int], None] = lambda count: None) -> list[np.ndarray]:
+        """Return the embeds of each caption, (tokens, width) uint16, in order; equal captions are encoded once.
+
+        seen: is told how many more captions are encoded.
+        """
         embeds: dict[str, np.ndarray] = {}
         for length, members in self._buckets(list(dict.fromkeys(captions))).items():
             rows = max(1, self.config.batch_tokens // length)
@@ -119,6 +122,7 @@ class TextEncoder:
                 part = members[start : start + rows]
                 batch = self._encode_batch([ids for _, ids in part], rows=rows, length=length)
                 embeds |= {caption: of_caption for (caption, _), of_caption in zip(part, batch, strict=True)}
+                seen(len(part))
         return [embeds[caption] for caption in captions]
 
     def _buckets(self, captions: Sequence[str]) -> dict[int, list[tuple[str, list[int]]]]:

@@ -65,10 +65,12 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Processes here; the co
 
 
 def tell(name: str, outcome: "Outcome", *, tolerate: int = 0) -> None:
-    """Print what a step came to; leave with 3 where more shards failed than are tolerated."""
+    """Print what a step came to; leave with 3 where more shards failed, or more pairs are lost, than is tolerated."""
     counts = "  ".join(f"{reason} {count:,}" for reason, count in outcome.counts.most_common())
     print(f"{name}: {outcome.done} made, {outcome.skipped} there already, {outcome.seconds:.1f} s  {counts}".rstrip())
     for shard, cause in sorted(outcome.failed.items()):
         print(f"{name}: shard {shard:05d} failed: {printable(cause)}", file=sys.stderr)
-    if len(outcome.failed) > tolerate:
+    for line in outcome.losses:
+        print(printable(line), file=sys.stderr)
+    if len(outcome.failed) > tolerate or outcome.losses:
         raise typer.Exit(3)

@@ -21,7 +21,9 @@ step, runner         what a step is; shares, skips, retries and the ledger of al
 blocks               shards that are read together by steps that see all rows
 phases               a table step's work on a pool of processes, which goes on after a kill
 config               a section a step
-progress             the one progress bar
+losses               loud words on a step that lost all, or almost all for one reason
+workers, watch       the processes of shard steps, which tell how far they are; what a person sees of that
+progress             the one progress bar, or lines in a log
 status, why, funnel  where the steps stand; one pair's story; what each reason took
 forecast             what an edited config would make anew, and how long that takes
 hosts                what hosts asked for, and which served other images than the table says

@@ -3,6 +3,8 @@
 Memory does not grow with the table: a file has about BUCKET_ROWS rows, however many there are in all.
 """
 
+import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from .progress import Progress, pace
 from .table_readers import quoted
 
 BUCKET_ROWS = 500_000
@@ -48,6 +51,15 @@ def rows_of(folder: Path, rejected: pa.Table, number: int) -> pa.Table:
     parts = [rejected.filter(pc.equal(rejected[BUCKET], number)).drop_columns(BUCKET)]
     parts += [pq.read_table(file, partitioning=None) for file in files_in(folder, number)]
     return pa.concat_tables([part for part in parts if len(part)] or parts, promote_options="default")
+
+
+def told(buckets: Iterable[pa.Table], progress: Progress, reasons: Counter[str]) -> Iterator[pa.Table]:
+    """Yield the buckets; show how many rows are judged, and what became of them. reasons: of those that are dropped."""
+    rows, began = 0, time.monotonic()
+    for bucket in buckets:
+        yield bucket
+        rows += len(bucket)
+        progress.advance(1, pace(rows, time.monotonic() - began, kept=rows - reasons.total(), lost=reasons))
 
 
 def cut_evenly(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:

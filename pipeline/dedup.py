@@ -64,7 +64,7 @@ class Dedup(TableStep):
         """Find the copies of each kind."""
         mark, blocks = self.fingerprint(), blocks_of(self.run, BLOCK_ROWS)
         parts = self._parts(blocks, fingerprint(mark, BLOCK_ROWS, PART_ROWS, SOURCES))
-        run_phases("dedup", list(_phases(parts, blocks)), workers=self.workers)
+        run_phases("dedup", list(_phases(parts, blocks)), workers=self.workers, pairs=parts.block_ids[-1])
         rows = duplicates.PartFiles(parts.files("rows"))
         duplicates.write(self.run, rows, fingerprint=mark)
         counts = Counter({f"{kind}_copies": rows.count(kind) for kind in parts.kinds})

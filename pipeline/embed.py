@@ -23,6 +23,7 @@ from storage.tables import content
 from storage.text_embeds import TextEmbedsFile
 
 from .step import ShardStep, State
+from .workers import Tally
 
 VERSION = 2
 
@@ -65,6 +66,10 @@ class Embed(ShardStep):
         further = (self._path(shard, column) for column in self.embed.captions)
         return super().state(shard) if all(path.exists() for path in further) else "missing"
 
+    def pairs(self, counts: Counter[str]) -> int:
+        """Return how many pairs were counted: those that are kept; captions are counted beside them."""
+        return counts["kept"]
+
     def __call__(self, shard: Shard) -> Counter[str]:
         """Write the embeds of the kept pairs in their order, those of further captions first."""
         mark, keep = self.fingerprint(shard), keep_list.read(shard, ["kept", "caption"])
@@ -89,7 +94,9 @@ class Embed(ShardStep):
     ) -> Counter[str]:
         unique, known = list(dict.fromkeys(captions)), self._known(shard, keys, captions, column)
         fresh = [caption for caption in unique if caption not in known]
-        embeds = known | dict(zip(fresh, self.encoder.encode(fresh), strict=True))
+        tally = Tally(of=len(fresh))
+        encoded = self.encoder.encode(fresh, seen=lambda count: tally.add("encoded", count))
+        embeds = known | dict(zip(fresh, encoded, strict=True))
         text_embeds.write(
             self._path(shard, column),
             keys,

@@ -1,9 +1,12 @@
 """index: one row a shard, the only thing the loader reads at its start."""
 
+import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from configs import UserError, fingerprint
 from configs.steps import STEPS
@@ -14,6 +17,7 @@ from storage.tables import read_mark
 from storage.text_embeds import TextEmbedsFile
 
 from .embed import Embed, EmbedConfig
+from .progress import Progress, pace
 from .step import TableStep
 
 VERSION = 2
@@ -35,7 +39,7 @@ class Index(TableStep):
     def __call__(self) -> Counter[str]:
         """Write counts and digests of all shards."""
         mark, shards, encoder = self.fingerprint(), shards_of(self.run), self.embed.text.name
-        rows = [index.row_of(shard, self.run, encoder=encoder) for shard in shards]
+        rows = list(self._rows(shards, encoder))
         index.write(
             self.run,
             rows,
@@ -47,6 +51,15 @@ class Index(TableStep):
             captions=self.embed.captions,
         )
         return Counter({name: sum(row[name] for row in rows) for name in ("kept", "train", "held_out")})
+
+    def _rows(self, shards: Sequence[Shard], encoder: str) -> Iterator[dict[str, Any]]:
+        pairs, began = 0, time.monotonic()
+        with Progress("index", total=len(shards), unit="shards") as progress:
+            for shard in shards:
+                row = index.row_of(shard, self.run, encoder=encoder)
+                pairs += row["pairs"]
+                progress.advance(1, pace(pairs, time.monotonic() - began))
+                yield row
 
     @cached_property
     def _step(self) -> Embed:

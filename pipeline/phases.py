@@ -6,6 +6,7 @@ files are there, and in it makes those that are missing.
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -15,7 +16,7 @@ from typing import NamedTuple, Self
 from configs import UserError
 from storage.processes import process_pool
 
-from .progress import Progress
+from .progress import Progress, pace
 
 
 class Task(NamedTuple):
@@ -37,20 +38,22 @@ class Phase(NamedTuple):
         return [task for task in self.tasks if not task.path.exists()]
 
 
-def run_phases(name: str, phases: Sequence[Phase], *, workers: int) -> None:
+def run_phases(name: str, phases: Sequence[Phase], *, workers: int, pairs: int) -> None:
     """Run what is not done of the phases, on processes of one thread each; where one is enough, on this one.
 
-    Raises UserError where a process dies.
+    pairs: how many all phases together are about. Raises UserError where a process dies.
     """
     complete = [number for number, phase in enumerate(phases) if not phase.missing]
     first = complete[-1] + 1 if complete else 0
     total, done = (sum(len(phase.tasks) for phase in some) for some in (phases, phases[:first]))
+    began, made = time.monotonic(), 0
     with Progress(name, total=total, unit="parts", done=done) as progress, _Crew(workers) as crew:
         for phase in phases[first:]:
             missing = phase.missing
             progress.advance(len(phase.tasks) - len(missing))
             for _ in crew.run(missing):
-                progress.advance(1)
+                made += 1
+                progress.advance(1, pace(pairs * made // total, time.monotonic() - began))
             for folder in phase.spent:
                 shutil.rmtree(folder, ignore_errors=True)
 

@@ -31,8 +31,9 @@ from storage.takedown import read as read_tombstones
 
 from . import blocklists
 from .blocklists import BLOCKED_HOST, BLOCKED_URL, BlockConfig
-from .buckets import BUCKET, count_for, cut_evenly, rows_of, spread
+from .buckets import BUCKET, count_for, cut_evenly, rows_of, spread, told
 from .joins import JoinConfig, join_out_of_core, joined_schema, open_join
+from .progress import Progress
 from .step import TableStep
 from .table_digests import digests, keep_digests
 from .table_files import TableFile, files_of
@@ -106,9 +107,15 @@ class Plan(TableStep):
         self.run.mkdir(parents=True, exist_ok=True)
         mark, reasons = self.fingerprint(), Counter[str]()
         keep_digests(self._all_files(), self.run)
-        with self._database(files) as database, dropped_writer(self.run, fingerprint=mark) as writer:
+        with (
+            self._database(files) as database,
+            dropped_writer(self.run, fingerprint=mark) as writer,
+            Progress("plan", total=1 + count_for(size_of(files)), unit="parts") as progress,
+        ):
             buckets = self._load(database, files)
+            progress.advance(1)
             self.path.unlink(missing_ok=True)
+            buckets = told(buckets, progress, reasons)
             kept = (batch for bucket in buckets for batch in self._judged(database, bucket, writer, reasons))
             cut = enumerate(cut_evenly(kept, self.plan.shard_size))
             rows = [write_urls(Shard(self.run, number), pairs, fingerprint=mark) for number, pairs in cut]

@@ -3,15 +3,15 @@
 Ranks share nothing: rank r takes shards[r::world_size].
 """
 
-import os
 import random
 import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Container, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import fields
 from typing import Any, NamedTuple
 
@@ -23,16 +23,19 @@ from storage.lease import Key, hold
 from storage.ledger import note
 from storage.machine import machine
 from storage.plan import shards_of
-from storage.processes import process_pool
 from storage.run import write_config
 from storage.shard import Shard
 
 from .check import check_rules
 from .config import PipelineConfig
-from .progress import Progress, most
+from .losses import heavy_losses
+from .progress import Progress
 from .rule_columns import idle_rules
-from .step import ShardStep, TableStep, step_class
+from .step import LossyStep, ShardStep, TableStep, step_class
+from .watch import Watch
+from .workers import Wire, attempt
 
+LOOK_EVERY_S = 0.5  # at what the workers tell
 EQUAL_FAILURES = 10  # in a row; after half of them, shards from elsewhere are tried
 Result = Counter[str] | BaseException
 
@@ -45,6 +48,7 @@ class Outcome(NamedTuple):
     failed: dict[int, str]  # shard number -> cause
     counts: Counter[str]
     seconds: float
+    losses: Sequence[str] = ()  # lines for a person where more is lost than is tolerated
 
 
 def build(name: str, config: PipelineConfig) -> Any:
@@ -90,6 +94,7 @@ def run_step(
             built.prepare()
             shards = shards_of(config.run)
             outcome = run_shards(built, shards, rank=rank, world_size=world_size, workers=workers or config.workers)
+            outcome = outcome._replace(losses=_losses(build(name, config), shards[rank::world_size], outcome.failed))
         note(
             config.run,
             event="step",
@@ -103,6 +108,11 @@ def run_step(
             machine=machine(),
         )
     return outcome
+
+
+def _losses(step: ShardStep, shards: Sequence[Shard], failed: Container[int]) -> list[str]:
+    finished = (shard for shard in shards if shard.number not in failed)
+    return heavy_losses(step, finished) if isinstance(step, LossyStep) else []
 
 
 def run_table(step: TableStep) -> Outcome:
@@ -128,14 +138,15 @@ def run_shards(
     failed = {shard.number: _absent(step, shard) for shard, state in states.items() if state == "waiting"}
     skipped = len(mine) - len(todo) - len(failed)
     counts: Counter[str] = Counter()
-    with Progress(step.entry.name, total=len(mine), unit="shards") as progress:
-        progress.advance(skipped)
-        for shard, result in _attempt_all(step, todo, workers):
-            if isinstance(result, Counter):
-                counts += result
-            else:
+    first = skipped + len(failed)
+    with Progress(step.entry.name, total=len(mine), unit="shards", done=first) as progress, closing(Wire()) as wire:
+        watch = Watch(step, progress, wire, skipped=first)
+        for shard, result in _attempt_all(step, todo, workers, wire, watch.look):
+            made = result if isinstance(result, Counter) else Counter[str]()
+            counts += made
+            if result is not made:
                 failed[shard.number] = f"{type(result).__name__}: {result}"
-            progress.advance(1, most(counts))
+            watch.end(shard.number, made)
     return Outcome(len(mine) - skipped - len(failed), skipped, failed, counts, time.monotonic() - began)
 
 
@@ -151,8 +162,10 @@ def _is_hopeless(error: BaseException) -> bool:
     return isinstance(error, UserError) or (isinstance(error, OSError) and error.errno in DISK_ERRORS)
 
 
-def _attempt_all(step: ShardStep, shards: Sequence[Shard], workers: int) -> Iterator[tuple[Shard, Result]]:
-    """Yield every shard once, with its counts or, after a second try, with its error.
+def _attempt_all(
+    step: ShardStep, shards: Sequence[Shard], workers: int, wire: Wire, look: Callable[[], None]
+) -> Iterator[tuple[Shard, Result]]:
+    """Yield every shard once, with its counts or, after a second try, with its error; look while they are under way.
 
     No more shards are under way than there are workers: when one dies, only those can be to blame, and each of them
     is tried again alone, so that a shard that kills its process takes no other with it. Raises UserError once
@@ -160,14 +173,16 @@ def _attempt_all(step: ShardStep, shards: Sequence[Shard], workers: int) -> Iter
     """
     todo, again, causes = list(reversed(shards)), list[Shard](), list[str]()
     while todo:
-        pool = _pool(min(workers, len(todo)))
+        processes = min(workers, len(todo))
+        pool = wire.pool(processes, spread=-(-workers // processes))
         pending: dict[Future[Counter[str]], Shard] = {}
         is_broken = False
         while (todo or pending) and not (is_broken and not pending):
             while todo and len(pending) < workers and not is_broken:
                 shard = todo.pop()
-                pending[pool.submit(step, shard)] = shard
-            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                pending[pool.submit(attempt, step, shard)] = shard
+            look()
+            for future in wait(pending, timeout=LOOK_EVERY_S, return_when=FIRST_COMPLETED).done:
                 shard, error = pending.pop(future), future.exception()
                 is_broken = is_broken or isinstance(error, BrokenProcessPool)
                 if error is None:
@@ -182,8 +197,10 @@ def _attempt_all(step: ShardStep, shards: Sequence[Shard], workers: int) -> Iter
                     _end_if_common(causes, error, todo)
         pool.shutdown(wait=not is_broken, cancel_futures=True)
     for shard in again:
-        with _pool(1) as pool:
-            future = pool.submit(step, shard)
+        with wire.pool(1, spread=workers) as pool:
+            future = pool.submit(attempt, step, shard)
+            while not wait([future], timeout=LOOK_EVERY_S).done:
+                look()
             yield shard, future.exception() or future.result()
 
 
@@ -199,8 +216,3 @@ def _end_if_common(causes: list[str], error: BaseException, todo: list[Shard]) -
     if len(causes) >= EQUAL_FAILURES and todo:
         line = f"{len(causes)} shards in a row failed for one cause, {len(todo):,} were not tried"
         raise UserError(f"{line}: {type(error).__name__}: {error}", exit_code=3)
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
-    return process_pool(workers)

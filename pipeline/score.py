@@ -23,6 +23,7 @@ from storage.tables import content
 from storage.tar import TarReader
 
 from .step import ShardStep
+from .workers import Tally
 
 VERSION = 1
 BATCH = 64  # images decoded at a time
@@ -53,10 +54,12 @@ class Score(ShardStep):
         mark, stored = self.fingerprint(shard), pairs.stored(shard)
         types = {name: kind for scorer in self.scorers for name, kind in scorer.columns.items()}
         columns: dict[str, list[Any]] = {name: [] for name in types}
+        tally = Tally(of=len(stored))
         for batch in self._batches(shard, stored):
             for scorer in self.scorers:
                 for name, values in scorer(batch).items():
                     columns[name].extend(values)
+            tally.add("scored", len(batch.captions))
         scores.write(shard, stored["key"], columns, types, fingerprint=mark)
         return Counter({"scored": len(stored)})
 

@@ -25,7 +25,7 @@ from storage.shard import PAIRS, Shard
 from storage.tables import column_names, content
 
 from .policies import combined, read_policy
-from .step import ShardStep
+from .step import LossyStep
 
 VERSION = 1
 
@@ -43,6 +43,7 @@ class SelectConfig(Config):
     rules: dict[str, str] = {}
     held_out: str = "false"  # SQL: kept pairs for which this holds are for validation and never trained on
     stages: dict[str, dict[str, str]] = {}  # further rules of single stages: a column of the keep-list each
+    tolerate_lost: float = Field(default=0.99, ge=0, le=1)  # share dropped by one rule, then it ends with 3; 1: any
 
     @model_validator(mode="before")
     @classmethod
@@ -62,7 +63,7 @@ class SelectConfig(Config):
 
 
 @dataclass(frozen=True)
-class Select(ShardStep):
+class Select(LossyStep):
     """The shard step `select`."""
 
     entry = STEPS["select"]
@@ -99,6 +100,27 @@ class Select(ShardStep):
         kept = len(candidates) - len(first)
         return Counter(
             {"kept": kept, **{count["values"]: count["counts"] for count in first.value_counts().to_pylist()}}
+        )
+
+    @property
+    def tolerate_lost(self) -> float:
+        """Return what the config says."""
+        return self.select.tolerate_lost
+
+    def fates(self, shard: Shard) -> pa.ChunkedArray:
+        """Return the first rule that each pair failed."""
+        failed = keep_list.read(shard, ["failed"])["failed"].to_pylist()
+        return pa.chunked_array([[names[0] if names else pairs.OK for names in failed]], pa.string())
+
+    def example(self, shard: Shard, row: int) -> str:
+        """Return a pair's key, for `corgi why`, and its url."""
+        pair = pairs.stored(shard, ["key", "url"]).slice(row, 1).to_pylist()[0]
+        return f"{pair['key']} {pair['url']}".strip()
+
+    def remedy(self, reason: str) -> str:
+        """Return the rule."""
+        return (
+            f"pairs stay where {self.select.rules[reason]!r} holds, and NULL is no yes; select.rules.{reason} says it"
         )
 
 

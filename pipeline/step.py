@@ -12,6 +12,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import pyarrow as pa
+
 from configs import UserError
 from configs.steps import StepEntry
 from storage.shard import Shard
@@ -45,6 +47,10 @@ class ShardStep(ABC):
     def __call__(self, shard: Shard) -> Counter[str]:
         """Make the output; count pairs by what became of them."""
 
+    def pairs(self, counts: Counter[str]) -> int:
+        """Return how many pairs were counted. Each is counted once, unless the step says otherwise."""
+        return counts.total()
+
     def state(self, shard: Shard) -> State:
         """Return where a shard stands, from footers only."""
         if any(not shard.path(suffix).exists() for suffix in self.entry.reads):
@@ -53,6 +59,27 @@ class ShardStep(ABC):
         if mark is None or any(not shard.path(suffix).exists() for suffix in self.entry.also):
             return "missing"
         return "done" if mark.fingerprint == self.fingerprint(shard) else "stale"
+
+
+class LossyStep(ShardStep):
+    """A shard step that may lose pairs, each for a reason that can be looked at."""
+
+    @property
+    @abstractmethod
+    def tolerate_lost(self) -> float:
+        """Return the share of pairs that may be lost for one reason; from 1 on, all may."""
+
+    @abstractmethod
+    def fates(self, shard: Shard) -> pa.ChunkedArray:
+        """Return what became of each pair of a finished shard: ok, or why it was lost."""
+
+    @abstractmethod
+    def example(self, shard: Shard, row: int) -> str:
+        """Return in a few words which pair this is, and what is known of its loss."""
+
+    @abstractmethod
+    def remedy(self, reason: str) -> str:
+        """Return what a reason means, and the key that would change it."""
 
 
 class TableStep(ABC):

@@ -71,6 +71,13 @@ def lost(shard: Shard, columns: Sequence[str] | None = None) -> pa.Table:
     return _of_status(shard, columns, pc.not_equal)
 
 
+def shown(shard: Shard, row: int) -> str:
+    """Return a pair's url, or key where it has none, and the detail of its loss."""
+    pair = read(shard, ["key", "url", "detail"]).slice(row, 1).to_pylist()[0]
+    name = pair["url"] or pair["key"]
+    return f"{name}: {pair['detail']}" if pair["detail"] else name
+
+
 def _of_status(shard: Shard, columns: Sequence[str] | None, fits: Callable[..., Any]) -> pa.Table:
     table = read(shard, None if columns is None else list(dict.fromkeys([*columns, "status"])))
     table = table.filter(fits(table["status"], OK))
@@ -149,11 +156,13 @@ def stage_shard(
     engine: str,
     tar_at: Path | None = None,
     earlier: Mapping[str, Any] | None = None,
+    asked_with: Mapping[str, Any] | None = None,
 ) -> Counter[str]:
     """Stage a shard's files from what `fill(planned, add)` adds: the outcome of every planned pair, in order.
 
     tar_at: a tar that exists already and holds the images; the shard's own is then a link to it, and nothing is copied.
     earlier: what the _stats.json of the shard said so far, where some outcomes are those it had.
+    asked_with: settings that are to be known later on, and may differ between two runs of equal bytes.
     """
     schema = joined(pairs.schema)
     planned_pairs = pairs.to_pylist()
@@ -166,7 +175,7 @@ def stage_shard(
     else:
         record = _filled(planned_pairs, fill, None)
         commit_link(staged(shard, TAR), tar_at)
-    stats = record.stats.as_json(engine=engine, earlier=earlier or {})
+    stats = record.stats.as_json(engine=engine, earlier=earlier or {}, asked_with=asked_with)
     commit_json(staged(shard, STATS), {"shard": shard.number, **stats})
     results = pa.Table.from_pylist(record.rows, schema=COLUMNS)
     table = pa.Table.from_arrays([*pairs.columns, *results.columns], schema=schema)

@@ -7,7 +7,7 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -57,9 +57,16 @@ def keep_to_safe_path() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join([str(HOUSE), *earlier])
 
 
-def process_pool(workers: int) -> ProcessPoolExecutor:
-    """Return a pool of fresh processes that die with this one."""
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=die_with, initargs=(os.getpid(),))
+def process_pool(workers: int, *, begin: Callable[[], None] | None = None) -> ProcessPoolExecutor:
+    """Return a pool of fresh processes that die with this one. begin: what each does first."""
+    context = get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(os.getpid(), begin))
+
+
+def _begin(parent: int, begin: Callable[[], None] | None) -> None:
+    die_with(parent)
+    if begin is not None:
+        begin()
 
 
 @contextmanager

@@ -1,10 +1,16 @@
 """What a shard's download took, host by host: everything that may differ between two runs, and nothing else does."""
 
+import json
+import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
+
+ASKED_WITH = "asked_with"  # the first of all keys of the file, which are sorted
+HEAD_CHARS = 20_000
 
 
 @dataclass
@@ -33,13 +39,36 @@ class Stats:
         """Count one pair."""
         self._hosts[host].append((status, effort))
 
-    def as_json(self, *, engine: str, earlier: Mapping[str, Any]) -> dict[str, Any]:
+    def as_json(
+        self, *, engine: str, earlier: Mapping[str, Any], asked_with: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Return the content of _stats.json. earlier: its content before some pairs were asked again, or empty."""
+        asked_with = earlier.get(ASKED_WITH) if asked_with is None else asked_with
         before = earlier.get("hosts", {})
         hosts = {host: _added(_summed(pairs), before.get(host, {})) for host, pairs in sorted(self._hosts.items())}
         every = _added(_summed([pair for pairs in self._hosts.values() for pair in pairs]), earlier)
         seconds = self._clock() - self._began + earlier.get("wall_seconds", 0.0)
-        return {"engine": engine, "wall_seconds": round(seconds, 3), **every, "hosts": hosts}
+        stats = {"engine": engine, "wall_seconds": round(seconds, 3), **every, "hosts": hosts}
+        return stats if asked_with is None else {ASKED_WITH: asked_with, **stats}
+
+
+def asked_with(path: Path) -> dict[str, Any] | None:
+    """Return the settings with which a shard was asked for, None where its _stats.json is absent or has none.
+
+    They come first in the file and are read alone: after them come thousands of hosts.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            head = file.read(HEAD_CHARS)
+            found = re.match(rf'{{\s*"{ASKED_WITH}":\s*', head)
+            if found is None:
+                return None
+            try:
+                return json.JSONDecoder().raw_decode(head, found.end())[0]
+            except ValueError:  # longer than that
+                return json.loads(head + file.read())[ASKED_WITH]
+    except FileNotFoundError:
+        return None
 
 
 def _summed(pairs: Sequence[tuple[str, Effort]]) -> dict[str, Any]:

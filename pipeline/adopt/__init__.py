@@ -3,7 +3,7 @@
 config     what is adopted, and how far it is trusted          sources      which files there are, cut into shards
 samples    a sample of any source, and columns of all          tars         WebDataset: img2dataset, open_clip, DataComp
 step       the shard step itself                               tables       parquet and Arrow that hold images
-                                                               pictures     a folder of images with captions beside them
+advice     why samples are lost, and what to do              pictures     a folder of images with captions beside them
 
 A tar whose images can be used as they are is read where it lies: the shard's own tar is a link to it. Everything else
 is copied into a tar of the shard's own, byte for byte where it can be used, else encoded anew like a download.

@@ -30,6 +30,7 @@ class AdoptConfig(Config):
     max_bytes: int = Field(default=50_000_000, ge=1)  # of an image
     jpeg_quality: int = Field(default=95, ge=1, le=100)  # of images that cannot be used as they are
     jpeg_chroma: Literal["full", "half"] = "full"  # of the same
+    tolerate_lost: float = Field(default=0.9, ge=0, le=1)  # share lost for one reason, then it ends with 3; 1: any
 
     @property
     def limits(self) -> Limits:
@@ -39,4 +40,4 @@ class AdoptConfig(Config):
 
     def made_of(self) -> dict[str, Any]:
         """Return the part that decides what a shard holds, once it is known from which files it is made."""
-        return self.model_dump(mode="json", exclude={"source", "shard_size"})
+        return self.model_dump(mode="json", exclude={"source", "shard_size", "tolerate_lost"})

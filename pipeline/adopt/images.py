@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from pipeline.download.decoders import Decoders
 from pipeline.download.reasons import Refused
+from pipeline.workers import Tally
 from storage.pairs import OK, Outcome
 from storage.tar_members import Member
 
@@ -36,14 +37,20 @@ class Judged(NamedTuple):
 
 def judge(samples: Sequence[Sample], source: Source, decoders: Decoders) -> Iterator[Judged]:
     """Yield what becomes of each sample, in order; a few images are decoded ahead."""
-    under_way = deque[Future[Judged]]()
+    under_way, tally = deque[Future[Judged]](), Tally(of=len(samples))
+
+    def first() -> Judged:
+        judged = under_way.popleft().result()
+        tally.add(judged.outcome.status)
+        return judged
+
     try:
         for sample in samples:
             if len(under_way) == AHEAD:
-                yield under_way.popleft().result()
+                yield first()
             under_way.append(decoders.threads.submit(_judge, sample, source, decoders))
         while under_way:
-            yield under_way.popleft().result()
+            yield first()
     finally:
         for future in under_way:
             future.cancel()

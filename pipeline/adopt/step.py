@@ -12,7 +12,7 @@ import pyarrow as pa
 from configs import fingerprint
 from configs.steps import STEPS
 from pipeline.download.decoders import Decoders
-from pipeline.step import ShardStep
+from pipeline.step import LossyStep
 from storage import pairs
 from storage.pairs import Add, Outcome
 from storage.plan import PLAN, SourceRow, remove_shards_from, sources, write_sources
@@ -20,6 +20,7 @@ from storage.shard import URLS, Shard
 from storage.tables import read_mark, write_table
 from storage.takedown import TAKEN_DOWN, Tombstones
 
+from .advice import remedy
 from .config import AdoptConfig
 from .images import judge
 from .samples import Problem, Sample, Source, planned_table, within
@@ -30,7 +31,7 @@ SEEN_FIRST = 1000  # samples that tell which columns there are
 
 
 @dataclass(frozen=True)
-class Adopt(ShardStep):
+class Adopt(LossyStep):
     """A tar, rows of a table or pictures -> 00042.urls.parquet, 00042.tar, 00042_stats.json, 00042.parquet."""
 
     entry = STEPS["adopt"]
@@ -70,6 +71,23 @@ class Adopt(ShardStep):
             write_table(shard.path(URLS), table, fingerprint=mark)
             tar_at = None if outcomes is None else Path(row.path)
             return pairs.write_shard(shard, table, fill, fingerprint=mark, engine="adopt", tar_at=tar_at)
+
+    @property
+    def tolerate_lost(self) -> float:
+        """Return what the config says."""
+        return self.adopt.tolerate_lost
+
+    def fates(self, shard: Shard) -> pa.ChunkedArray:
+        """Return the status of every sample."""
+        return pairs.read(shard, ["status"])["status"]
+
+    def example(self, shard: Shard, row: int) -> str:
+        """Return a sample's url or key, and the detail."""
+        return pairs.shown(shard, row)
+
+    def remedy(self, reason: str) -> str:
+        """Return what a reason means, and the key that would change it."""
+        return remedy(reason, self.adopt)
 
 
 def schema_of(config: AdoptConfig) -> pa.Schema:

@@ -21,6 +21,8 @@ fetch, guarded       one url through all of the above; a shard with our own fetc
 img2dataset_engine   a shard with the library, which runs in img2dataset_child
 step                 the shard step
 retry, some          finished shards, of which some pairs are asked for again
+loosened             of which those are that a changed config lets through
+advice               what each reason means to a person, and the key that would change it
 
 What the files of a shard are called and hold is a matter of storage.pairs. Imports pipeline.step, storage and configs.
 """

@@ -15,6 +15,7 @@ from configs import UserError
 from filters.base import Batch
 from filters.pdq import Pdq, PdqConfig
 from pipeline.takedown.lists import PDQ_DISTANCE, read_list
+from storage.atomic import sha256_cached
 from storage.tar import decode
 
 from .reasons import Refused
@@ -64,6 +65,13 @@ class BlockLists:
 def orientations(image: np.ndarray) -> list[np.ndarray]:
     """Return (height, width, 3) uint8 turned by quarters, and those of its mirror image."""
     return [np.rot90(each, turns) for each in (image, image[:, ::-1]) for turns in range(4)]
+
+
+def digests_of(paths: Sequence[Path]) -> list[str]:
+    """Return the sha256 of each list. Raises UserError for one that cannot be read."""
+    for path in paths:
+        _looks(path)
+    return [sha256_cached(path) for path in paths]
 
 
 def block_lists(paths: Sequence[Path]) -> BlockLists:

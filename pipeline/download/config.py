@@ -30,6 +30,7 @@ NOT_IN_FINGERPRINT = {
     "max_retry_after_s",
     "distributor",
     "stop_after_hosts",
+    "tolerate_lost",
     "watchdog_s",
 }
 OPT_OUTS = ("noai", "noimageai", "noml", "none", "noindex", "noimageindex", "tdm-reservation")
@@ -104,6 +105,7 @@ class DownloadConfig(Config):
     host_failures: int = Field(default=5, ge=0)  # urls in a row without an answer, then a host is given up; 0: never
     stop_after_hosts: int = Field(default=50, ge=0)  # the step ends if none of the first is reached; 0: never
     max_retry_after_s: float = Field(default=20.0, ge=0)  # a server that asks for more gives up its pair
+    tolerate_lost: float = Field(default=0.9, ge=0, le=1)  # share lost for one reason, then it ends with 3; 1: any
 
     # Where names lead. Both differ from machine to machine and are in no fingerprint and no output.
 

@@ -19,7 +19,7 @@ from .resolver import Lookup
 from .uplink import FURTHER, Uplink
 
 WINDOW = 16  # times `connections`: how many pairs may be under way or wait for a slower one before them
-DECODERS = 2  # processes; at most so many images are in memory as pixels
+DECODERS = 2  # processes of a worker; at most so many images are in memory as pixels
 
 
 class Expected(NamedTuple):
@@ -39,19 +39,27 @@ class Processed(NamedTuple):
 
 
 def fetch_shard(
-    config: DownloadConfig, planned: Sequence[dict[str, Any]], add: Add, *, lookup: Lookup | None = None
+    config: DownloadConfig,
+    planned: Sequence[dict[str, Any]],
+    add: Add,
+    *,
+    decoders: int = DECODERS,
+    lookup: Lookup | None = None,
 ) -> None:
-    """Add the outcome of every planned pair, in order. `lookup` stands in for the system's resolver in tests."""
-    asyncio.run(_fetch_all(config, planned, add, lookup))
+    """Add the outcome of every planned pair, in order. `lookup` stands in for the system's resolver in tests.
+
+    decoders: how many processes decode; nothing that is added depends on it.
+    """
+    asyncio.run(_fetch_all(config, planned, add, decoders, lookup))
 
 
 async def _fetch_all(
-    config: DownloadConfig, planned: Sequence[dict[str, Any]], add: Add, lookup: Lookup | None
+    config: DownloadConfig, planned: Sequence[dict[str, Any]], add: Add, count: int, lookup: Lookup | None
 ) -> None:
     blocks = block_lists(config.block_hashes)
     under_way: deque[asyncio.Task[Outcome]] = deque()
     uplink = Uplink(config.stop_after_hosts)
-    with Decoders(DECODERS, config.limits) as decoders:
+    with Decoders(count, config.limits) as decoders:
         async with Fetcher(config, lookup=lookup) as fetcher:
 
             async def add_next() -> None:

@@ -10,15 +10,11 @@ from dataclasses import dataclass
 from configs import UserError
 from configs.steps import STEPS
 from pipeline.step import ShardStep, State
-from storage import pairs
-from storage.atomic import read_json
-from storage.shard import STATS, TAR, Shard
+from storage.shard import Shard
 from storage.staging import settle
-from storage.tar import TarReader
 
 from .config import DownloadConfig
-from .reasons import is_among
-from .some import asking_only
+from .some import lost_for
 from .step import Download
 
 
@@ -37,7 +33,7 @@ class Retry(ShardStep):
     def state(self, shard: Shard) -> State:
         """Return where a shard stands: a finished one is stale if it lost a pair for one of the reasons."""
         state = self._step.state(shard)
-        return "stale" if state == "done" and self._lost(shard) else state
+        return "stale" if state == "done" and lost_for(shard, self.reasons) else state
 
     def __call__(self, shard: Shard) -> Counter[str]:
         """Ask again for what was lost; return the pairs that were asked for, by what became of them.
@@ -45,34 +41,16 @@ class Retry(ShardStep):
         A shard that was never finished is downloaded. Raises UserError for one that another config made.
         """
         settle(shard)
-        state = self._step.state(shard)
-        if state == "missing":
+        if self._step.state(shard) == "missing":
             return self._step(shard)
-        if state == "stale":
+        may_come = self._step.may_come(shard)
+        if may_come is None:
             raise UserError(
                 f"shard {shard} is of another config or plan, so all of it would be asked for; "
                 'run "corgi download" without --retry, or change the config back'
             )
-        lost, table = self._lost(shard), pairs.read(shard)
-        before = pairs.outcomes_of(table)
-        with TarReader(shard.path(TAR)) as tar:
-            pairs.write_shard(
-                shard,
-                table.drop_columns(pairs.COLUMNS.names),
-                asking_only(lost, self._step.engine(shard), lambda row: pairs.with_image(before[row], tar)),
-                fingerprint=self.fingerprint(shard),
-                engine=self.download.engine,
-                earlier=read_json(shard.path(STATS)),
-            )
-        now = pairs.read(shard, ["status"])["status"].to_pylist()
-        return Counter(now[row] for row in lost)
+        return self._step.ask_again(shard, (*self.reasons, *may_come))
 
     @property
     def _step(self) -> Download:
-        # What is left to ask for may well be dead altogether, and says nothing of this machine's network.
-        return Download(self.download.model_copy(update={"stop_after_hosts": 0}))
-
-    def _lost(self, shard: Shard) -> list[int]:
-        """Return the rows of the pairs that are asked for again."""
-        statuses = pairs.read(shard, ["status"])["status"].to_pylist()
-        return [row for row, status in enumerate(statuses) if is_among(status, self.reasons)]
+        return Download(self.download)

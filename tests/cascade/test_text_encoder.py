@@ -83,9 +83,9 @@ def counting_encoder(monkeypatch):
             loaded.append(config)
             super().__init__(config, device)
 
-        def encode(self, captions):
+        def encode(self, captions, **options):
             encoded.extend(captions)
-            return super().encode(captions)
+            return super().encode(captions, **options)
 
     monkeypatch.setattr(text_encoder, "TextEncoder", Counting)
     return loaded, encoded

@@ -166,4 +166,4 @@ def test_without_hashes_only_equal_copies_are_found(tmp_path: Path, monkeypatch:
 def test_a_worker_that_dies_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     tasks = [phases.Task(tmp_path / name, partial(os._exit, 9)) for name in "ab"]
     with pytest.raises(UserError, match="a worker died; what is done stays: run the same command again"):
-        phases.run_phases("made", [phases.Phase(tasks)], workers=2)
+        phases.run_phases("made", [phases.Phase(tasks)], workers=2, pairs=2)

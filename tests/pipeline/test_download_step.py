@@ -11,13 +11,16 @@ import tarfile
 import time
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from configs import UserError
 from pipeline.download.config import DownloadConfig
+from pipeline.download.decoders import Decoders
 from pipeline.download.step import Download
+from pipeline.workers import _Here
 from storage.atomic import read_json, remove_left_over
 from storage.shard import PAIRS, STATS, TAR, Shard
 from storage.tables import read_mark
@@ -59,6 +62,22 @@ def test_equal_answers_give_equal_bytes_whatever_the_network_did(tmp_path: Path)
         with serve(pages(slow_s=slow_s)) as web_:
             assert digests(made(tmp_path / f"slow {slow_s}", web_)) == first
             assert digests(made(tmp_path / f"narrow {slow_s}", web_, connections=2)) == first
+
+
+def test_a_worker_that_does_the_work_of_several_leaves_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    counts = []
+
+    class Counted(Decoders):
+        def __init__(self, count: int, *args: Any, **options: Any) -> None:
+            counts.append(count)
+            super().__init__(count, *args, **options)
+
+    monkeypatch.setattr("pipeline.download.guarded.Decoders", Counted)
+    with serve(pages()) as web_:
+        first = digests(made(tmp_path / "1", web_))
+        monkeypatch.setattr(_Here, "spread", 3)
+        assert digests(made(tmp_path / "3", web_)) == first
+    assert counts == [2, 6]
 
 
 def test_rows_members_and_statistics_agree(tmp_path: Path):

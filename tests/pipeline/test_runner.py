@@ -13,6 +13,7 @@ from configs import UserError, fingerprint
 from configs.steps import StepEntry
 from pipeline.runner import run_shards, run_step
 from pipeline.step import ShardStep
+from pipeline.workers import spread
 from storage.shard import URLS, Shard
 from storage.tables import read_mark, write_table
 from tests.factory import config_for
@@ -58,6 +59,20 @@ def test_ranks_share_the_shards_without_meeting(tmp_path: Path):
     assert run_shards(Double(), all_shards, rank=1, world_size=2).done == 2
     again = run_shards(Double(), all_shards)
     assert (again.done, again.skipped) == (0, 5)
+
+
+@dataclass(frozen=True)
+class Spread(Double):
+    """Counts how many processes' work it may take."""
+
+    def __call__(self, shard: Shard) -> Counter[str]:
+        return super().__call__(shard) + Counter(spread=spread())
+
+
+@pytest.mark.parametrize(("count", "each"), [(1, 5), (2, 3), (5, 1), (6, 1)])
+def test_fewer_shards_than_workers_share_all_of_them(tmp_path: Path, count: int, each: int):
+    outcome = run_shards(Spread(), shards(tmp_path, count), workers=5)
+    assert outcome.counts == {"done": count, "spread": count * each}
 
 
 def test_a_changed_config_or_input_makes_stale_exactly_what_depends_on_it(tmp_path: Path):
