@@ -125,8 +125,8 @@ def serve(
     log: Annotated[bool, typer.Option("--log/--no-log", help="A line a request, without addresses.")] = True,
 ) -> None:
     """Verify a bundle, then serve it. Only GET and HEAD of what the manifest names."""
-    from demo.serve import serve as run
     from demo.serve import site_of
+    from demo.web import run
     from storage.signed import read_public_key
 
     known = None if public_key is None else read_public_key(public_key)

@@ -26,11 +26,11 @@ from .compile import Plan, drawn
 from .lint import check
 from .review import states
 from .vocabulary import GAP, Vocabulary, combinations
+from .web import CSP
 
 VERSION = 1
 NAME_CHARS = 32  # of a digest in a file's name
 PAGE = Path(__file__).with_name("page")
-CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'"
 LEFT_OUT = {  # state of a picture -> what the page says of a sentence that has no other
     "blocked": "the screen for unfit pictures held it back",
     "rejected": "a person looked at it and held it back",

@@ -5,47 +5,15 @@ query, a body or a range, are answered with 200; the rest is 400, 404, 405 or 41
 """
 
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import uvicorn
 
 from configs import UserError
 from storage.signed import Signed, read_signed
 
-from .bundle import CSP
 from .rate import Rate
+from .web import WHOLE_HEAD_BYTES, Answer, Message, Receive, Send, answer, refusal, respond
 
-TYPES = {
-    "html": "text/html; charset=utf-8",
-    "js": "text/javascript; charset=utf-8",
-    "css": "text/css; charset=utf-8",
-    "json": "application/json",
-    "svg": "image/svg+xml",
-    "png": "image/png",
-    "webp": "image/webp",
-}
-ALWAYS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", f"{CSP}; frame-ancestors 'none'".encode()),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
-)
-SAYS = {
-    400: b"bad request",
-    404: b"not found",
-    405: b"method not allowed",
-    413: b"too large",
-    429: b"too many requests",
-}
-WHOLE_HEAD_BYTES = 16 * 1024  # of a request
-OPEN_CONNECTIONS = 1000
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 Log = Callable[[str], None]
 
 
@@ -61,43 +29,33 @@ class Site:
         if scope["type"] != "http":
             return
         began, path, method = time.monotonic(), scope["raw_path"], scope["method"]
-        client = (scope.get("client") or ("", 0))[0]
-        status, headers, body = self._decide(scope, client)
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
+        given = self._decide(scope)
+        await respond(send, given, is_head=method == "HEAD")
         if self._log:  # neither who asked, nor what a stranger wrote
             known = path.decode() if path in self._answers else "(unknown)"
             verb = method if method in ("GET", "HEAD") else "(other)"
             took_ms = 1000 * (time.monotonic() - began)
-            self._log(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {verb} {known} {status} {len(body)} {took_ms:.1f} ms")
+            self._log(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {verb} {known} {given[0]} {took_ms:.1f} ms")
 
-    def _decide(self, scope: Message, client: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    def _decide(self, scope: Message) -> Answer:
+        client = (scope.get("client") or ("", 0))[0]
         if self._rate and not self._rate.admits(client):
-            return _refusal(429, (b"retry-after", b"1"))
+            return refusal(429, (b"retry-after", b"1"))
         if scope["method"] not in ("GET", "HEAD"):
-            return _refusal(405, (b"allow", b"GET, HEAD"))
+            return refusal(405, (b"allow", b"GET, HEAD"))
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"0")
         if length.strip(b"0") or b"transfer-encoding" in headers:
-            return _refusal(413 if length.isdigit() and int(length[:20]) > WHOLE_HEAD_BYTES else 400)
+            return refusal(413 if len(length) > 18 or int(length) > WHOLE_HEAD_BYTES else 400)
         if scope["query_string"] or b"range" in headers or b"expect" in headers:
-            return _refusal(400)
-        found = self._answers.get(scope["raw_path"])
-        return found or _refusal(404)
+            return refusal(400)
+        return self._answers.get(scope["raw_path"]) or refusal(404)
 
 
-def _answer(name: str, data: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+def _answer(name: str, data: bytes) -> Answer:
     is_for_ever = name.startswith("files/")  # named by its content
-    cache = b"public, max-age=31536000, immutable" if is_for_ever else b"no-cache"
-    kind = TYPES[name.rpartition(".")[2]].encode()
-    own = [(b"content-type", kind), (b"content-length", b"%d" % len(data)), (b"cache-control", cache)]
-    return 200, [*own, *ALWAYS], data
-
-
-def _refusal(status: int, *further: tuple[bytes, bytes]) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    body = SAYS[status] + b"\n"
-    own = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
-    return status, [*own, (b"cache-control", b"no-store"), (b"connection", b"close"), *further, *ALWAYS], body
+    cache = "public, max-age=31536000, immutable" if is_for_ever else "no-cache"
+    return answer(data, kind=name.rpartition(".")[2], cache=cache)
 
 
 def site_of(
@@ -113,29 +71,3 @@ def site_of(
     if "index.html" not in signed.files:
         raise UserError(f"{folder} has no index.html")
     return Site(signed, rate=Rate(per_second, burst) if per_second else None, log=log), signed
-
-
-def serve(app: Any, *, host: str, port: int) -> None:
-    """Serve an application until it is told to stop. Raises UserError where the address cannot be had."""
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        loop="asyncio",
-        http="h11",  # it refuses what is not plainly HTTP, where quicker parsers guess
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        access_log=False,
-        log_level="error",
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=15,
-        h11_max_incomplete_event_size=WHOLE_HEAD_BYTES,
-        backlog=OPEN_CONNECTIONS,
-    )
-    try:
-        sock = config.bind_socket()
-    except SystemExit:
-        raise UserError(f"{host}:{port} cannot be had: is another server there?", exit_code=1) from None
-    uvicorn.Server(config).run(sockets=[sock])

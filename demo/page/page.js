@@ -83,6 +83,7 @@ function show({ fades = true } = {}) {
     shown.append(Object.assign(document.createElement("b"), { textContent: "No picture here" }));
     shown.append(Object.assign(document.createElement("span"), { textContent: `Left out: ${demo.reasons[demo.leftOut[key]]}.` }));
   }
+  fades &&= !matchMedia("(prefers-reduced-motion: reduce)").matches;
   if (fades) shown.classList.add("comes");
   const before = frame.lastElementChild;
   if (before !== shown) {
@@ -92,7 +93,7 @@ function show({ fades = true } = {}) {
     shown.addEventListener("animationend", () => frame.lastElementChild === shown && frame.replaceChildren(shown), { once: true });
   }
   at("another").hidden = !pictures || pictures.length < 2;
-  at("tools").style.visibility = pictures ? "" : "hidden";
+  at("sizes").hidden = !pictures;
   for (const [n, button] of [...at("sizes").children].entries()) button.setAttribute("aria-pressed", n === size);
 }
 
@@ -127,6 +128,8 @@ function write() {
     ),
   );
   if (listFocus >= 0) list.children[listFocus]?.focus();
+  const word = list.children[chosen[now][open]];
+  list.scrollLeft = word.offsetLeft - (list.clientWidth - word.offsetWidth) / 2; // where they lie in one line
   [...at("kinds").children].forEach((made, n) => made.setAttribute("aria-pressed", n === now));
 }
 
@@ -170,8 +173,16 @@ at("another").onclick = () => {
 };
 demo.sizes.forEach((px, n) => {
   const made = button(`${px}`, () => { size = n; peek = null; show({ fades: false }); }, { "aria-label": `${px} pixels` });
-  made.onpointerenter = (event) => { if (event.pointerType === "mouse") { peek = n; show({ fades: false }); } };
-  made.onpointerleave = () => { if (peek !== null) { peek = null; show({ fades: false }); } };
+  made.onpointerenter = (event) => {
+    if (event.pointerType !== "mouse") return;
+    peek = n;
+    show({ fades: false });
+  };
+  made.onpointerleave = () => {
+    if (peek === null) return;
+    peek = null;
+    show({ fades: false });
+  };
   at("sizes").append(made);
 });
 if (demo.sentences.length > 1) {

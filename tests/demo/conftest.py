@@ -3,8 +3,18 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from . import small_demo
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """As the step's own processes have: two threads on such small pictures wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -14,8 +24,9 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def demo(stages: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A demo of which every picture is approved but one that is rejected and one that nobody saw."""
-    folder = small_demo.compiled(stages, tmp_path_factory.mktemp("demo") / "demo", pictures=2)
+    """A demo of which every picture is approved but those of one sentence, which are rejected."""
+    folder = tmp_path_factory.mktemp("demo") / "demo"
+    small_demo.compiled(stages, folder, pictures=2)
     small_demo.approve(folder, but=["an emoji of a pear, food"])
     return folder
 
