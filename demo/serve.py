@@ -1,7 +1,7 @@
 """The web server of a bundle: a fixed set of paths, out of memory, and one answer to everything else.
 
 What was verified at the start is what is served. Only GET and HEAD of exactly the paths in the manifest, without a
-query, a body or a range, are answered with 200; the rest is 400, 404, 405 or 413, and 429 for who asks too much.
+query, a body or a range, are answered with 200; the rest is 400, 404, 405, 413 or 431, and 429 for who asks too much.
 """
 
 import time
@@ -43,7 +43,11 @@ class Site:
             return refusal(429, (b"retry-after", b"1"))
         if scope["method"] not in ("GET", "HEAD"):
             return refusal(405, (b"allow", b"GET, HEAD"))
+        if scope["http_version"] not in ("1.0", "1.1"):
+            return refusal(400)
         headers = dict(scope["headers"])
+        if sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > WHOLE_HEAD_BYTES:
+            return refusal(431)
         length = headers.get(b"content-length", b"0")
         if length.strip(b"0") or b"transfer-encoding" in headers:
             return refusal(413 if len(length) > 18 or int(length) > WHOLE_HEAD_BYTES else 400)

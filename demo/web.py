@@ -24,6 +24,7 @@ SAYS = {
     405: "method not allowed",
     413: "too large",
     429: "too many requests",
+    431: "head too large",
 }
 WHOLE_HEAD_BYTES = 16 * 1024  # of a request
 WAITING_CONNECTIONS = 1000

@@ -97,6 +97,12 @@ class Page:
         self.send("Input.dispatchKeyEvent", type="keyDown", **about, **{k: v for k, v in text.items() if v})
         self.send("Input.dispatchKeyEvent", type="keyUp", **about)
 
+    def content(self, url: str) -> bytes:
+        """Return the bytes of a file that the page has loaded."""
+        frame = self.send("Page.getFrameTree")["frameTree"]["frame"]["id"]
+        answer = self.send("Page.getResourceContent", frameId=frame, url=url)
+        return base64.b64decode(answer["content"]) if answer["base64Encoded"] else answer["content"].encode()
+
     def picture(self, path: Path) -> None:
         """Write what can be seen as PNG."""
         path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"]))
@@ -123,6 +129,7 @@ class Chromium:
         )
         if preferred:
             page.prefer(**preferred)
+        page.send("Page.bringToFront")  # others draw nothing
         page.go(url)
         return page
 

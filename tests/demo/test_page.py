@@ -37,6 +37,14 @@ def sentence(page: Page) -> str:
     return page.evaluate("document.querySelector('#sentence').textContent")
 
 
+TOP = "document.querySelector('#frame').lastElementChild"
+
+
+def shows(page: Page, file: str) -> None:
+    """Wait until this file is on top."""
+    page.until(f"{TOP}.getAttribute('src') === {json.dumps(file)}")
+
+
 def shown(page: Page) -> str:
     """The file of the picture on top, once it can be seen; or the card's words."""
     page.until(
@@ -94,7 +102,7 @@ def test_the_whole_page_can_be_reached_by_tab(chromium: Chromium, server: Server
         page.press("Tab")
         name = page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()")
         visible = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-        if name in reached or page.evaluate("document.activeElement === document.body"):
+        if page.evaluate("document.activeElement === document.body"):
             break
         assert visible == "solid", name
         reached.append(name)
@@ -103,7 +111,6 @@ def test_the_whole_page_can_be_reached_by_tab(chromium: Chromium, server: Server
 
 def test_sentence_and_picture_agree_at_fifty_random_states(chromium: Chromium, server: Server, site: Path):
     signed = read_signed(site)
-    digests = {name: hashlib.sha256(data).hexdigest() for name, data in signed.files.items()}
     page, dice = chromium.page(server.url), random.Random(7)
     states = set()
     for _ in range(50):
@@ -115,21 +122,13 @@ def test_sentence_and_picture_agree_at_fifty_random_states(chromium: Chromium, s
             page.click("#sentence .word", dice.randrange(2))
         assert agrees(page, signed.manifest)
         states.add(sentence(page))
-        if (file := shown(page)) in digests:
-            fetched = (
-                page.evaluate(
-                    f"fetch({json.dumps(file)}).then(r => r.arrayBuffer()).then(b => crypto.subtle.digest('SHA-256', b))"
-                    ".then(d => [...new Uint8Array(d)].map(x => x.toString(16).padStart(2, '0')).join(''))"
-                )
-                if not page.complaints
-                else None
-            )
-            assert fetched in (None, digests[file])
+        if (file := shown(page)) in signed.manifest["files"]:
+            assert hashlib.sha256(page.content(f"{server.url}{file}")).hexdigest() == signed.manifest["files"][file]
     assert len(states) > 8
     assert {request.split("/")[2] for request in page.requests} == {f"127.0.0.1:{server.port}"}
 
 
-def test_the_address_brings_a_visitor_to_a_sentence_and_nonsense_does_not(
+def test_the_address_brings_a_visitor_to_a_sentence_and_nonsense_to_the_first(
     chromium: Chromium, server: Server, site: Path
 ):
     manifest = read_signed(site).manifest
@@ -148,12 +147,12 @@ def test_sizes_are_looked_at_by_hover_and_chosen_by_a_click(chromium: Chromium, 
     assert shown(page) == large
     where = page.evaluate(
         "(() => { const r = document.querySelector('#sizes button').getBoundingClientRect(); "
-        "return [r.x + 5, r.y + 5]; })()"
+        "return [r.x + 20, r.y + 20]; })()"
     )
     page.send("Input.dispatchMouseEvent", type="mouseMoved", x=where[0], y=where[1])
-    assert shown(page) == small
+    shows(page, small)
     page.send("Input.dispatchMouseEvent", type="mouseMoved", x=2, y=2)
-    assert shown(page) == large
+    shows(page, large)
     page.click("#sizes button", 0)
     page.click("#sentence .word", 1)
     assert shown(page) == manifest["pictures"][BY_PROMPT[sentence(page)]][0][0]
@@ -176,7 +175,7 @@ def test_it_works_from_the_disk_as_a_folder(chromium: Chromium, site: Path):
 
 def test_neighbours_are_there_before_the_click_and_motion_is_reduced_when_asked(chromium: Chromium, server: Server):
     page = chromium.page(server.url, reduced_motion="reduce")
-    page.until("performance.getEntriesByType('resource').length > 10")
+    page.until("performance.getEntriesByType('resource').length >= 8")
     before = len(page.requests)
     page.click("#sentence .word", 1)
     assert page.evaluate("document.querySelector('#frame img').complete")
