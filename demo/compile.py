@@ -25,7 +25,7 @@ from .lint import check
 from .vocabulary import Vocabulary, combinations
 
 VERSION = 1
-PER_SHARD = 32  # pictures
+PER_SHARD = 16  # pictures
 STEP = "demo-compile"
 
 

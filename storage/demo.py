@@ -21,6 +21,7 @@ from .shard import Shard
 from .tables import read_mark, read_table, write_table
 
 DEMO, DRAWN, REVIEW = "demo.json", ".drawn.parquet", "review.jsonl"
+SITE = Path("demo/site")  # of a run that made a page of its own stages
 IMAGE = pa.struct(
     {"stage": pa.string(), "px": pa.int32(), "kind": pa.string(), "sha256": pa.string(), "data": pa.binary()}
 )
