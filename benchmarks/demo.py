@@ -6,6 +6,7 @@ turns. In a browser, a click on a word whose pictures were loaded before: how ma
 
 import argparse
 import asyncio
+import os
 import shutil
 import socket
 import subprocess
@@ -24,7 +25,7 @@ SECONDS, QUICK_SECONDS = 30.0, 1.0
 CLICKS = 30
 BARS = {"corgi.requests_per_s": 500.0, "without_error": 1.0, "within_a_frame": 1.0}
 NGINX = """
-daemon off; worker_processes 1; error_log stderr crit; pid {folder}/nginx.pid;
+{user} daemon off; worker_processes 1; error_log stderr crit; pid {folder}/nginx.pid;
 events {{ worker_connections 256; }}
 http {{
   access_log off; keepalive_requests 100000000; sendfile on;
@@ -71,10 +72,11 @@ def _measure(folder: Path, nginx: str, given: argparse.Namespace) -> int:
     runs: Runs = {"corgi": [], "nginx": []}
     seconds = QUICK_SECONDS if given.quick else SECONDS
     options = ["--per-second", "0", "--no-log"]
+    user = "" if os.geteuid() else "user root;"  # else its worker is nobody, who may not read the folder
     for _ in range(given.rounds):
         for name in runs:
             port = _free_port()
-            (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=port, site=site))
+            (folder / "nginx.conf").write_text(NGINX.format(user=user, folder=folder, port=port, site=site))
             command = {
                 "corgi": [sys.executable, "-m", "corgi", "demo", "serve", str(site), "--port", str(port), *options],
                 "nginx": [nginx, "-p", str(folder), "-c", str(folder / "nginx.conf")],
