@@ -26,6 +26,7 @@ from training.config import TrainConfig
 from training.launcher import STOPPED
 
 from .calibrate import quicker_precision, steps_for
+from .demo import click_words
 
 SHARES = {"base16": 0.7, "sr64": 0.15, "sr256": 0.15}  # of the training minutes; each stage is a run of its own
 STAGES = tuple(SHARES)
@@ -66,6 +67,7 @@ def quickstart(
     for stage in STAGES:
         _command(run, "train", run / f"{stage}.yaml", noted=f"train {stage}")
     _command(run, "evaluate", run)
+    click_words(run, STAGES, precision=precision)
     _command(run, "report", run / "pipeline.yaml")
     print(f"\ndone in {(time.monotonic() - began) / 60:.1f} minutes; open {run / 'report' / 'index.html'}")
 

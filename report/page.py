@@ -20,6 +20,7 @@ from pipeline.config import PipelineConfig
 from pipeline.funnel import write_funnel
 from pipeline.status import load_config
 from storage.atomic import commit_text
+from storage.demo import SITE
 from storage.run import TRAINING
 from storage.samples import read_figures
 
@@ -76,7 +77,8 @@ def _write(run: Path, config: PipelineConfig | None, funnel: Mapping[str, Any] |
         "time": spent if sum(part.seconds for part in spent) else None,
     }
     shown = [name for name, section in sections.items() if section]
-    known = {"run": run, "levels": levels, "licences": licences, "about": about(run, path.parent)}
+    demo = f"../{SITE}/index.html" if (run / SITE / "index.html").exists() else None
+    known = {"demo": demo, "run": run, "levels": levels, "licences": licences, "about": about(run, path.parent)}
     text = render("page.html.j2", sections=shown, **known, **sections)
     album.commit()
     commit_text(path, text)

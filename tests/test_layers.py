@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HOUSE = (  # from the ground up
-    *("configs", "storage", "filters", "cascade", "pipeline", "evaluation", "training", "report", "quickstart"),
+    *("configs", "storage", "filters", "cascade", "pipeline", "evaluation", "training", "report", "demo", "quickstart"),
 )
 ALLOWED = {folder: {*HOUSE[: floor + 1]} for floor, folder in enumerate(HOUSE)} | {"slurm": {"configs", "slurm"}}
 ALLOWED |= {"commands": {*ALLOWED, "commands"}}

@@ -50,9 +50,14 @@ class BlockLists:
 
     def check_image(self, data: bytes) -> None:
         """Raise Refused for the JPEG that would be stored, if it looks like one that a list has."""
+        if self._scorer is not None:
+            self.check_pixels(decode(data))
+
+    def check_pixels(self, image: np.ndarray) -> None:
+        """Raise Refused for an image, (height, width, 3) uint8, if it looks like one that a list has."""
         if self._scorer is None:
             return
-        turned = orientations(decode(data))
+        turned = orientations(image)
         scores = self._scorer(Batch(images=turned, captions=[], columns={}))
         if max(scores["pdq_quality"]) < MIN_QUALITY:
             return

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-BENCHMARKS = ("dedup", "download", "embed", "filters", "gauntlet", "loader", "plan", "select", "train_step")
+BENCHMARKS = ("dedup", "demo", "download", "embed", "filters", "gauntlet", "loader", "plan", "select", "train_step")
 WITHOUT_PEERS = (
     "dedup",
+    "demo",
     "filters",
     "gauntlet",
     "plan",

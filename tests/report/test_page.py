@@ -29,6 +29,7 @@ from report.render import ENVIRONMENT, HERE, clean
 from report.sensitive import pack
 from storage import duplicates, keep_list, ledger
 from storage.atomic import commit_json, read_json
+from storage.demo import SITE
 from storage.samples import FIGURES
 from storage.shard import Shard
 from tests.factory import selected
@@ -289,6 +290,16 @@ def test_images_end_where_the_budget_does(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(ROOMS, "samples", 400)
     text = write_report(config).read_text()
     assert "1 of 3 are shown here" in text and text.count('class="tile"') == 1
+
+
+def test_a_page_of_words_to_click_is_linked_where_there_is_one(tmp_path: Path):
+    config = selected(tmp_path, good())
+    assert "Click words" not in write_report(config).read_text()
+    (config.run / SITE).mkdir(parents=True)
+    (config.run / SITE / "index.html").write_text("the page")
+    links = [known["href"] for tag, known in Seen(write_report(config).read_text()).tags if tag == "a"]
+    (link,) = [href for href in links if href and not href.startswith("#")]
+    assert (config.run / PAGE.parent / link).read_text() == "the page"
 
 
 def test_a_page_of_the_same_run_is_the_same_file(tmp_path: Path):
