@@ -7,6 +7,31 @@ import typer
 
 from .app import Overrides, app
 
+ConfigsPath = Annotated[
+    Path, typer.Argument(help="Folder of configs, or the YAML of a pipeline, a stage or a chain", show_default=False)
+]
+
+
+@app.command()
+def check(configs: ConfigsPath) -> None:
+    """Tell all that is wrong with a folder of configs. Each in one line; of a chain, as its jobs would find it."""
+    from configs import refuse
+    from project.check import problems_of
+    from project.files import project_of
+
+    project = project_of(configs)
+    refuse(problems_of(project, on_cluster=project.chain == configs))
+    print(f"{configs}: nothing is wrong with {', '.join(file.name for file in project.files)}")
+
+
+@app.command()
+def run(configs: ConfigsPath) -> None:
+    """Go the whole way with a folder of configs: plan to report, training, pictures. What is done is passed over."""
+    from project.files import project_of
+    from project.run import Whole
+
+    Whole(project_of(configs), typed=f"corgi run {configs}").go()
+
 
 @app.command()
 def quickstart(

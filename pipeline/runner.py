@@ -25,7 +25,7 @@ from storage.processes import process_pool
 from storage.run import write_config
 from storage.shard import Shard
 
-from .check import check_rules
+from .check import check_pipeline
 from .config import PipelineConfig
 from .progress import Progress, most
 from .step import ShardStep, TableStep, step_class
@@ -71,7 +71,7 @@ def run_step(
             f"the config begins with {config.way}, so {name} is no step of its run; its steps: {', '.join(names)}"
         )
     if name == names[0]:
-        check_rules(config)
+        check_pipeline(config)
     with hold(config.run, Key(name, rank, world_size)) as was_cut_off:
         if was_cut_off:
             for folder in (config.run, *config.run.glob("[0-9]*/")):

@@ -23,6 +23,11 @@ class StepStatus(NamedTuple):
     states: Counter[State]  # how many shards are in each
 
     @property
+    def is_done(self) -> bool:
+        """Tell whether nothing is left to make."""
+        return 0 < self.total == self.states["done"]
+
+    @property
     def sentence(self) -> str:
         """Return '16 of 16 done', or what is wrong and what follows from it."""
         parts = [f"{self.states['done']} of {self.total} done"]
@@ -45,15 +50,15 @@ def config_of(run: Path) -> PipelineConfig:
 def steps_of(run: Path) -> list[StepStatus]:
     """Return every step in order. A step whose inputs are not all there is waiting."""
     config = config_of(run)
-    shards = shards_of(run) if (run / PLAN).exists() else []
-    statuses = []
-    for entry in entries_of(config.way):
-        step = build(entry.name, config)
-        if isinstance(step, TableStep):
-            statuses.append(StepStatus(entry.name, 1, Counter([step.state()])))
-        else:
-            statuses.append(StepStatus(entry.name, len(shards), Counter(_state(step, shard) for shard in shards)))
-    return statuses
+    return [status_of(entry.name, config) for entry in entries_of(config.way)]
+
+
+def status_of(name: str, config: PipelineConfig) -> StepStatus:
+    """Return where one step stands that a run would take with this config."""
+    step, shards = build(name, config), shards_of(config.run) if (config.run / PLAN).exists() else []
+    if isinstance(step, TableStep):
+        return StepStatus(name, 1, Counter([step.state()]))
+    return StepStatus(name, len(shards), Counter(_state(step, shard) for shard in shards))
 
 
 def _state(step: ShardStep, shard: Shard) -> State:

@@ -1,11 +1,5 @@
-"""The whole way over the small web, by the same commands that a person types.
+"""The whole way over the small web: its input and its configs, then the commands of `corgi run` with it beside them."""
 
-Every command is printed before it runs and can be typed again by itself; what is finished is skipped, so the same
-`corgi quickstart` goes on after a kill at any moment.
-"""
-
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -15,17 +9,15 @@ from typing import Any
 import configs
 from cascade.generate import Precision
 from configs import UserError, dump, load
-from configs.steps import entries_of
 from evaluation.config import EvaluateConfig
 from pipeline.config import PipelineConfig
+from project.calibrate import quicker_precision, steps_for
+from project.files import Project
+from project.run import Whole
 from storage.atomic import commit_json, commit_text, read_json
 from storage.ledger import note
-from storage.processes import child_environment
 from storage.samples import EVALUATE
 from training.config import TrainConfig
-from training.launcher import STOPPED
-
-from .calibrate import quicker_precision, steps_for
 
 SHARES = {"base16": 0.7, "sr64": 0.15, "sr256": 0.15}  # of the training minutes; each stage is a run of its own
 STAGES = tuple(SHARES)
@@ -34,7 +26,6 @@ NOBODY = "127.0.0.1:9"  # where closed.test lies: nothing listens there
 YAML = Path(configs.__file__).parent / "quickstart"
 LONG_MIN = 30.0  # minutes of training from which the evaluation is whole: it takes four minutes
 FEWER = ("per_group=10", "held_out=60", "compared=1000", "gap_pairs=100", "enlarged=16")  # below that
-NEXT = "mend what it says above; the same `corgi quickstart` goes on from there"
 STARTED = "quickstart.json"  # what the run was started with; written before anything else
 
 
@@ -59,13 +50,12 @@ def quickstart(
     if prepare_only:
         print(f"prepared {run}; next: corgi plan {run / 'pipeline.yaml'}")
         return
-    for name in [*(entry.name for entry in entries_of("table")), "report"]:
-        with serving(run, port=port) if name == "download" else nullcontext():
-            _command(run, name, run / "pipeline.yaml")
-    for stage in STAGES:
-        _command(run, "train", run / f"{stage}.yaml", noted=f"train {stage}")
-    _command(run, "evaluate", run)
-    _command(run, "report", run / "pipeline.yaml")
+    stages = tuple(run / f"{stage}.yaml" for stage in STAGES)
+    Whole(
+        Project(run / "pipeline.yaml", stages, run / EVALUATE),
+        typed="corgi quickstart",
+        around=lambda name: serving(run, port=port) if name == "download" else nullcontext(),
+    ).go()
     print(f"\ndone in {(time.monotonic() - began) / 60:.1f} minutes; open {run / 'report' / 'index.html'}")
 
 
@@ -127,20 +117,3 @@ def _for(part: str, overrides: Sequence[str]) -> list[str]:
         if override.partition(".")[0] not in known:
             raise UserError(f"{override!r}: the quickstart's overrides start with one of {', '.join(known)}")
     return [override.partition(".")[2] for override in overrides if override.startswith(f"{part}.")]
-
-
-def _command(run: Path, name: str, argument: Path, *, noted: str | None = None) -> None:
-    """Print and run one command; a failure ends the quickstart with the command's own exit code.
-
-    noted: what the ledger calls it; None: its name.
-    """
-    words = f"corgi {name} {argument}"
-    print(f"\n$ {words}", flush=True)
-    began = time.monotonic()
-    command = [sys.executable, "-m", "corgi", name, str(argument)]
-    code = subprocess.run(command, env=child_environment(), check=False).returncode
-    note(run, event="command", command=noted or name, seconds=round(time.monotonic() - began, 2), exit_code=code)
-    if code == STOPPED:
-        raise UserError("stopped, as asked; the same `corgi quickstart` goes on from there", exit_code=STOPPED)
-    if code:
-        raise UserError(f"`{words}` ended with {code}; {NEXT}", exit_code=max(code, 1))
