@@ -13,6 +13,7 @@ from evaluation.config import EvaluateConfig
 from pipeline.config import PipelineConfig
 from project.calibrate import quicker_precision, steps_for
 from project.files import Project
+from project.init import refuse_overwriting
 from project.run import Whole
 from storage.atomic import commit_json, commit_text, read_json
 from storage.ledger import note
@@ -57,6 +58,13 @@ def quickstart(
         around=lambda name: serving(run, port=port) if name == "download" else nullcontext(),
     ).go()
     print(f"\ndone in {(time.monotonic() - began) / 60:.1f} minutes; open {run / 'report' / 'index.html'}")
+
+
+def begin(run: Path, *, minutes: float, port: int = 8765) -> None:
+    """Write what the quickstart begins with into a new run, and no more. Raises UserError where a config is there."""
+    refuse_overwriting(run, ["pipeline.yaml", *(f"{stage}.yaml" for stage in STAGES), EVALUATE, "chain.yaml"])
+    quickstart(run.absolute(), minutes=minutes, pairs=None, port=port, prepare_only=True, overrides=[])
+    print(f"its pictures come from a small web of its own: corgi quickstart --run {run} --minutes {minutes:g}")
 
 
 def _start(run: Path, *, minutes: float, pairs: int | None) -> dict[str, Any]:
