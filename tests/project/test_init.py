@@ -1,6 +1,5 @@
 """`corgi init`: what is there is looked at, and what is written fits it and says why."""
 
-import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -112,6 +111,6 @@ def test_nothing_is_overwritten_and_no_run_lies_in_its_own_source(tmp_path: Path
     (tmp_path / "mine/chain.yaml").write_text("hers: true\n")
     with pytest.raises(UserError, match=r"chain\.yaml already"):
         list(init(tmp_path / "mine", str(tmp_path / "pictures"), steps=2))
-    assert os.listdir(tmp_path / "mine") == ["chain.yaml"]
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["chain.yaml"]
     with pytest.raises(UserError, match="another folder"):
         list(init(tmp_path / "pictures/run", str(tmp_path / "pictures"), steps=2))
