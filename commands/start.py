@@ -56,8 +56,9 @@ def run(configs: ConfigsPath) -> None:
     """Go the whole way with a folder of configs: plan to report, training, pictures. What is done is passed over."""
     from project.files import project_of
     from project.run import Whole
+    from quickstart.run import web_beside
 
-    Whole(project_of(configs), typed=f"corgi run {configs}").go()
+    Whole(project_of(configs), typed=f"corgi run {configs}", around=web_beside(configs)).go()
 
 
 @app.command()

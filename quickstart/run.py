@@ -14,7 +14,7 @@ from pipeline.config import PipelineConfig
 from project.calibrate import quicker_precision, steps_for
 from project.files import Project
 from project.init import refuse_overwriting
-from project.run import Whole
+from project.run import Around, Whole
 from storage.atomic import commit_json, commit_text, read_json
 from storage.ledger import note
 from storage.samples import EVALUATE
@@ -41,7 +41,6 @@ def quickstart(
     began = time.monotonic()
     started = _start(run, minutes=minutes, pairs=pairs)
     from .table import prepare
-    from .web import serving
 
     drawing = time.monotonic()
     prepare(run, pairs=pairs)
@@ -49,13 +48,13 @@ def quickstart(
     precision = started.get("precision", "bf16")  # as it was before it was measured
     configure(run, started["steps"], precision=precision, minutes=minutes, port=port, overrides=overrides)
     if prepare_only:
-        print(f"prepared {run}; next: corgi plan {run / 'pipeline.yaml'}")
+        print(f"prepared {run}; next: corgi run {run}")
         return
     stages = tuple(run / f"{stage}.yaml" for stage in STAGES)
     Whole(
         Project(run / "pipeline.yaml", stages, run / EVALUATE),
         typed="corgi quickstart",
-        around=lambda name: serving(run, port=port) if name == "download" else nullcontext(),
+        around=web_beside(run),
     ).go()
     print(f"\ndone in {(time.monotonic() - began) / 60:.1f} minutes; open {run / 'report' / 'index.html'}")
 
@@ -64,7 +63,17 @@ def begin(run: Path, *, minutes: float, port: int = 8765) -> None:
     """Write what the quickstart begins with into a new run, and no more. Raises UserError where a config is there."""
     refuse_overwriting(run, ["pipeline.yaml", *(f"{stage}.yaml" for stage in STAGES), EVALUATE, "chain.yaml"])
     quickstart(run.absolute(), minutes=minutes, pairs=None, port=port, prepare_only=True, overrides=[])
-    print(f"its pictures come from a small web of its own: corgi quickstart --run {run} --minutes {minutes:g}")
+
+
+def web_beside(configs: Path) -> Around:
+    """Return what serves the small web during the download of a quickstart's folder, and nothing for any other."""
+    if not (configs / STARTED).exists():
+        return lambda _: nullcontext()
+    from .web import serving
+
+    place = load(PipelineConfig, configs / "pipeline.yaml").download.resolve.get("*.test", "127.0.0.1:8765")
+    port = int(place.rpartition(":")[2])
+    return lambda name: serving(configs, port=port) if name == "download" else nullcontext()
 
 
 def _start(run: Path, *, minutes: float, pairs: int | None) -> dict[str, Any]:
