@@ -44,11 +44,11 @@ def train(config_file: Path, overrides: Sequence[str] = (), *, accepts_new_data:
         return run_rank(config, read_index(config.data))
     is_rank = "RANK" in os.environ  # torchrun has made it one
     world_size = int(os.environ["WORLD_SIZE"]) if is_rank else config.processes
-    refuse(problems_of(config, world_size=world_size, here=not is_rank))
     index = read_index(config.data)
     looks_after_folder = os.environ.get("RANK", "0") == "0"  # the first of all processes
     if looks_after_folder:
         check(config, index, accepts_new_data=accepts_new_data)  # before the lock, which makes the folder
+    refuse(problems_of(config, world_size=world_size, here=not is_rank))
     with ExitStack() as stack:
         if looks_after_folder:
             stack.enter_context(lock(config.run))
