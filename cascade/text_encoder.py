@@ -9,6 +9,7 @@ Importing this file is cheap: torch and transformers are loaded by the encoder.
 
 import functools
 import importlib.resources
+import json
 import re
 import threading
 from collections import defaultdict
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 VERSION = 1
 MINILM = "minilm"
 FILES = ("*.json", "*.safetensors", "*.model", "*.txt")  # all that is read of a model, and no pickle among it
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 SHORTEST = 8  # tokens of the smallest bucket
 
 
@@ -71,17 +73,49 @@ def model_folder(encoder: str, revision: str) -> Path:
             ) from None
     if Path(encoder).is_dir():
         return Path(encoder)
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", encoder):
+    if not HUB_NAME.fullmatch(encoder):
         raise UserError(f"text encoder {encoder!r} is no folder here and no name on the hub (owner/model); or minilm")
     import huggingface_hub
 
     try:
         return Path(huggingface_hub.snapshot_download(encoder, revision=revision, allow_patterns=list(FILES)))
     except Exception as error:  # the library's own errors, and those of every layer of the network below it
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"text encoder {encoder!r} cannot be fetched: {reason}; or give a folder", exit_code=1
-        ) from error
+        raise UserError(_not_fetched(encoder, error), exit_code=1) from error
+
+
+def width_of(config: TextConfig) -> int:
+    """Return the width of an encoder's embeds, from what it says of itself. Raises UserError where it is not there.
+
+    Of a name on the hub only that little file is fetched.
+    """
+    if config.encoder == MINILM or Path(config.encoder).is_dir():
+        folder = model_folder(config.encoder, config.revision)
+        if not list(folder.glob("*.safetensors")):
+            raise UserError(f"text encoder: {folder} holds no .safetensors; convert the weights first")
+        file = folder / "config.json"
+    else:
+        file = _from_hub(config)
+    try:
+        shape = json.loads(file.read_text(encoding="utf-8"))
+        return int(shape.get("hidden_size") or shape["d_model"])
+    except (OSError, ValueError, KeyError, AttributeError):
+        raise UserError(f"text encoder: {file} does not say how wide its embeds are; give another encoder") from None
+
+
+def _from_hub(config: TextConfig) -> Path:
+    """Return where the config of an encoder on the hub lies."""
+    if not HUB_NAME.fullmatch(config.encoder):
+        model_folder(config.encoder, config.revision)  # says so
+    import huggingface_hub
+
+    try:
+        return Path(huggingface_hub.hf_hub_download(config.encoder, "config.json", revision=config.revision))
+    except Exception as error:  # as of model_folder
+        raise UserError(_not_fetched(config.encoder, error), exit_code=1) from error
+
+
+def _not_fetched(encoder: str, error: Exception) -> str:
+    return f"text encoder {encoder!r} cannot be fetched: {' '.join(str(error).split())[:200]}; or give a folder"
 
 
 def _digest(folder: Path) -> str:

@@ -52,7 +52,11 @@ def submit(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the scripts and edges; submit nothing.")] = False,
 ) -> None:
     """Run the same chain on a SLURM cluster. Array jobs for the shard steps, one multi-node job a stage."""
+    from configs import refuse
+    from project.check import problems_of
+    from project.files import project_of
     from slurm.submit import submit as submit_chain
     from storage.atomic import commit_text
 
+    refuse(problems_of(project_of(config, overrides or []), overrides or [], on_cluster=True))
     print(submit_chain(config, overrides or [], write=commit_text, dry_run=dry_run))

@@ -11,7 +11,7 @@ quickstart, train, policies                                       the YAML files
 What a config means belongs to the module that owns its model. Imports nothing of ours.
 """
 
-from .errors import UserError, exit_code_of, nearest, printable, shortened
+from .errors import UserError, exit_code_of, nearest, printable, refuse, shortened
 from .fingerprint import fingerprint, hashed
 from .load import Config, dump, load, read_yaml, resolve
 from .paths import absolute, moved
@@ -29,6 +29,7 @@ __all__ = [
     "nearest",
     "printable",
     "read_yaml",
+    "refuse",
     "resolve",
     "shortened",
 ]

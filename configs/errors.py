@@ -10,14 +10,21 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 class UserError(ValueError):
-    """Something a person can mend. Says what is wrong, the value, and what to do.
+    """Something a person can mend. Says what is wrong, the value, and what to do; each further mistake likewise.
 
     `exit_code` is what the command leaves with: 2 for wrong use or config, 1 for a failure of the world (full disk).
     """
 
-    def __init__(self, message: str, *, exit_code: int = 2) -> None:
+    def __init__(self, message: str, *further: str, exit_code: int = 2) -> None:
         super().__init__(message)
-        self.exit_code = exit_code
+        self.lines, self.exit_code = (message, *further), exit_code
+
+
+def refuse(problems: Iterable[UserError]) -> None:
+    """Raise one UserError that tells of all problems, where there are any. It ends as the first of them would."""
+    if told := list(problems):
+        lines = [line for problem in told for line in problem.lines]
+        raise UserError(*dict.fromkeys(lines), exit_code=told[0].exit_code)
 
 
 def printable(text: str) -> str:
@@ -38,17 +45,18 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def exit_code_of(command: Callable[[], int | None]) -> int:
-    """Run a command and return its exit code. What a person can mend is told in one line on stderr."""
+    """Run a command and return its exit code. What a person can mend is told on stderr, a line each."""
     try:
         return command() or 0
     except UserError as error:
-        line, exit_code = str(error), error.exit_code
+        lines, exit_code = error.lines, error.exit_code
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
         remedy = "mend that and run the same command again; nothing finished is lost"
-        line, exit_code = f"{error.strerror}: {error.filename or 'while writing'}; {remedy}", 1
+        lines, exit_code = (f"{error.strerror}: {error.filename or 'while writing'}; {remedy}",), 1
     except KeyboardInterrupt:
-        line, exit_code = "stopped; the same command goes on from here", 130
-    print(f"corgi: {printable(line)}", file=sys.stderr)
+        lines, exit_code = ("stopped; the same command goes on from here",), 130
+    for line in lines:
+        print(f"corgi: {printable(line)}", file=sys.stderr)
     return exit_code

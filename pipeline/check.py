@@ -1,9 +1,12 @@
-"""What can be known to be wrong before the first second is spent."""
+"""What can be known to be wrong with a pipeline before the first second is spent: all of it, a line each."""
+
+from collections.abc import Iterator
 
 import pyarrow as pa
 
-from configs import UserError, nearest
+from configs import UserError, nearest, refuse
 from filters.rules import check
+from filters.scorers import build
 
 from .adopt.step import schema_of as adopted_schema_of
 from .columns import judged
@@ -12,13 +15,31 @@ from .plan import schema_of
 from .rule_columns import check_scorers
 
 
-def check_rules(config: PipelineConfig) -> None:
-    """Raise UserError for what `select` or `embed` ask for and neither the source nor any step or scorer has."""
-    planned = schema_of(config.table, config.plan) if config.way == "table" else adopted_schema_of(config.adopt)
+def problems_of(config: PipelineConfig) -> Iterator[UserError]:
+    """Yield what a table, shards, scorer or column that is asked for lacks. Heads of tables are read, no model is."""
+    try:
+        build(config.score)
+    except UserError as error:
+        yield error
+    try:
+        planned = schema_of(config.table, config.plan) if config.way == "table" else adopted_schema_of(config.adopt)
+    except UserError as error:
+        yield error
+        return
     for name in config.embed.captions:
         if name not in planned.names or not pa.types.is_string(planned.field(name).type):
-            raise UserError(f"embed.captions has {name!r}, which is no column of text{nearest(name, planned.names)}")
-    columns = judged(planned, config.score)
-    for rules in (config.select.rules, {"held_out": config.select.held_out}, *config.select.stages.values()):
-        check_scorers(rules, columns, config.score)
-        check(rules, columns)
+            known = nearest(name, planned.names)
+            yield UserError(f"embed.captions has {name!r}, which is no column of text{known}")
+    select, columns = config.select, judged(planned, config.score)
+    for rules in (select.rules, {"held_out": select.held_out}, *select.stages.values()):
+        for name, rule in rules.items():
+            try:
+                check_scorers({name: rule}, columns, config.score)
+                check({name: rule}, columns)
+            except UserError as error:
+                yield error
+
+
+def check_pipeline(config: PipelineConfig) -> None:
+    """Raise UserError with all problems."""
+    refuse(problems_of(config))

@@ -26,7 +26,7 @@ from storage.plan import shards_of
 from storage.run import write_config
 from storage.shard import Shard
 
-from .check import check_rules
+from .check import check_pipeline
 from .config import PipelineConfig
 from .losses import heavy_losses
 from .progress import Progress
@@ -78,7 +78,7 @@ def run_step(
             f"the config begins with {config.way}, so {name} is no step of its run; its steps: {', '.join(names)}"
         )
     if name == names[0]:
-        check_rules(config)
+        check_pipeline(config)
         for line in idle_rules(config):
             print(f"{name}: {line}", file=sys.stderr)
     with hold(config.run, Key(name, rank, world_size)) as was_cut_off:

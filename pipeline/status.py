@@ -24,6 +24,11 @@ class StepStatus(NamedTuple):
     states: Counter[State]  # how many shards are in each
 
     @property
+    def is_done(self) -> bool:
+        """Tell whether nothing is left to make."""
+        return 0 < self.total == self.states["done"]
+
+    @property
     def sentence(self) -> str:
         """Return '16 of 16 done', or what is wrong and what follows from it."""
         parts = [f"{self.states['done']} of {self.total} done"]

@@ -1,11 +1,5 @@
-"""The whole way over the small web, by the same commands that a person types.
+"""The whole way over the small web: its input and its configs, then the commands of `corgi run` with it beside them."""
 
-Every command is printed before it runs and can be typed again by itself; what is finished is skipped, so the same
-`corgi quickstart` goes on after a kill at any moment.
-"""
-
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -15,17 +9,17 @@ from typing import Any
 import configs
 from cascade.generate import Precision
 from configs import UserError, dump, load
-from configs.steps import entries_of
 from evaluation.config import EvaluateConfig
 from pipeline.config import PipelineConfig
+from project.calibrate import quicker_precision, steps_for
+from project.files import Project
+from project.init import refuse_overwriting
+from project.run import Around, Whole
 from storage.atomic import commit_json, commit_text, read_json
 from storage.ledger import note
-from storage.processes import child_environment
 from storage.samples import EVALUATE
 from training.config import TrainConfig
-from training.launcher import STOPPED
 
-from .calibrate import quicker_precision, steps_for
 from .demo import click_words
 
 SHARES = {"base16": 0.7, "sr64": 0.15, "sr256": 0.15}  # of the training minutes; each stage is a run of its own
@@ -36,7 +30,6 @@ YAML = Path(configs.__file__).parent / "quickstart"
 LONG_MIN = 30.0  # minutes of training from which the evaluation is whole: it takes four minutes
 # Below that:
 FEWER = ("per_group=10", "held_out=60", "compared=1000", "gap_pairs=100", "enlarged=16", "bars.of_longer_run=true")
-NEXT = "mend what it says above; the same `corgi quickstart` goes on from there"
 STARTED = "quickstart.json"  # what the run was started with; written before anything else
 
 
@@ -51,7 +44,6 @@ def quickstart(
     began = time.monotonic()
     started = _start(run, minutes=minutes, pairs=pairs)
     from .table import prepare
-    from .web import serving
 
     drawing = time.monotonic()
     prepare(run, pairs=pairs)
@@ -59,17 +51,33 @@ def quickstart(
     precision = started.get("precision", "bf16")  # as it was before it was measured
     configure(run, started["steps"], precision=precision, minutes=minutes, port=port, overrides=overrides)
     if prepare_only:
-        print(f"prepared {run}; next: corgi plan {run / 'pipeline.yaml'}")
+        print(f"prepared {run}; next: corgi run {run}")
         return
-    for name in [*(entry.name for entry in entries_of("table")), "report"]:
-        with serving(run, port=port) if name == "download" else nullcontext():
-            _command(run, name, run / "pipeline.yaml")
-    for stage in STAGES:
-        _command(run, "train", run / f"{stage}.yaml", noted=f"train {stage}")
-    _command(run, "evaluate", run)
-    click_words(run, STAGES, precision=precision)
-    _command(run, "report", run / "pipeline.yaml")
+    stages = tuple(run / f"{stage}.yaml" for stage in STAGES)
+    Whole(
+        Project(run / "pipeline.yaml", stages, run / EVALUATE),
+        typed="corgi quickstart",
+        around=web_beside(run),
+        after_evaluate=lambda: click_words(run, STAGES, precision=precision),
+    ).go()
     print(f"\ndone in {(time.monotonic() - began) / 60:.1f} minutes; open {run / 'report' / 'index.html'}")
+
+
+def begin(run: Path, *, minutes: float, port: int = 8765) -> None:
+    """Write what the quickstart begins with into a new run, and no more. Raises UserError where a config is there."""
+    refuse_overwriting(run, ["pipeline.yaml", *(f"{stage}.yaml" for stage in STAGES), EVALUATE, "chain.yaml"])
+    quickstart(run.absolute(), minutes=minutes, pairs=None, port=port, prepare_only=True, overrides=[])
+
+
+def web_beside(configs: Path) -> Around:
+    """Return what serves the small web during the download of a quickstart's folder, and nothing for any other."""
+    if not (configs / STARTED).exists():
+        return lambda _: nullcontext()
+    from .web import serving
+
+    place = load(PipelineConfig, configs / "pipeline.yaml").download.resolve.get("*.test", "127.0.0.1:8765")
+    port = int(place.rpartition(":")[2])
+    return lambda name: serving(configs, port=port) if name == "download" else nullcontext()
 
 
 def _start(run: Path, *, minutes: float, pairs: int | None) -> dict[str, Any]:
@@ -130,20 +138,3 @@ def _for(part: str, overrides: Sequence[str]) -> list[str]:
         if override.partition(".")[0] not in known:
             raise UserError(f"{override!r}: the quickstart's overrides start with one of {', '.join(known)}")
     return [override.partition(".")[2] for override in overrides if override.startswith(f"{part}.")]
-
-
-def _command(run: Path, name: str, argument: Path, *, noted: str | None = None) -> None:
-    """Print and run one command; a failure ends the quickstart with the command's own exit code.
-
-    noted: what the ledger calls it; None: its name.
-    """
-    words = f"corgi {name} {argument}"
-    print(f"\n$ {words}", flush=True)
-    began = time.monotonic()
-    command = [sys.executable, "-m", "corgi", name, str(argument)]
-    code = subprocess.run(command, env=child_environment(), check=False).returncode
-    note(run, event="command", command=noted or name, seconds=round(time.monotonic() - began, 2), exit_code=code)
-    if code == STOPPED:
-        raise UserError("stopped, as asked; the same `corgi quickstart` goes on from there", exit_code=STOPPED)
-    if code:
-        raise UserError(f"`{words}` ended with {code}; {NEXT}", exit_code=max(code, 1))

@@ -9,9 +9,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HOUSE = (  # from the ground up
-    *("configs", "storage", "filters", "cascade", "pipeline", "evaluation", "training", "report", "demo", "quickstart"),
+    *("configs", "storage", "filters", "cascade", "pipeline", "evaluation", "training", "report", "demo", "project"),
+    "quickstart",
 )
 ALLOWED = {folder: {*HOUSE[: floor + 1]} for floor, folder in enumerate(HOUSE)} | {"slurm": {"configs", "slurm"}}
+ALLOWED["project"].add("slurm")  # a chain's config: what it asks for must fit the others
 ALLOWED |= {"commands": {*ALLOWED, "commands"}}
 PACKAGES = sorted(file.parent for folder in ALLOWED for file in (ROOT / folder).rglob("__init__.py"))
 

@@ -1,6 +1,7 @@
 """One stage, many processes: from an index of shards to a trained net.
 
 config           TrainConfig, the batch arithmetic, the learning rate
+check            what is wrong, before its folder is touched
 launcher         `corgi train`: one process or many, exit codes         run_folder       what was asked for stands first
 trainer          the loop                                               preemption       asked to save and leave
 engine           accelerate and DeepSpeed from one config               distributed      ranks, and what they tell

@@ -16,13 +16,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
-from configs import exit_code_of, load
+from configs import exit_code_of, load, refuse
 from storage.checkpoint import committed, faults, step_of
 from storage.processes import die_with
 from storage.run import STOP
 
-from .config import TrainConfig, accumulation, shown
-from .data.index import Index, check_text, read_index
+from .check import problems_of
+from .config import TrainConfig, shown
+from .data.index import Index, read_index
 from .ending import last_lines
 from .preemption import signals_to_file
 from .run_folder import ACCEPT_NEW_DATA, check, lock, prepare
@@ -38,17 +39,16 @@ def train(config_file: Path, overrides: Sequence[str] = (), *, accepts_new_data:
     is then as it was.
     """
     config = load(TrainConfig, config_file, overrides)
-    index = read_index(config.data)
-    check_text(index, config.text, text_width=config.stage.text_width)
     if LAUNCHER in os.environ:
         die_with(int(os.environ[LAUNCHER]))  # else it would train on behind the back of the next launcher
-        return run_rank(config, index)
+        return run_rank(config, read_index(config.data))
     is_rank = "RANK" in os.environ  # torchrun has made it one
     world_size = int(os.environ["WORLD_SIZE"]) if is_rank else config.processes
-    accumulation(config, world_size)
+    index = read_index(config.data)
     looks_after_folder = os.environ.get("RANK", "0") == "0"  # the first of all processes
     if looks_after_folder:
         check(config, index, accepts_new_data=accepts_new_data)  # before the lock, which makes the folder
+    refuse(problems_of(config, world_size=world_size, here=not is_rank))
     with ExitStack() as stack:
         if looks_after_folder:
             stack.enter_context(lock(config.run))

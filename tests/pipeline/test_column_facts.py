@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from configs import UserError, dump
-from pipeline.check import check_rules
+from pipeline.check import check_pipeline
 from pipeline.column_facts import told
 from pipeline.rule_columns import idle_rules
 from storage.run import write_config
@@ -76,4 +76,4 @@ def test_a_rule_on_a_scorer_that_is_left_out_names_it(tmp_path: Path):
     with pytest.raises(
         UserError, match=r"'english' uses the column 'language', which score\.language makes, and it is"
     ):
-        check_rules(config_for(tmp_path, select={"rules": {"english": "language = 'en'"}}))
+        check_pipeline(config_for(tmp_path, select={"rules": {"english": "language = 'en'"}}))

@@ -10,7 +10,7 @@ from configs import load
 from configs.steps import entries_of
 from pipeline.config import PipelineConfig
 from pipeline.runner import run_step
-from quickstart.calibrate import quicker_precision
+from project.calibrate import quicker_precision
 from quickstart.run import STAGES, configure
 from quickstart.table import TABLE, TRUTH, prepare
 from quickstart.web import WEB, serving

@@ -7,9 +7,12 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from configs import UserError, dump
+from quickstart.run import STAGES, configure
 from slurm.job_status import job_statuses, show
 from slurm.submission import read_submission
 from slurm.submit import submit as submit_chain
@@ -131,7 +134,10 @@ def test_standing_of_a_run_that_was_never_submitted_is_empty(tmp_path):
 
 
 def test_the_command_ends_with_2_where_there_is_no_slurm(place):
-    root = Path(__file__).parents[2]
+    run, root = Path("runs/q"), Path(__file__).parents[2]
+    configure(run, dict.fromkeys(STAGES, 7), minutes=1, port=1)
+    columns = {"URL": ["http://a.test/1"], "TEXT": ["a"], "NAME": ["a"], "GROUP": ["a"], "FAMILY": ["a"]}
+    pq.write_table(pa.table({**columns, "SPLIT": ["train"]}), run / "table.parquet")
     command = [sys.executable, "-m", "corgi", "submit", "runs/q/chain.yaml"]
     env = {"PATH": "/nowhere", "PYTHONPATH": str(root)}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
@@ -139,3 +145,8 @@ def test_the_command_ends_with_2_where_there_is_no_slurm(place):
     assert done.stderr.startswith("corgi: no sbatch on this machine")
     dry = subprocess.run([*command, "--dry-run"], env=env, capture_output=True, text=True, check=True)
     assert "\nindex=$(sbatch --parsable --dependency=afterok:$embed runs/q/slurm/index.sbatch)\n" in dry.stdout
+    refused = subprocess.run(
+        [*command, "--dry-run", "run=runs/p"], env=env, capture_output=True, text=True, check=False
+    )
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "run is runs/p, but the pipeline's is runs/q; make them equal" in refused.stderr

@@ -1,0 +1,12 @@
+"""A person's folder of configs: written once, checked as a whole, and taken from its beginning to its pictures.
+
+files      which YAML files there are and what each is        check      everything that is wrong with them, a line each
+run        the commands of the whole way, one by one          init       `corgi init`: a look, then the files
+look       what a table, shards or a folder of pictures hold  policy     rules that keep most of it
+presets    stages that suit the machine                       yaml_text  a config as people write it, with its reasons
+reasons    why each key is there
+calibrate  how many steps fit into the minutes
+
+Nothing is computed here: the commands do that, and each can be typed by itself. May import training and all that is
+below it, and of slurm the config of a chain.
+"""

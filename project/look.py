@@ -1,0 +1,247 @@
+"""What a table of urls, shards or a folder of pictures hold, from their heads: no url is asked for.
+
+sight = look("/data/pictures")
+"""
+
+import io
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from glob import has_magic
+from ipaddress import ip_address
+from itertools import islice
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import duckdb
+from PIL import Image
+
+from configs import UserError
+from configs.steps import Way
+from pipeline.adopt.config import AdoptConfig
+from pipeline.adopt.samples import Sample, planned_table
+from pipeline.adopt.sources import open_source, sources_of
+from pipeline.adopt.tables import Parts
+from pipeline.table_files import TableFile, files_of
+from pipeline.table_readers import open_tables, size_of
+from pipeline.url_tables import CAPTION_NAMES, LIST_NAMES, URL_NAMES, column_of, errors_of, source, texts_of
+from storage.plan import SourceRow
+
+LOOKED_AT = 2000  # rows, or samples
+OPENED = 64  # pictures, for their sizes
+GUESSED_ROWS = 200  # that tell which column holds urls, which captions
+SIZE_COLUMNS = (("width", "height"), ("table_original_width", "table_original_height"))
+OWN_SHARE = 0.5  # of urls to private addresses, from which the table is of a server of one's own
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What there is. Lists are of the first rows or samples."""
+
+    way: Way
+    source: str  # absolute, or a url
+    kind: str  # a url table (csv), pictures, ...
+    pairs: int
+    is_counted: bool  # False: `pairs` is a guess
+    columns: list[str]  # further ones, by their names here
+    captions: list[str]
+    url: str | None = None  # the table's column; None: as the usual names say
+    caption: str | None = None
+    taken: str = ""  # for people: which columns are url and caption
+    sizes: list[tuple[int, int]] = field(default_factory=list)  # px, where they are known
+    lost: Counter[str] = field(default_factory=Counter)  # samples that cannot be adopted
+    private: Counter[str] = field(default_factory=Counter)  # "127.0.0.1:8080" -> urls that lead there
+    hosts: int = 0
+
+    @property
+    def is_own_server(self) -> bool:
+        """Tell whether most urls lead to private addresses: no stranger's table does."""
+        return bool(self.captions) and sum(self.private.values()) >= OWN_SHARE * len(self.captions)
+
+
+def look(given: str, *, url: str | None = None, caption: str | None = None) -> Sight:
+    """Return what `given` holds. url, caption: its columns; None: the usual names, else what their cells look like.
+
+    Raises UserError where it holds nothing to begin a run with.
+    """
+    if "://" in given:
+        return _of_table(given, url, caption)
+    path = Path(given).absolute()
+    if not path.exists() and not has_magic(str(path)):
+        raise UserError(f"--from {given}: not there; give a url table, shards, or a folder of pictures")
+    config = AdoptConfig(source=(path,), caption=caption, url=url)
+    try:
+        rows = sources_of(config)
+    except UserError as nothing_to_adopt:
+        try:
+            files_of([str(path)])
+        except UserError as no_table:
+            raise UserError(
+                f"--from {given}: no url table ({no_table}) and nothing to adopt ({nothing_to_adopt})"
+            ) from None
+        return _of_table(str(path), url, caption)
+    return _of_shards(str(path), config, rows)
+
+
+def _of_shards(given: str, config: AdoptConfig, rows: list[SourceRow]) -> Sight:
+    with open_source(rows[0], config) as opened:
+        samples = list(islice(opened.samples(), LOOKED_AT))
+        sound = [sample for sample in samples if sample.problem is None]
+        sizes = [size for sample in sound[:OPENED] if (size := _size(opened.read(sample.place)))]
+    lost = Counter(sample.problem.reason for sample in samples if sample.problem)
+    if not samples:
+        raise UserError(f"--from {given}: {rows[0].path} is empty")
+    if not sound:
+        raise UserError(
+            f"--from {given}: none of {len(samples):,} samples can be used: {shares(lost, samples)}{_remedy(lost)}"
+        )
+    pairs, is_counted = _count(rows, samples)
+    return Sight(
+        way="shards",
+        source=given,
+        kind={"tar": "tars", "table": "tables of images", "pictures": "pictures"}[rows[0].kind],
+        pairs=pairs,
+        is_counted=is_counted,
+        columns=planned_table(samples, [str(number) for number in range(len(samples))]).column_names[3:],
+        captions=[sample.caption for sample in sound],
+        caption=config.caption,
+        url=config.url,
+        sizes=sizes,
+        lost=lost,
+    )
+
+
+def _count(rows: list[SourceRow], samples: Sequence[Sample]) -> tuple[int, bool]:
+    """Return how many samples there are, and whether that is counted."""
+    kind = rows[0].kind
+    if kind == "pictures":
+        return sum(row.parts for row in rows), True
+    if kind == "table":
+        return sum(sum(Parts(Path(path)).rows) for path in {row.path for row in rows}), True
+    return len(samples) * len(rows), len(rows) == 1 and len(samples) < LOOKED_AT
+
+
+def _remedy(lost: Counter[str]) -> str:
+    if lost.most_common(1)[0][0] != "no_caption":
+        return ""
+    return "; put cat.txt beside cat.jpg, or metadata.jsonl with file_name and text, or name the column with --caption"
+
+
+def _size(data: bytes) -> tuple[int, int] | None:
+    try:
+        with Image.open(io.BytesIO(data)) as image:  # the header alone
+            return image.size
+    except Exception:  # adopting says what is wrong with it
+        return None
+
+
+def _of_table(given: str, url: str | None, caption: str | None) -> Sight:
+    files = files_of([given])
+    with errors_of(files), tempfile.TemporaryDirectory() as folder, duckdb.connect() as database:
+        names = _names(database, files, Path(folder), url, caption)
+        opened = source(database, files, Path(folder), url=names.url, caption=names.caption, only_head=True)
+        rows = database.sql(f"SELECT * EXCLUDE (corgi_unreadable) FROM ({opened.rows}) LIMIT {LOOKED_AT}")
+        table = rows.to_arrow_table()
+    if not len(table):
+        raise UserError(f"--from {given}: the table has no rows")
+    columns, urls = table.column_names[2:], table["url"].to_pylist()
+    sides = next((pair for pair in SIZE_COLUMNS if {*pair} <= {*columns}), None)
+    sizes = zip(*(table[side].to_pylist() for side in sides), strict=True) if sides else []
+    return Sight(
+        way="table",
+        source=given,
+        kind=f"a url table ({files[0].kind})",
+        pairs=size_of(files),
+        is_counted=files[0].kind == "parquet",
+        columns=columns,
+        captions=table["caption"].to_pylist(),
+        url=names.url if names.is_guessed or url else None,
+        caption=names.caption if names.is_guessed or caption else None,
+        taken=f"{names.url} is the url, {names.caption} the caption{' (by what they hold)' * names.is_guessed}",
+        sizes=[(int(w), int(h)) for w, h in sizes if isinstance(w, int | float) and isinstance(h, int | float)],
+        private=Counter(target for url in urls for target in private_target(url)),
+        hosts=len({_host(url) for url in urls}),
+    )
+
+
+@dataclass(frozen=True)
+class _Names:
+    """Which columns of a table are which."""
+
+    url: str
+    caption: str
+    is_guessed: bool
+
+
+def _names(
+    database: duckdb.DuckDBPyConnection, files: list[TableFile], scratch: Path, url: str | None, caption: str | None
+) -> _Names:
+    """Return the given columns, those of the usual names, or those whose cells look like it. Raises UserError."""
+    reader = open_tables(database, files, scratch, name="looked_at", only_head=True)
+    others = [name for name in reader.columns if name != reader.urls]
+    alone = others[0] if reader.urls and len(others) == 1 else None
+    found, name = {}, files[0].name
+    wanted = {"url": (url or reader.urls, URL_NAMES), "caption": (caption or alone, CAPTION_NAMES)}
+    missing: UserError | None = None
+    for what, (given, usual) in wanted.items():
+        try:
+            found[what] = column_of(reader.columns, given, (*usual, *LIST_NAMES[what]), what, name)
+        except UserError as error:
+            if given:
+                raise
+            missing = error
+    if missing is None:
+        return _Names(**found, is_guessed=False)
+    texts = ", ".join(f'{text} AS "c{number}"' for number, text in enumerate(texts_of(reader).values()))
+    cells = database.sql(f"SELECT {texts} FROM {reader.query} LIMIT {GUESSED_ROWS}").to_arrow_table().columns
+    by_name = dict(zip(reader.columns, ([cell.as_py() for cell in column] for column in cells), strict=True))
+    guessed = {"url": _best(by_name, _url_like, but=found.get("caption"))}
+    guessed["caption"] = _best(by_name, _caption_like, but=found.get("url") or guessed["url"])
+    if any(what not in found and guessed[what] is None for what in wanted):
+        raise UserError(f"{missing}; name it with --url or --caption")
+    return _Names(**{what: found.get(what) or str(guessed[what]) for what in wanted}, is_guessed=True)
+
+
+def _best(by_name: dict[str, list[object]], score: object, *, but: str | None) -> str | None:
+    scores = {name: score(cells) for name, cells in by_name.items() if name != but}  # type: ignore[operator]
+    best = max(scores, key=lambda name: scores[name], default=None)
+    return best if best is not None and scores[best] > 0 else None
+
+
+def _url_like(cells: list[object]) -> float:
+    """Return the share of cells that are http urls, 0 where it is less than half."""
+    urls = sum(isinstance(cell, str) and cell.lower().startswith(("http://", "https://")) for cell in cells)
+    return urls / len(cells) if 2 * urls >= max(len(cells), 1) else 0.0
+
+
+def _caption_like(cells: list[object]) -> float:
+    """Return the mean number of words of letters in cells that are text; 0 where most are no text, or urls."""
+    texts = [cell for cell in cells if isinstance(cell, str) and cell.strip()]
+    if 2 * len(texts) < max(len(cells), 1) or _url_like(cells):
+        return 0.0
+    return sum(sum(any(c.isalpha() for c in word) for word in text.split()) for text in texts) / len(texts)
+
+
+def private_target(url: str) -> Iterator[str]:
+    """Yield "ip:port" where a url names a private address, or localhost; no name server is asked."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        address = ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError:
+        return
+    if not address.is_global and not address.is_link_local:  # there a cloud's metadata lie: never let through
+        yield f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def shares(lost: Counter[str], samples: Sequence[object]) -> str:
+    """Return how many of the samples were lost for each reason, for people."""
+    return ", ".join(f"{reason} {count:,} of {len(samples):,}" for reason, count in lost.most_common())

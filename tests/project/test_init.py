@@ -1,0 +1,116 @@
+"""`corgi init`: what is there is looked at, and what is written fits it and says why."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from configs import UserError, load, read_yaml
+from pipeline.config import PipelineConfig
+from project.check import problems_of
+from project.files import project_of
+from project.init import init
+from project.look import look
+from project.presets import NAMES, PRESETS, Machine, stage_names, stage_values, suited
+from project.reasons import TRAIN
+from project.yaml_text import yaml_text
+from training.config import TrainConfig
+
+from .drawn import caption, draw_pictures
+
+GPU = Machine(cores=16, memory_gib=128, gpus_gib=(78.0,))
+
+
+def table(path: Path, urls: list[str], captions: list[str], *, names: tuple[str, str] = ("URL", "TEXT")) -> Path:
+    pq.write_table(pa.table(dict(zip(names, (urls, captions), strict=True))), path)
+    return path
+
+
+def test_a_folder_of_pictures_becomes_configs_that_work_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    draw_pictures(tmp_path / "pictures", 40)
+    monkeypatch.chdir(tmp_path)
+    lines = "\n".join(init(Path("mine"), "pictures", steps=2))
+    assert "40 pairs" in lines and "corgi run mine" in lines
+    monkeypatch.chdir("/")
+    project = project_of(tmp_path / "mine")
+    assert [file.name for file in project.files] == [
+        *("pipeline.yaml", "base16.yaml", "sr64.yaml", "evaluate.yaml", "chain.yaml"),
+    ]
+    assert problems_of(project) == [] and problems_of(project_of(tmp_path / "mine/chain.yaml"), on_cluster=True) == []
+    for file in project.files:
+        bare = [line for line in file.read_text().splitlines() if not line.startswith("#") and "  # " not in line]
+        assert not bare, f"{file.name} has keys without a reason: {bare}"
+
+
+def test_rules_that_would_drop_much_of_what_is_there_are_off(tmp_path: Path):
+    captions = [f"ein roter Apfel auf dem Tisch in der Kueche Nummer {number}" for number in range(50)]
+    source = table(tmp_path / "t.parquet", [f"http://a.test/{n}.jpg" for n in range(50)], captions)
+    list(init(tmp_path / "mine", str(source), steps=2))
+    rules = load(PipelineConfig, tmp_path / "mine/pipeline.yaml").select.rules
+    assert "english" not in rules and "no_markup" in rules and "safe_picture" in rules
+    assert "# english:" in (tmp_path / "mine/pipeline.yaml").read_text()
+
+
+def test_columns_with_unusual_names_are_known_by_what_they_hold(tmp_path: Path):
+    urls = [f"https://a.test/{number}.jpg" for number in range(30)]
+    source = table(tmp_path / "t.parquet", urls, [caption(n) for n in range(30)], names=("lien", "legende"))
+    list(init(tmp_path / "mine", str(source), steps=2))
+    plan = load(PipelineConfig, tmp_path / "mine/pipeline.yaml").plan
+    assert (plan.url, plan.caption) == ("lien", "legende")
+
+
+def test_a_server_of_ones_own_is_let_through_and_a_strangers_private_url_is_not(tmp_path: Path):
+    captions = [caption(number) for number in range(40)]
+    own = table(tmp_path / "own.parquet", [f"http://127.0.0.1:8123/{n}.png" for n in range(40)], captions)
+    urls = ["http://127.0.0.1:22/x", "http://169.254.169.254/x", *(f"http://a.test/{n}" for n in range(38))]
+    theirs = table(tmp_path / "theirs.parquet", urls, captions)
+    assert look(str(own)).is_own_server and not look(str(theirs)).is_own_server
+    list(init(tmp_path / "a", str(own), steps=2))
+    list(init(tmp_path / "b", str(theirs), steps=2))
+    assert load(PipelineConfig, tmp_path / "a/pipeline.yaml").download.allow_addresses == ("127.0.0.1:8123",)
+    assert load(PipelineConfig, tmp_path / "b/pipeline.yaml").download.allow_addresses == ()
+
+
+@pytest.mark.parametrize("preset", NAMES)
+def test_every_preset_is_a_config_with_a_reason_for_each_key(preset, tmp_path: Path):
+    sight = look(str(draw_pictures(tmp_path / "pictures", 4)))
+    assert set(stage_names(preset, sight)) <= set(PRESETS[preset].shares)
+    for stage in PRESETS[preset].shares:
+        values = stage_values(preset, stage, tmp_path, sight, GPU, precision="bf16")
+        (tmp_path / "a.yaml").write_text(yaml_text(values, TRAIN, head=stage))
+        assert load(TrainConfig, tmp_path / "a.yaml").stage.name == stage and read_yaml(tmp_path / "a.yaml") == values
+
+
+def test_the_preset_follows_machine_and_pairs():
+    assert suited(Machine(2, 8, ()), 10**9) == "tiny" and suited(GPU, 500) == "tiny"
+    assert suited(GPU, 10**6) == "small" and suited(Machine(96, 1000, (78.0,) * 8), 4 * 10**8) == "paper"
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda folder: str(folder / "nothing"), "not there"),
+        (lambda folder: str(folder), "no url table"),
+        (lambda folder: str(table(folder / "empty.parquet", [], [])), "has no rows"),
+        (lambda folder: str(table(folder / "t.parquet", ["a"], ["b"], names=("x", "y"))), "--url or --caption"),
+        (lambda folder: str(draw_pictures(folder / "pictures", 0)), "no url table"),
+    ],
+    ids=["missing", "empty-folder", "empty-table", "no-columns", "no-pictures"],
+)
+def test_nothing_to_begin_with_is_one_line_and_writes_nothing(tmp_path: Path, make, said: str):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(UserError, match=said) as caught:
+        list(init(tmp_path / "mine", make(tmp_path / "there"), steps=2))
+    assert "\n" not in str(caught.value) and not (tmp_path / "mine").exists()
+
+
+def test_nothing_is_overwritten_and_no_run_lies_in_its_own_source(tmp_path: Path):
+    draw_pictures(tmp_path / "pictures", 3)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/chain.yaml").write_text("hers: true\n")
+    with pytest.raises(UserError, match=r"chain\.yaml already"):
+        list(init(tmp_path / "mine", str(tmp_path / "pictures"), steps=2))
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["chain.yaml"]
+    with pytest.raises(UserError, match="another folder"):
+        list(init(tmp_path / "pictures/run", str(tmp_path / "pictures"), steps=2))
