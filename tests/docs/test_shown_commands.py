@@ -17,7 +17,10 @@ from tests.quickstart.small_quickstart import piped
 from .pages import ROOT, Shown, commands, python_blocks
 
 RUN = Path("runs/quickstart")
-ELSEWHERE = ("corgi quickstart", "corgi init --quickstart")  # tests/quickstart goes that way
+ELSEWHERE = (  # tests/quickstart and tests/demo go these ways: minutes of drawing, or a server that waits
+    *("corgi quickstart", "corgi init --quickstart"),
+    *(f"corgi demo {name}" for name in ("compile", "review", "bundle", "verify", "serve")),
+)
 AT_MOST = {"corgi init": "--steps 1 --preset tiny"}  # trainings of minutes as trainings of a step
 SHAPES = ("ellipse", "rectangle")
 COLORS = ("red", "green", "blue", "orange", "purple")
