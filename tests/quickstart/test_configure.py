@@ -20,7 +20,9 @@ def test_a_long_run_is_measured_on_all_names_and_a_short_one_on_fewer(tmp_path: 
     long, short = config_of(tmp_path / "long"), config_of(tmp_path / "short")
     assert (long.per_group, long.held_out) == (30, HELD_OUT)
     assert short.per_group < 30 and short.held_out < HELD_OUT and short.enlarged == 9
-    assert short.bars == long.bars and None not in long.bars.model_dump().values()
+    assert (short.bars.of_longer_run, long.bars.of_longer_run) == (True, False)
+    assert short.bars == long.bars.model_copy(update={"of_longer_run": True})
+    assert None not in long.bars.model_dump().values()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
