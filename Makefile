@@ -39,7 +39,7 @@ lint: $(STAMP)
 	$(BIN)/mypy .
 
 test: lint
-	$(BIN)/pytest -q -rs -n 2 --dist loadfile --cov --cov-report=term:skip-covered -m "not long and not soak"
+	$(BIN)/pytest -q -rs -n 2 --dist loadfile --cov --cov-report=term:skip-covered --durations=25 -m "not long and not soak"
 
 test-long: $(STAMP)
 	$(BIN)/pytest -q -rs -m long --durations=20
