@@ -70,6 +70,8 @@ TRAIN = {
     "validation": "loss on pairs that are never trained on",
     "validation.every_steps": "so often; 0: never",
     "validation.samples": "so many pairs of each kind",
+    "validation.grid": "images drawn each time, to look at; 0: none",
+    "validation.grid_steps": "of their sampler: a look, no more",
     "wandb": "Weights & Biases, a mirror of the ledger",
     "wandb.mode": "disabled, offline or online",
 }

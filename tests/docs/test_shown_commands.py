@@ -70,10 +70,6 @@ def test_what_the_pages_show_works(desk: Path):
             run(shown, desk, {"key": key[:12]})
             done.add(shown.line)
     assert len(done) > 30
-
-
-@pytest.mark.long
-def test_what_reads_the_files_works(desk: Path):
     blocks = python_blocks(ROOT / "docs" / "file-formats.md")
     for block in blocks:
         subprocess.run([sys.executable, "-W", "error", "-c", block], cwd=desk, check=True)
