@@ -29,9 +29,11 @@ class Place(NamedTuple):
 
 def heavy_losses(step: LossyStep, shards: Iterable[Shard]) -> list[str]:
     """Return two lines on what finished shards lost, none where it is no more than the step tolerates."""
+    if step.tolerate_lost >= 1:  # then no file need be opened
+        return []
     counts, first = _counted(step, shards)
     total, kept = counts.total(), counts.pop(OK, 0)
-    if not counts or step.tolerate_lost >= 1:
+    if not counts:
         return []
     reason, most = counts.most_common(1)[0]
     if kept and most <= step.tolerate_lost * total:

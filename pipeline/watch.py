@@ -29,18 +29,20 @@ class Watch:
 
     def look(self) -> None:
         """Take what the workers have told since, and show it."""
-        for report in self._wire.read():
-            self._under_way[report.shard] = report
+        self._take()
         self._show()
 
     def end(self, shard: int, counts: Counter[str]) -> None:
         """Count a shard that is made, or lost."""
         self._ended += 1
         self._counts += counts
+        self._take()
+        self._under_way.pop(shard, None)  # what it told before its end counts no more
+        self._show()
+
+    def _take(self) -> None:
         for report in self._wire.read():
             self._under_way[report.shard] = report
-        self._under_way.pop(shard, None)
-        self._show()
 
     def _show(self) -> None:
         reports = self._under_way.values()
