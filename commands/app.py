@@ -61,6 +61,9 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="Today's differences
 Rank = Annotated[int, typer.Option(help="Which share of the shards is ours, from 0.")]
 WorldSize = Annotated[int, typer.Option(help="How many shares there are.")]
 Retry = Annotated[str | None, typer.Option(help="Ask again for what was lost: transient, or robots_txt,http_404.")]
+Verdict = Annotated[
+    bool, typer.Option("--verdict", help="Make nothing: tell what all shares came to; 3 where it is not tolerated.")
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes here; the config's `workers` if not given.")]
 
 
@@ -70,6 +73,8 @@ def tell(name: str, outcome: "Outcome", *, tolerate: int = 0) -> None:
     print(f"{name}: {outcome.done} made, {outcome.skipped} there already, {outcome.seconds:.1f} s  {counts}".rstrip())
     for shard, cause in sorted(outcome.failed.items()):
         print(f"{name}: shard {shard:05d} failed: {printable(cause)}", file=sys.stderr)
+    if 0 < len(outcome.failed) <= tolerate:
+        print(f"{name}: {len(outcome.failed)} failed of {tolerate} that are tolerated", file=sys.stderr)
     for line in outcome.losses:
         print(printable(line), file=sys.stderr)
     if len(outcome.failed) > tolerate or outcome.losses:

@@ -8,7 +8,7 @@ import typer
 
 from configs.steps import ENTRIES, StepEntry
 
-from .app import Overrides, PipelineFile, Rank, Retry, RunFolder, Workers, WorldSize, app, tell
+from .app import Overrides, PipelineFile, Rank, Retry, RunFolder, Verdict, Workers, WorldSize, app, tell
 
 
 def _command_of(entry: StepEntry) -> Callable[..., None]:
@@ -18,8 +18,9 @@ def _command_of(entry: StepEntry) -> Callable[..., None]:
         rank: Rank = 0,
         world_size: WorldSize = 1,
         workers: Workers = None,
+        is_verdict: Verdict = False,
     ) -> None:
-        _run(entry.name, config, overrides, rank, world_size, workers)
+        _run(entry.name, config, overrides, rank, world_size, workers, is_verdict=is_verdict)
 
     def download(
         config: PipelineFile,
@@ -28,8 +29,9 @@ def _command_of(entry: StepEntry) -> Callable[..., None]:
         world_size: WorldSize = 1,
         workers: Workers = None,
         retry: Retry = None,
+        is_verdict: Verdict = False,
     ) -> None:
-        _run(entry.name, config, overrides, rank, world_size, workers, retry=retry)
+        _run(entry.name, config, overrides, rank, world_size, workers, retry=retry, is_verdict=is_verdict)
 
     def table_step(config: PipelineFile, overrides: Overrides = None) -> None:
         _run(entry.name, config, overrides)
@@ -48,12 +50,18 @@ def _run(
     workers: int | None = None,
     *,
     retry: str | None = None,
+    is_verdict: bool = False,
 ) -> None:
     """Run a step, and tell what it came to. retry: of the download."""
     from pipeline.runner import run_step
     from pipeline.status import load_config
 
     config, step = load_config(file, overrides or []), None
+    if is_verdict:
+        from pipeline.verdict import verdict
+
+        tell(name, verdict(name, config), tolerate=config.tolerate)
+        return
     if retry is not None:
         from pipeline.download.reasons import parse_reasons
         from pipeline.download.retry import Retry

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .app import Overrides, app
+from .app import Overrides, app, tell
 
 
 @app.command()
@@ -50,13 +50,35 @@ def submit(
     config: Annotated[Path, typer.Argument(help="YAML of the chain, e.g. runs/quickstart/chain.yaml")],
     overrides: Overrides = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the scripts and edges; submit nothing.")] = False,
+    is_planned_here: Annotated[
+        bool, typer.Option("--plan-here", help="Make the plan on this machine first: the arrays get its size.")
+    ] = False,
+    accepts_new_data: Annotated[
+        bool, typer.Option("--accept-new-data", help="Trainings go on though the index has changed.")
+    ] = False,
 ) -> None:
-    """Run the same chain on a SLURM cluster. Array jobs for the shard steps, one multi-node job a stage."""
-    from configs import refuse
+    """Run what is left of the same chain on a SLURM cluster. Arrays for shard steps, a multi-node job a stage."""
+    from configs import UserError, refuse
+    from pipeline.runner import run_step
+    from pipeline.status import load_config
     from project.check import problems_of
     from project.files import project_of
+    from project.work import work_of
     from slurm.submit import submit as submit_chain
     from storage.atomic import commit_text
 
-    refuse(problems_of(project_of(config, overrides or []), overrides or [], on_cluster=True))
-    print(submit_chain(config, overrides or [], write=commit_text, dry_run=dry_run))
+    project = project_of(config, overrides or [])
+    refuse(problems_of(project, overrides or [], on_cluster=True))
+    if is_planned_here and project.pipeline is not None:
+        if dry_run:
+            raise UserError("--plan-here makes the plan, and --dry-run makes nothing; give one of the two")
+        tell("plan", run_step("plan", load_config(project.pipeline)))
+    said = submit_chain(
+        config,
+        overrides or [],
+        write=commit_text,
+        work=work_of(config, overrides or []),
+        dry_run=dry_run,
+        accepts_new_data=accepts_new_data,
+    )
+    print(said)

@@ -64,10 +64,11 @@ def status_of(name: str, config: PipelineConfig) -> StepStatus:
     step, shards = build(name, config), shards_of(config.run) if (config.run / PLAN).exists() else []
     if isinstance(step, TableStep):
         return StepStatus(name, 1, Counter([step.state()]))
-    return StepStatus(name, len(shards), Counter(_state(step, shard) for shard in shards))
+    return StepStatus(name, len(shards), Counter(state_of(step, shard) for shard in shards))
 
 
-def _state(step: ShardStep, shard: Shard) -> State:
+def state_of(step: ShardStep, shard: Shard) -> State:
+    """Return where a shard stands; waiting, too, where the step cannot tell yet."""
     try:
         return step.state(shard)
     except UserError:  # what it reads beside the shard is not there yet

@@ -5,8 +5,8 @@ run        the commands of the whole way, one by one          init       `corgi 
 look       what a table, shards or a folder of pictures hold  policy     rules that keep most of it
 presets    stages that suit the machine                       yaml_text  a config as people write it, with its reasons
 reasons    why each key is there
-calibrate  how many steps fit into the minutes
+calibrate  how many steps fit into the minutes         work     what is left to do of a chain
 
 Nothing is computed here: the commands do that, and each can be typed by itself. May import training and all that is
-below it, and of slurm the config of a chain.
+below it, and of slurm what it asks for and what it is told.
 """

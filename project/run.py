@@ -23,14 +23,13 @@ from pipeline.config import PipelineConfig
 from pipeline.status import status_of
 from storage.ledger import note
 from storage.processes import child_environment
-from storage.run import index_of, trainings_of
+from storage.run import trainings_of
 from training.config import TrainConfig
-from training.data.index import read_index
-from training.launcher import STOPPED, finished
-from training.run_folder import identity, read_config
+from training.launcher import STOPPED
 
 from .check import problems_of
 from .files import Project
+from .work import is_trained
 
 INTERRUPTED = 130
 PATIENCE_S = 10.0  # that an interrupted command has to end by itself
@@ -77,13 +76,7 @@ class Whole:
 
     def train(self, file: Path, config: TrainConfig, run: Path | None) -> None:
         """Train a stage, unless it was trained to its last step by this config on these pairs."""
-        begun = read_config(config.run)
-        if (
-            begun is not None
-            and identity(begun) == identity(config)
-            and index_of(config.run) == read_index(config.data).content
-            and finished(config)
-        ):
+        if is_trained(config):
             print(f"train {config.stage.name}: done already", flush=True)
             return
         self.command(run or config.run, "train", file, noted=f"train {config.stage.name}")

@@ -1,11 +1,13 @@
 """The chain of commands as SLURM jobs: plain sbatch text, its submission, and where the jobs stand.
 
 config       what a chain file holds; a section for each registered step
-render       chain -> sbatch texts and edges, a pure function
+render       chain -> jobs and edges, a pure function
+arrays       which tasks an array has, and how it is split
+script       one job's sbatch text; job.sh: how a job begins, ends, and is stopped
 torchrun     the lines of a training script; rendezvous.sh: where its processes meet
-submit       writes the scripts into the run folder and hands them to sbatch
+submit       writes the scripts into the run folder and hands them to sbatch; preview: prints them
 submission   what is kept of that: jobs.json
-scheduler    the three commands of SLURM that are called
+scheduler    the commands of SLURM that are called
 job_status   where the jobs stand, without accounting
 
 The jobs run the commands that a person types; nothing here knows what a step does, or runs one. Imports configs only.

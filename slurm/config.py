@@ -9,7 +9,7 @@
       train: {nodes: 4, gpus_per_node: 8}          # for every stage
       stages: {base64: {nodes: 16}}                # for this stage
 
-The nearest wins: slurm.stages.base64, then slurm.train, then slurm. `env`, `setup`, `sbatch` and
+The nearest wins: slurm.stages.base64, then slurm.train, then slurm. `env`, `modules`, `setup`, `mounts`, `sbatch` and
 `overrides` add up instead.
 """
 
@@ -47,9 +47,25 @@ class JobConfig(Config):
     mem_gb: float | None = Field(default=None, gt=0, examples=[64])  # of one node
     time_min: Count | None = Field(default=None, examples=[240])  # after which the cluster ends the job
     gpus_per_node: Count | None = Field(default=None, examples=[8])  # as --gpus-per-node
+    gres: Line | None = Field(default=None, examples=["gpu:a100:8"])  # as --gres
+    constraint: Line | None = Field(default=None, examples=["a100&ib"])  # as --constraint: features a node must have
+    # Seconds before the end of its time at which a job is asked to save and leave. null: 300 for a training, 60 for
+    # the others, and at most half of `time_min`.
+    signal_s: Count | None = Field(default=None, examples=[600])
+    # How often a job that was stopped early is taken up again. null: 100, and 3 where `preemption` is singleton.
+    restarts: int | None = Field(default=None, ge=0, examples=[20])
+    python: Line | None = Field(
+        default=None, examples=["/home/ada/envs/corgi/bin/python"]
+    )  # interpreter of a venv, a conda environment, or in the container; null: that of `corgi submit`
+    container: Line | None = Field(default=None, examples=["/images/corgi.sqsh"])  # image that the commands run in
+    container_by: Literal["pyxis", "apptainer"] | None = None  # srun --container-image, or apptainer exec; null: pyxis
+    mounts: list[Line] = Field(
+        default=[], examples=[["/scratch:/scratch"]]
+    )  # folders that the container sees beside the one where `corgi submit` ran
     env: dict[EnvName, Line] = Field(
         default={}, examples=[{"NCCL_DEBUG": "WARN"}]
     )  # exported; no secrets, scripts are kept in the run folder
+    modules: list[Line] = Field(default=[], examples=[["cuda/12.4"]])  # as module load, before `setup`
     setup: list[str] = Field(default=[], examples=[["module load cuda"]])  # lines of bash before the command
     sbatch: list[SbatchLine] = Field(default=[], examples=[["--constraint=a100"]])  # further options
 
@@ -57,7 +73,9 @@ class JobConfig(Config):
 class ShardJobConfig(JobConfig):
     """A step that knows one shard: an array of tasks, each with its share of the shards."""
 
-    tasks: Count | None = Field(default=None, examples=[64])  # size of the array; null: 1
+    tasks: Count | None = Field(
+        default=None, examples=[64]
+    )  # size of the array, at most a task a shard; null: a task for every 32 shards
     at_once: Count | None = Field(
         default=None, examples=[16]
     )  # tasks that run at one time; null: as many as there is room for
@@ -89,7 +107,15 @@ else:  # a section for each registered step
 class SlurmConfig(StepJobsConfig):
     """For every job here, for some below."""
 
+    # requeue: a job that was stopped early puts itself into the queue again. singleton: where the site forbids that,
+    # `restarts` copies wait behind each job, by id, and go on where the one before stopped.
+    preemption: Literal["requeue", "singleton"] = "requeue"
+    # planned: without a plan only its job is submitted, which then submits the rest, as large as the plan asks for.
+    # asked: all at once, with `tasks` as given, where nodes may not call sbatch; surplus tasks end at once.
+    arrays: Literal["planned", "asked"] = "planned"
+    evaluate: JobConfig = JobConfig()
     report: JobConfig = JobConfig()
+    demo: ShardJobConfig = ShardJobConfig()
     train: TrainJobConfig = TrainJobConfig()
     stages: dict[str, TrainJobConfig] = {}  # by the name of the stage's YAML without its ending
 
@@ -99,6 +125,9 @@ class ChainConfig(Config):
 
     pipeline: LinePath  # YAML of the pipeline
     train: list[LinePath] = []  # one independent job a stage
+    demo: LinePath | None = Field(
+        default=None, examples=["configs/demo/emoji.yaml"]
+    )  # vocabulary whose sentences the trained stages draw, as `corgi demo compile`
     run: LinePath  # scripts, logs and job ids go to its folder slurm/
     slurm: SlurmConfig = SlurmConfig()
 
@@ -106,6 +135,10 @@ class ChainConfig(Config):
     def folder(self) -> Path:
         """Return where scripts, logs and job ids are kept."""
         return self.run / "slurm"
+
+    def script_of(self, name: str) -> Path:
+        """Return where the script of a job is kept."""
+        return self.folder / f"{name}.sbatch"
 
     @model_validator(mode="after")
     def _check(self) -> "ChainConfig":

@@ -59,7 +59,7 @@ def job_statuses(run: Path) -> list[JobStatus]:
 
 
 def _status_of(run: Path, job: SubmittedJob, queue: dict[int, str] | None, parents: dict[str, JobStatus]) -> JobStatus:
-    marks = {task: _mark(run, job, task) for task in (range(job.tasks) if job.tasks else [None])}
+    marks = {task: _mark(run, job, task) for task in (job.indices if job.tasks else [None])}
     begun = [mark for mark in marks.values() if mark]
     if queue and job.id in queue:
         return JobStatus(job, "running" if begun else "waiting")

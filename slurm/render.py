@@ -1,148 +1,185 @@
-"""From a chain to sbatch texts and edges: a pure function of the chain and of the place it is submitted from.
+"""From a chain to sbatch texts and edges: a pure function of the chain, of its place, and of what is left to do.
 
-    plan -> download -> score -> dedup -> select -> embed -> index -> report
-             (array)   (array)           (array)  (array)          -> train-base64, train-sr256, ...
+    plan -> download -> score -> dedup -> select -> embed -> index -> train-base64, ... -> evaluate -> report
+             (array)   (array)           (array)  (array)                               -> demo (array)
 
-Every line that asks the cluster for something notes the config key that set it. The commands are those that a person
-types; the scripts keep a mark each in slurm/exits/, so that `corgi status` needs no accounting.
+The commands are those that a person types. The report waits for the end of all others, whatever they come to.
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from shlex import quote
-from typing import Literal, NamedTuple
+from shlex import join, quote
+from typing import NamedTuple
 
-from configs import printable
 from configs.steps import STEPS, Way, entries_of
 
+from .arrays import MAX_ARRAY_SIZE, listed, parts_of, ranks_of, size_of
 from .config import ChainConfig, JobSettings, Setting
+from .script import Draft, Place, Runner, restarts_of, script
 from .torchrun import launch_lines
-
-SIMPLE_OPTIONS = {
-    "partition": "--partition={}",
-    "account": "--account={}",
-    "qos": "--qos={}",
-    "cpus": "--cpus-per-task={}",
-    "time_min": "--time={}",  # a plain number is minutes
-    "gpus_per_node": "--gpus-per-node={}",
-}
-NOTE_COLUMN = 64
 
 
 class Job(NamedTuple):
     """One job of the chain."""
 
     name: str  # download, train-base64
+    step: str  # what it is a part of; its name unless that has a number
     after: list[str]  # names of the jobs that must succeed first
     script: str  # the sbatch text
-    tasks: int | None = None  # of an array; None: not an array
+    after_any: list[str] = []  # names of the jobs that must have ended, however
+    indices: tuple[int, ...] | None = None  # of an array; None: not an array
+    offset: int = 0  # rank of index 0
+    copies: int = 0  # that wait behind it, to go on where it stopped
 
 
-class Place(NamedTuple):
-    """Where and by what the chain is submitted."""
+class Work(NamedTuple):
+    """What the files tell of the run and of its stages."""
 
-    file: Path  # the chain's YAML
-    cwd: Path  # where the commands run
-    programs: Path  # folder of `corgi` and `python`, put before PATH
-
-
-class Draft(NamedTuple):
-    """What a script is made of."""
-
-    name: str
-    settings: JobSettings
-    size: list[Setting]  # options that say how many tasks or nodes
-    commands: list[str]
-    kind: Literal["job", "array"] = "job"
+    way: Way = "table"  # how the pipeline's run begins
+    shards: int | None = None  # None: there is no plan yet
+    left: Mapping[str, Sequence[int]] = {}  # step -> numbers of shards to make; empty: all is there; absent: not known
+    tolerate: int = 0  # shards that may fail of a step
+    processes: Mapping[str, int] = {}  # stage -> processes on each node, where the chain does not say
+    trainings: Sequence[Path] = ()  # run folders of the stages, lowest first
 
 
-def render(
-    chain: ChainConfig, place: Place, *, processes: dict[str, int] | None = None, way: Way = "table"
-) -> list[Job]:
-    """Return all jobs, each after those it waits for.
+class Call(NamedTuple):
+    """What was asked of `corgi submit`, beside the chain."""
 
-    processes: stage -> processes on each node, where the chain does not say; way: how the pipeline's run begins.
-    """
-    names = [entry.name for entry in entries_of(way)]
-    after = {name: [before for before in STEPS[name].after if before in names] for name in names}
-    steps = [_step(chain, place, name, before) for name, before in {**after, "report": ["index"]}.items()]
-    return steps + [_stage(chain, place, file, (processes or {}).get(file.stem, 1)) for file in chain.train]
+    max_array_size: int = MAX_ARRAY_SIZE  # of the cluster
+    accepts_new_data: bool = False  # of trainings
+    overrides: Sequence[str] = ()  # of the chain, as the plan's job needs them again
+    is_preview: bool = False  # of all jobs, also of those that the plan's job would submit
 
 
-def _step(chain: ChainConfig, place: Place, name: str, after: list[str]) -> Job:
-    settings = JobSettings(chain, name)
-    command = f"corgi {name} {quote(str(chain.pipeline))}"
-    if name not in STEPS or STEPS[name].kind == "table":
-        return Job(name, after, script(chain, place, Draft(name, settings, [], [command])))
-    tasks, at_once = settings.or_else("tasks", 1), settings.get("at_once")
-    array, keys = f"--array=0-{tasks.value - 1}", tasks.key
-    if at_once:
-        array, keys = f"{array}%{at_once.value}", f"{keys}; {at_once.key}"
-    command += " --rank $SLURM_ARRAY_TASK_ID --world-size $SLURM_ARRAY_TASK_COUNT"
-    if workers := settings.get("workers") or settings.get("cpus"):
-        command += f" --workers {workers.value}"
-    draft = Draft(name, settings, [Setting(array, keys)], [command], kind="array")
-    return Job(name, after, script(chain, place, draft), tasks.value)
+class Render:
+    """One chain on its way to jobs."""
+
+    def __init__(self, chain: ChainConfig, place: Place, work: Work, call: Call) -> None:
+        self.chain, self.place, self.work, self.call = chain, place, work, call
+        self.jobs: list[Job] = []
+        self.ends: dict[str, list[str]] = {}  # step -> jobs whose success says that it is done
+
+    def all(self) -> list[Job]:
+        """Return all jobs that have something to do, each after those it waits for."""
+        names = [entry.name for entry in entries_of(self.work.way)]
+        for name in names:
+            self.step(name, [before for before in STEPS[name].after if before in names])
+            if name == "plan" and self.jobs and self._is_planned_first() and not self.call.is_preview:
+                return self.jobs  # its job submits the rest
+        for file in self.chain.train:
+            self.train(file)
+        stages = [f"train-{file.stem}" for file in self.chain.train]
+        if stages:
+            self.command("evaluate", ["evaluate", str(self.chain.run)], stages)
+        if stages and self.chain.demo:
+            self.demo(self.chain.demo, stages)
+        before = [job.name for job in self.jobs]
+        self.command("report", ["report", str(self.chain.pipeline)], after_any=before)
+        return self.jobs
+
+    def step(self, name: str, after: Sequence[str]) -> None:
+        """Add the jobs of one of the pipeline's steps."""
+        words = [name, str(self.chain.pipeline)]
+        if STEPS[name].kind == "table":
+            rest = self._rest() if name == "plan" and self._is_planned_first() else []
+            self.command(name, words, after, then=rest)
+            return
+        self.array(name, words, after, shards=self.work.shards)
+        if self.work.tolerate and self.ends[name]:
+            verdict = f"{name}-verdict"
+            self.command(verdict, [*words, "--verdict"], after_any=self.ends[name], settings=name)
+            self.ends[name] = self.ends[verdict]
+
+    def command(
+        self,
+        name: str,
+        words: Sequence[str],
+        after: Sequence[str] = (),
+        *,
+        after_any: Sequence[str] = (),
+        then: Sequence[str] = (),
+        settings: str | None = None,
+    ) -> None:
+        """Add a job of one command on one machine. after: steps; after_any: jobs; settings: whose it has."""
+        asked = JobSettings(self.chain, settings or name)
+        lines = [Runner(asked, self.place).step(*words), *then]
+        self._add(Draft(name, asked, [], lines), after, after_any)
+
+    def array(self, name: str, words: Sequence[str], after: Sequence[str], *, shards: int | None) -> None:
+        """Add a step's array, in parts where the cluster takes no larger ones, of tasks with something to do."""
+        settings, left = JobSettings(self.chain, name), self.work.left.get(name)
+        tasks, at_once = settings.get("tasks"), settings.get("at_once")
+        size = size_of(tasks.value if tasks else None, shards)
+        ranks = ranks_of(size, left)
+        limit = self.call.max_array_size
+        parts = parts_of(ranks, limit=limit, at_once=at_once.value if at_once else None)
+        keys = [tasks.key if tasks else f"slurm.{name}.tasks, default", *([at_once.key] if at_once else [])]
+        workers = settings.get("workers") or settings.get("cpus")
+        self.ends[name] = []
+        for number, part in enumerate(parts, start=1):
+            share = f"--rank $(({part.offset} + SLURM_ARRAY_TASK_ID)) --world-size {size}"
+            share += f" --workers {workers.value}" if workers else ""
+            line = Runner(settings, self.place).step(*words, bash=share)
+            spec = f"--array={listed(part.indices)}" + (f"%{part.at_once}" if part.at_once else "")
+            job = f"{name}-{number}" if len(parts) > 1 else name
+            draft = Draft(job, settings, [Setting(spec, "; ".join(keys))], [line], is_array=True)
+            self._add(draft, after, indices=part.indices, offset=part.offset, step=name)
+
+    def train(self, file: Path) -> None:
+        """Add the training of a stage."""
+        name = f"train-{file.stem}"
+        settings = JobSettings(self.chain, "train", stage=file.stem)
+        nodes = settings.or_else("nodes", 1)
+        size = [Setting(f"--nodes={nodes.value}", nodes.key), Setting("--ntasks-per-node=1", "always")]
+        flags = ["--accept-new-data"] if self.call.accepts_new_data else []
+        processes = self.work.processes.get(file.stem, 1)
+        lines = launch_lines(settings, file, Runner(settings, self.place), processes=processes, flags=flags)
+        self._add(Draft(name, settings, size, lines), ["index"])
+
+    def demo(self, vocabulary: Path, stages: Sequence[str]) -> None:
+        """Add the array that draws every sentence of a vocabulary."""
+        folders = [str(folder) for folder in self.work.trainings]
+        words = ["demo", "compile", str(vocabulary), *folders, "--out", str(self.chain.run / "demo")]
+        self.array("demo", words, stages, shards=None)
+
+    def _add(
+        self,
+        draft: Draft,
+        after: Sequence[str] = (),
+        after_any: Sequence[str] = (),
+        *,
+        indices: tuple[int, ...] | None = None,
+        offset: int = 0,
+        step: str | None = None,
+    ) -> None:
+        """Add a job, unless its step has nothing left to do. after: steps."""
+        step = step or draft.name
+        ends = self.ends.setdefault(step, [])
+        if self.work.left.get(step) == []:
+            return
+        copies = restarts_of(self.chain, draft.settings).value if self.chain.slurm.preemption == "singleton" else 0
+        text = script(self.chain, self.place, draft)
+        names = [name for before in after for name in self.ends.get(before, [])]
+        self.jobs.append(Job(draft.name, step, names, text, list(after_any), indices, offset, copies))
+        ends.append(draft.name)
+
+    def _is_planned_first(self) -> bool:
+        return self.chain.slurm.arrays == "planned"
+
+    def _rest(self) -> list[str]:
+        """Return the line that submits what comes after the plan, from its job."""
+        settings = JobSettings(self.chain, "plan")
+        python = settings.or_else("python", str(self.place.python)).value
+        flags = ["--accept-new-data"] if self.call.accepts_new_data else []
+        words = [python, "-m", "corgi", "submit", str(self.place.file), *self.call.overrides, *flags]
+        said = "the rest is not submitted; `corgi submit` goes on, and slurm.arrays=asked submits all at once"
+        return [
+            "# How large the arrays are is known now.",
+            f"{join(words)} || {{ echo {quote(f'corgi: {said}')} >&2; exit 1; }}",
+        ]
 
 
-def _stage(chain: ChainConfig, place: Place, file: Path, processes: int) -> Job:
-    settings = JobSettings(chain, "train", stage=file.stem)
-    nodes = settings.or_else("nodes", 1)
-    size = [Setting(f"--nodes={nodes.value}", nodes.key), Setting("--ntasks-per-node=1", "always")]
-    draft = Draft(f"train-{file.stem}", settings, size, launch_lines(settings, file, processes=processes))
-    return Job(draft.name, ["index"], script(chain, place, draft))
-
-
-def script(chain: ChainConfig, place: Place, draft: Draft) -> str:
-    """Return the sbatch text: options, a mark of beginning and end, the environment, the commands."""
-    ids = "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" if draft.kind == "array" else "$SLURM_JOB_ID"
-    lines = [
-        "#!/bin/bash",
-        f"# {draft.name}, a job of {printable(str(place.file))}.",
-        "# Written by `corgi submit`; what should differ belongs into that file.",
-        *(_noted(f"#SBATCH {setting.value}", setting.key) for setting in _options(chain, place, draft)),
-        "",
-        "set -eo pipefail",
-        "# Begun, and how it ended, for a cluster without accounting. A signal leaves 0 in $?, so 0 is no success.",
-        f"mark={quote(str(chain.folder / 'exits'))}/{ids}",
-        'echo started > "$mark"',
-        "trap 'code=$?; [ $code = 0 ] || echo $code > \"$mark\"' EXIT",
-        "",
-        "export PYTHONSAFEPATH=1  # a folder here that is called like one of ours stays out of it",
-        f"export PATH={quote(str(place.programs))}:$PATH",
-        *_environment(draft.settings),
-        *draft.commands,
-        'echo 0 > "$mark"',
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _options(chain: ChainConfig, place: Place, draft: Draft) -> Iterator[Setting]:
-    """Yield sbatch options with the keys that set them."""
-    log = str(chain.folder).replace("%", "%%") + ("/%x-%A_%a.out" if draft.kind == "array" else "/%x-%j.out")
-    yield Setting(f"--job-name={quote(f'{(place.cwd / chain.run).name}-{draft.name}')}", "run")
-    yield Setting(f"--output={quote(log)}", "run")
-    yield Setting("--open-mode=append", "always")
-    yield Setting(f"--chdir={quote(str(place.cwd))}", "always: where `corgi submit` ran")
-    yield Setting("--kill-on-invalid-dep=yes", "always")
-    yield from draft.size
-    for field, option in SIMPLE_OPTIONS.items():
-        if setting := draft.settings.get(field):
-            yield Setting(option.format(quote(str(setting.value))), setting.key)
-    if memory := draft.settings.get("mem_gb"):
-        yield Setting(f"--mem={round(memory.value * 1024)}M", memory.key)
-    for lines in draft.settings.all("sbatch"):
-        yield from (Setting(line, lines.key) for line in lines.value)
-
-
-def _environment(settings: JobSettings) -> Iterator[str]:
-    """Yield variables and lines of bash, the general ones first."""
-    for names in settings.all("env"):
-        yield from (_noted(f"export {name}={quote(value)}", names.key) for name, value in names.value.items())
-    for lines in settings.all("setup"):
-        yield f"# {lines.key}"
-        yield from lines.value
-
-
-def _noted(line: str, key: str) -> str:
-    return f"{line.ljust(NOTE_COLUMN)} # {key}"
+def render(chain: ChainConfig, place: Place, work: Work = Work(), call: Call = Call()) -> list[Job]:
+    """Return all jobs, each after those it waits for."""
+    return Render(chain, place, work, call).all()

@@ -1,5 +1,7 @@
-"""The three commands of SLURM that we call: sbatch, squeue, scancel."""
+"""The commands of SLURM that we call: sbatch, squeue, scancel, scontrol."""
 
+import os
+import re
 import shutil
 import subprocess
 from collections.abc import Collection, Sequence
@@ -7,6 +9,7 @@ from pathlib import Path
 
 from configs import UserError
 
+KEPT = ("SLURM_CONF", "SLURM_TIME_FORMAT")  # of the environment
 TIMEOUT_S = 120  # a controller may be busy for a while
 
 
@@ -19,15 +22,29 @@ def require() -> None:
         )
 
 
-def sbatch(script: Path, *, after: Sequence[int] = ()) -> int:
-    """Submit a script that starts once all jobs of `after` have succeeded; return its job id."""
-    answer = _run(["sbatch", "--parsable", *dependency(after), str(script)])
+def sbatch(script: Path, *arguments: object, after: Sequence[object] = (), after_any: Sequence[object] = ()) -> int:
+    """Submit a script and return its job id.
+
+    It starts once all jobs of `after` have succeeded, and all of `after_any` have ended.
+    """
+    answer = _run(["sbatch", "--parsable", *dependency(after, after_any), str(script), *map(str, arguments)])
     return int(answer.strip().partition(";")[0])  # id;cluster where there are several
 
 
-def dependency(after: Sequence[object]) -> list[str]:
+def dependency(after: Sequence[object], after_any: Sequence[object] = ()) -> list[str]:
     """Return the option for sbatch; empty for a job that waits for nobody."""
-    return [f"--dependency=afterok:{':'.join(map(str, after))}"] if after else []
+    kinds = {"afterok": after, "afterany": after_any}
+    parts = [f"{kind}:{':'.join(map(str, ids))}" for kind, ids in kinds.items() if ids]
+    return [f"--dependency={','.join(parts)}"] if parts else []
+
+
+def max_array_size() -> int | None:
+    """Return above which index the cluster takes no array; None where it cannot be asked."""
+    try:
+        found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _run(["scontrol", "show", "config"]), re.MULTILINE)
+    except UserError:
+        return None
+    return int(found[1]) if found else None
 
 
 def queued(ids: Collection[int]) -> dict[int, str]:
@@ -52,7 +69,9 @@ def scancel(ids: Sequence[int]) -> None:
 
 def _run(command: list[str]) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        done = subprocess.run(
+            command, env=_environment(), capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
     except FileNotFoundError:
         raise UserError(f"no {command[0]} on this machine; it comes with SLURM") from None
     except subprocess.TimeoutExpired:
@@ -62,3 +81,8 @@ def _run(command: list[str]) -> str:
         problem = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
         raise UserError(f"{' '.join(command)}: {problem}", exit_code=1)
     return done.stdout
+
+
+def _environment() -> dict[str, str]:
+    """Return ours without what a job of ours would hand on to those that it submits: its own size."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SLURM_") or name in KEPT}

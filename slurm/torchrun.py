@@ -3,22 +3,27 @@
 srun, one task a node -> torchrun -> training.launcher, one a process
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from shlex import join
 
 from .config import JobSettings, Setting
+from .script import Runner
 
 RENDEZVOUS = Path(__file__).parent / "rendezvous.sh"
 
 
-def launch_lines(settings: JobSettings, file: Path, *, processes: int) -> list[str]:
+def launch_lines(
+    settings: JobSettings, file: Path, runner: Runner, *, processes: int, flags: Sequence[str] = ()
+) -> list[str]:
     """Return bash that trains the stage of `file` on all nodes of the job.
 
-    processes: of a node, where the chain does not say.
+    processes: of a node, where the chain does not say; flags: of `corgi train`.
+    A node that leaves with 75 says so by a file, and ends with 0: srun would kill the others while they leave, too.
     The text in double quotes is read twice: here, on the first node, and there, on each. What a node must fill in
     itself is escaped. The id of the rendezvous holds the restarts, so that a requeued job does not meet its own ghost.
     """
-    words = [str(file), *(word for setting in settings.all("overrides") for word in setting.value)]
+    words = [str(file), *(word for setting in settings.all("overrides") for word in setting.value), *flags]
     each, hosts, cpus = _processes(settings, processes), _hosts(settings), settings.get("cpus")
     here = "127.0.0.1" if hosts.value == "one" else r"\$SLURMD_NODENAME"
     threads = [f"export OMP_NUM_THREADS=${{OMP_NUM_THREADS:-{max(1, cpus.value // each.value)}}}"] if cpus else []
@@ -27,13 +32,13 @@ def launch_lines(settings: JobSettings, file: Path, *, processes: int) -> list[s
         f"meet {hosts.value}  # {hosts.key}",
         f"# processes of a node: {each.key}",
         *threads,
-        "srun --ntasks-per-node=1 --kill-on-bad-exit=1 --wait=60"
-        + (f" --cpus-per-task={cpus.value}" if cpus else "")  # srun does not take it over from sbatch
-        + ' bash -c "exec python -m torch.distributed.run \\',
+        f"step srun --ntasks-per-node=1 --kill-on-bad-exit=1 --wait=60 {join(runner.srun)}".rstrip()
+        + f' bash -c "trap : USR1 TERM; code=0; {in_double_quotes(join(runner.words))} -m torch.distributed.run \\',
         f"  --nnodes=$SLURM_NNODES --nproc-per-node={each.value} --rdzv-backend=c10d \\",
         "  --rdzv-endpoint=$MASTER_ADDR:$MASTER_PORT --rdzv-id=$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0} \\",
         rf"  --rdzv-conf=is_host=\$((\$SLURM_PROCID == 0)) --local-addr={here} " + "\\",
-        f'  -m training.launcher {in_double_quotes(join(words))}"',
+        f"  -m training.launcher {in_double_quotes(join(words))} || code=\\$?",
+        r'  [ \$code != 75 ] || { touch \"\$mark.stopped\"; code=0; }; exit \$code"',
     ]
 
 

@@ -73,6 +73,8 @@ def test_pictures_become_a_cascade_by_two_commands_though_one_is_killed(tmp_path
     assert (mine / "report/index.html").exists() and (mine / "figures.json").exists()
     again = corgi("run", mine, cwd=elsewhere)
     assert again.returncode == 0 and "train sr64: done already" in again.stdout, again.stderr
+    queued = corgi("submit", mine / "chain.yaml", "slurm.train.overrides=[]", cwd=elsewhere)
+    assert queued.stdout == "nothing is left to do: every step and stage is done\n", queued.stderr
     ran = [line["command"] for line in ledger.read(mine) if line["event"] == "command"]
     assert ran.count("train base16") == ran.count("train sr64") == 1
 

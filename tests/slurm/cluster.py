@@ -22,6 +22,7 @@ from typing import NamedTuple
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "setpriv")
 NODES = ("node1", "node2")
 CPUS, MEMORY_MB = 2, 16_000  # what each node is said to have, whatever this machine has
+MAX_ARRAY_SIZE = 10  # SLURM's own is 1001
 SBIN = "/usr/sbin:/sbin"  # daemons live there, and people's PATH may lack it
 
 
@@ -104,6 +105,7 @@ def configuration(folder: Path, ports: list[int]) -> str:
         "ReturnToService=2",
         "KillWait=5",
         "MinJobAge=60",
+        f"MaxArraySize={MAX_ARRAY_SIZE}",
         "SchedulerParameters=batch_sched_delay=1,sched_interval=1,bf_interval=1",
         "JobCompType=jobcomp/filetxt",  # and no sacct
         f"JobCompLoc={folder / 'jobcomp.txt'}",

@@ -28,6 +28,7 @@ def chain() -> ChainConfig:
             "train": ["runs/q/base16.yaml", "runs/q/sr64.yaml"],
             "run": "runs/q",
             "slurm": {
+                "arrays": "asked",
                 "partition": "cpu",
                 "cpus": 2,
                 "env": {"WHO": "all of them"},

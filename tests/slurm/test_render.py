@@ -7,16 +7,25 @@ import pytest
 
 from configs import UserError, load, resolve
 from slurm.config import ChainConfig
-from slurm.render import Job, Place, render
+from slurm.render import Call, Job, Work, render
+from slurm.script import Place
 from slurm.torchrun import in_double_quotes
 from training.config import TrainConfig, accumulation
 
-PLACE = Place(file=Path("runs/q/chain.yaml"), cwd=Path("/home/ada/corgi"), programs=Path("/home/ada/.venv/bin"))
-ORDER = ["plan", "download", "score", "dedup", "select", "embed", "index", "report", "train-base16", "train-sr64"]
+PYTHON = "/home/ada/.venv/bin/python"
+PLACE = Place(file=Path("runs/q/chain.yaml"), cwd=Path("/home/ada/corgi"), python=Path(PYTHON))
+STEPS = ["plan", "download", "score", "dedup", "select", "embed", "index"]
+ORDER = [*STEPS, "train-base16", "train-sr64", "evaluate", "report"]
+SRUN = "step srun --nodes=1 --ntasks=1 --kill-on-bad-exit=1"
+CORGI = f"{PYTHON} -m corgi"
 
 
-def rendered(chain: ChainConfig, **values: object) -> dict[str, Job]:
-    return {job.name: job for job in render(chain, PLACE, **values)}  # type: ignore[arg-type]
+def rendered(chain: ChainConfig, work: Work = Work(), **call: object) -> dict[str, Job]:
+    return {job.name: job for job in render(chain, PLACE, work, Call(**call))}  # type: ignore[arg-type]
+
+
+def changed(chain: ChainConfig, *overrides: str) -> ChainConfig:
+    return resolve(ChainConfig, chain.model_dump(mode="json", exclude_unset=True), overrides)
 
 
 def options(job: Job) -> dict[str, str]:
@@ -29,12 +38,14 @@ def body(job: Job) -> list[str]:
     return [line.partition("  # ")[0].rstrip() for line in job.script.splitlines() if not line.startswith("#")]
 
 
-def test_jobs_wait_for_the_one_before_and_trainings_for_the_index(chain):
+def test_jobs_wait_for_the_one_before_and_the_report_for_the_end_of_all(chain):
     jobs = rendered(chain)
     assert list(jobs) == ORDER
-    assert [jobs[name].after for name in ORDER[:7]] == [[], *([name] for name in ORDER[:6])]
-    assert {tuple(jobs[name].after) for name in ORDER[7:]} == {("index",)}
-    assert [job.name for job in jobs.values() if job.tasks] == ["download", "score", "select", "embed"]
+    assert [jobs[name].after for name in STEPS] == [[], *([name] for name in STEPS[:-1])]
+    assert jobs["train-base16"].after == jobs["train-sr64"].after == ["index"]
+    assert jobs["evaluate"].after == ["train-base16", "train-sr64"]
+    assert (jobs["report"].after, jobs["report"].after_any) == ([], ORDER[:-1])
+    assert [job.name for job in jobs.values() if job.indices] == ["download", "score", "select", "embed"]
 
 
 def test_every_option_notes_the_key_that_set_it(chain):
@@ -44,6 +55,8 @@ def test_every_option_notes_the_key_that_set_it(chain):
         "--open-mode=append": "always",
         "--chdir=/home/ada/corgi": "always: where `corgi submit` ran",
         "--kill-on-invalid-dep=yes": "always",
+        "--requeue": "slurm.preemption, default",
+        "--signal=B:USR1@60": "slurm.download.signal_s, default",
         "--array=0-63%8": "slurm.download.tasks; slurm.download.at_once",
         "--partition=cpu": "slurm.partition",
         "--cpus-per-task=16": "slurm.download.cpus",
@@ -65,7 +78,7 @@ def test_the_nearest_level_wins(chain):
     assert options(jobs["train-base16"])["--nodes=16"] == "slurm.stages.base16.nodes"
     assert options(jobs["train-sr64"])["--nodes=4"] == "slurm.train.nodes"
     assert options(jobs["train-sr64"])["--mem=512M"] == "slurm.train.mem_gb"
-    assert options(jobs["score"])["--array=0-0"] == "slurm.score.tasks, default"
+    assert options(jobs["score"])["--array=0"] == "slurm.score.tasks, default"
 
 
 def test_jobs_that_are_no_arrays_name_their_log_by_their_own_id(chain):
@@ -74,33 +87,37 @@ def test_jobs_that_are_no_arrays_name_their_log_by_their_own_id(chain):
 
 def test_the_commands_are_those_a_person_types(chain):
     jobs = rendered(chain)
-    share = "--rank $SLURM_ARRAY_TASK_ID --world-size $SLURM_ARRAY_TASK_COUNT"
-    assert body(jobs["plan"])[-2] == "corgi plan runs/q/pipeline.yaml"
-    assert body(jobs["download"])[-2] == f"corgi download runs/q/pipeline.yaml {share} --workers 16"
-    assert body(jobs["score"])[-2] == f"corgi score runs/q/pipeline.yaml {share} --workers 2"
-    assert body(jobs["embed"])[-2] == f"corgi embed runs/q/pipeline.yaml {share} --workers 1"
-    assert body(jobs["report"])[-2] == "corgi report runs/q/pipeline.yaml"
+    share = "--rank $((0 + SLURM_ARRAY_TASK_ID)) --world-size"
+    commands = {name: body(jobs[name])[-2] for name in ORDER}
+    assert commands["plan"] == f"{SRUN} --cpus-per-task=2 {CORGI} plan runs/q/pipeline.yaml"
+    download = f"{SRUN} --cpus-per-task=16 {CORGI} download runs/q/pipeline.yaml {share} 64 --workers 16"
+    assert commands["download"] == download
+    assert commands["score"] == f"{SRUN} --cpus-per-task=2 {CORGI} score runs/q/pipeline.yaml {share} 1 --workers 2"
+    assert commands["embed"].endswith(f" {CORGI} embed runs/q/pipeline.yaml {share} 4 --workers 1")
+    assert commands["evaluate"].endswith(f" {CORGI} evaluate runs/q")
+    assert commands["report"].endswith(f" {CORGI} report runs/q/pipeline.yaml")
 
 
-def test_environment_comes_before_the_command_general_lines_first(chain):
-    lines = body(rendered(chain)["download"])
-    assert lines[-6:-2] == [
-        "export PATH=/home/ada/.venv/bin:$PATH",
+def test_our_programs_come_after_the_setup_general_lines_first(chain):
+    lines = body(rendered(changed(chain, "slurm.modules=[cuda/12.4]"))["download"])
+    assert lines[-7:-2] == [
         "export WHO='all of them'",
         "export LIMIT=5",
+        "module load cuda/12.4",
         "module load python",
+        "export PATH=/home/ada/.venv/bin:$PATH",
     ]
-    assert lines[-7] == "export PYTHONSAFEPATH=1"
-    assert lines.index("set -eo pipefail") < lines.index("export PATH=/home/ada/.venv/bin:$PATH")
+    assert "export PYTHONSAFEPATH=1" in lines[:-7]
+    assert lines.index("set -eo pipefail") < lines.index("export WHO='all of them'")
     train = body(rendered(chain)["train-base16"])
     assert train.index("ulimit -c 0") == train.index("module load python") + 1
 
 
 def test_training_is_launched_on_every_node_by_srun(chain):
-    launch = rendered(chain)["train-base16"].script.partition("\nsrun ")[2]
+    launch = rendered(chain)["train-base16"].script.partition("\nstep srun ")[2]
     assert launch.startswith("--ntasks-per-node=1 --kill-on-bad-exit=1 --wait=60 --cpus-per-task=2 bash -c")
     for part in [
-        "exec python -m torch.distributed.run",
+        f"{PYTHON} -m torch.distributed.run",
         "--nnodes=$SLURM_NNODES --nproc-per-node=2 --rdzv-backend=c10d",
         "--rdzv-endpoint=$MASTER_ADDR:$MASTER_PORT",
         "--rdzv-id=$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}",
@@ -115,13 +132,13 @@ def test_processes_of_a_node_are_given_or_one_a_gpu_or_the_stages_own(chain):
     jobs = rendered(chain)
     assert "--nproc-per-node=2 " in jobs["train-base16"].script  # slurm.stages.base16.processes_per_node
     assert "--nproc-per-node=8 " in jobs["train-sr64"].script  # slurm.train.gpus_per_node
-    plain = chain.model_copy(update={"slurm": type(chain.slurm)()})
-    assert "--nproc-per-node=3 " in rendered(plain, processes={"sr64": 3})["train-sr64"].script
+    plain = chain.model_copy(update={"slurm": type(chain.slurm)(arrays="asked")})
+    assert "--nproc-per-node=3 " in rendered(plain, Work(processes={"sr64": 3}))["train-sr64"].script
     assert "--nproc-per-node=1 " in rendered(plain)["train-sr64"].script
 
 
 def test_nodes_on_one_machine_meet_on_loopback(chain):
-    one = resolve(ChainConfig, chain.model_dump(mode="json"), ["slurm.train.hosts=one"])
+    one = changed(chain, "slurm.train.hosts=one")
     script = rendered(one)["train-sr64"].script
     assert "\nmeet one  # slurm.train.hosts\n" in script
     assert " --local-addr=127.0.0.1 " in script
@@ -129,12 +146,12 @@ def test_nodes_on_one_machine_meet_on_loopback(chain):
 
 
 def test_a_job_of_one_node_needs_no_names(chain):
-    one = resolve(ChainConfig, chain.model_dump(mode="json"), ["slurm.train.nodes=1"])
+    one = changed(chain, "slurm.train.nodes=1")
     assert "\nmeet one  # slurm.train.nodes\n" in rendered(one)["train-sr64"].script
 
 
 def test_the_processes_of_a_node_share_its_cores(chain):
-    shared = resolve(ChainConfig, chain.model_dump(mode="json"), ["slurm.train.cpus=96"])
+    shared = changed(chain, "slurm.train.cpus=96")
     assert "\nexport OMP_NUM_THREADS=${OMP_NUM_THREADS:-12}\n" in rendered(shared)["train-sr64"].script
     assert "\nexport OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}\n" in rendered(chain)["train-sr64"].script
 
@@ -155,22 +172,95 @@ def test_paths_with_blanks_and_percent_signs_stay_whole(chain):
     odd = chain.model_copy(update={"run": Path("runs/50% of it's"), "pipeline": Path("runs/a b.yaml")})
     script = rendered(odd)["plan"].script
     assert "#SBATCH --output='runs/50%% of it'\"'\"'s/slurm/%x-%j.out'" in script
-    assert "corgi plan 'runs/a b.yaml'" in script
+    assert f"{CORGI} plan 'runs/a b.yaml'" in script
 
 
-def test_a_script_marks_how_it_ended(tmp_path, chain):
-    """Run as plain bash: 0 only where the last line was reached, else the code, and nothing after a signal."""
-    (tmp_path / "corgi").write_text("#!/bin/bash\n[ $1 != score ] || exit 3; [ $1 != plan ] || kill $PPID\n")
-    (tmp_path / "corgi").chmod(0o755)
-    ours = chain.model_copy(update={"run": tmp_path, "slurm": type(chain.slurm)()})
-    (tmp_path / "slurm" / "exits").mkdir(parents=True)
-    marks = {}
-    for number, job in enumerate(render(ours, Place(PLACE.file, tmp_path, tmp_path))[:4]):
-        ids = {"SLURM_JOB_ID": str(number), "SLURM_ARRAY_JOB_ID": str(number), "SLURM_ARRAY_TASK_ID": "0"}
-        env = {"PATH": "/usr/bin:/bin", "SLURM_ARRAY_TASK_COUNT": "1", **ids}
-        subprocess.run(["bash", "-c", job.script], env=env, cwd=tmp_path, check=False)
-        marks[job.name] = next((tmp_path / "slurm" / "exits").glob(f"{number}*")).read_text().strip()
-    assert marks == {"plan": "started", "download": "0", "score": "3", "dedup": "0"}
+def test_an_array_that_is_too_large_is_split_with_the_offset_in_the_script(chain):
+    jobs = rendered(changed(chain, "slurm.download.tasks=2000"), max_array_size=1001)
+    first, second = jobs["download-1"], jobs["download-2"]
+    assert "--array=0-1000%4" in options(first) and "--array=0-998%4" in options(second)
+    assert "--rank $((1001 + SLURM_ARRAY_TASK_ID)) --world-size 2000" in body(second)[-2]
+    assert "--rank $((0 + SLURM_ARRAY_TASK_ID)) --world-size 2000" in body(first)[-2]
+    assert jobs["score"].after == ["download-1", "download-2"] and first.step == second.step == "download"
+
+
+def test_a_plan_sizes_the_arrays_and_only_what_is_left_is_a_job(chain):
+    done: dict[str, list[int]] = {"plan": [], "download": [], "train-sr64": []}
+    jobs = rendered(chain, Work(shards=40, left={**done, "score": [3], "embed": [1, 5, 6]}))
+    assert list(jobs) == ["score", "dedup", "select", "embed", "index", "train-base16", "evaluate", "report"]
+    assert jobs["score"].after == [] and jobs["evaluate"].after == ["train-base16"]
+    assert (
+        "--array=1" in options(jobs["score"]) and "--world-size 2 " in body(jobs["score"])[-2]
+    )  # a task for 32 shards
+    assert "--array=1-2" in options(jobs["embed"]) and "--world-size 4 " in body(jobs["embed"])[-2]
+    few = rendered(chain, Work(shards=5))["download"]
+    assert "--array=0-4%8" in options(few) and "--world-size 5 " in body(few)[-2]
+    everything: dict[str, list[int]] = {key: [] for key in ORDER}
+    assert rendered(chain, Work(shards=40, left=everything)) == {}
+
+
+def test_without_a_plan_its_job_submits_the_rest(chain):
+    planned = changed(chain, "slurm.arrays=planned")
+    jobs = rendered(planned, overrides=["slurm.score.tasks=3"], accepts_new_data=True)
+    assert list(jobs) == ["plan"]
+    submits = f"{CORGI} submit runs/q/chain.yaml slurm.score.tasks=3 --accept-new-data || "
+    assert body(jobs["plan"])[-2].startswith(submits)
+    assert list(rendered(planned, Work(shards=16, left={"plan": []}))) == ORDER[1:]
+
+
+def test_what_is_tolerated_is_counted_over_all_tasks_before_the_next_step(chain):
+    jobs = rendered(chain, Work(tolerate=1))
+    assert (jobs["download-verdict"].after, jobs["download-verdict"].after_any) == ([], ["download"])
+    assert body(jobs["download-verdict"])[-2].endswith(f" {CORGI} download runs/q/pipeline.yaml --verdict")
+    assert jobs["score"].after == ["download-verdict"] and jobs["dedup"].after == ["score-verdict"]
+
+
+def test_where_requeue_is_forbidden_copies_wait(chain):
+    jobs = rendered(changed(chain, "slurm.preemption=singleton", "slurm.train.restarts=9"))
+    assert options(jobs["plan"])["--no-requeue"] == "slurm.preemption" and "--requeue" not in options(jobs["plan"])
+    assert (jobs["plan"].copies, jobs["train-sr64"].copies) == (3, 9)
+    assert rendered(chain)["plan"].copies == 0
+
+
+def test_a_job_is_asked_to_leave_before_its_time_is_over(chain):
+    def seconds(*overrides: str) -> str:
+        return next(
+            option for option in options(rendered(changed(chain, *overrides))["train-sr64"]) if "USR1" in option
+        )
+
+    assert seconds() == "--signal=B:USR1@300"
+    assert seconds("slurm.train.time_min=4") == "--signal=B:USR1@120"
+    assert seconds("slurm.train.time_min=4", "slurm.signal_s=200") == "--signal=B:USR1@200"
+
+
+def test_data_that_changed_is_accepted_by_trainings(chain):
+    launch = "-m training.launcher runs/q/sr64.yaml micro_batch=2"
+    assert f"{launch} --accept-new-data ||" in rendered(chain, accepts_new_data=True)["train-sr64"].script
+    assert f"{launch} ||" in rendered(chain)["train-sr64"].script
+
+
+def test_a_chain_that_names_a_vocabulary_draws_it_after_the_trainings(chain):
+    stages = [Path("runs/q/train/base16"), Path("runs/q/train/sr64")]
+    jobs = rendered(changed(chain, "demo=v.yaml", "slurm.demo.tasks=4"), Work(trainings=stages))
+    drawn = "demo compile v.yaml runs/q/train/base16 runs/q/train/sr64 --out runs/q/demo --rank $((0 + "
+    assert f"{CORGI} {drawn}" in body(jobs["demo"])[-2] and "--array=0-3" in options(jobs["demo"])
+    assert jobs["demo"].after == ["train-base16", "train-sr64"] and "demo" in jobs["report"].after_any
+
+
+def test_containers_and_other_interpreters(chain):
+    python = changed(chain, "slurm.python=/conda/envs/t2i/bin/python")
+    assert "export PATH=/conda/envs/t2i/bin:$PATH" in body(rendered(python)["score"])
+    assert "/conda/envs/t2i/bin/python -m corgi score " in body(rendered(python)["score"])[-2]
+    assert "/conda/envs/t2i/bin/python -m torch.distributed.run" in rendered(python)["train-sr64"].script
+    pyxis = rendered(changed(chain, "slurm.container=/i/c.sqsh", "slurm.mounts=[/scratch:/scratch]"))
+    image = "--container-image=/i/c.sqsh --container-mounts=/home/ada/corgi:/home/ada/corgi,/scratch:/scratch"
+    assert f"{image} --container-workdir=/home/ada/corgi python3 -m corgi score " in body(pyxis["score"])[-2]
+    assert f" {image} --container-workdir=/home/ada/corgi bash -c " in pyxis["train-sr64"].script
+    assert not [line for line in body(pyxis["score"]) if line.startswith("export PATH=")]
+    apptainer = rendered(changed(chain, "slurm.container=c.sif", "slurm.container_by=apptainer"))
+    run = "apptainer exec --nv --bind /home/ada/corgi:/home/ada/corgi --pwd /home/ada/corgi c.sif python3 -m"
+    assert f"{run} torch.distributed.run" in apptainer["train-sr64"].script
+    assert f"{run.replace(' --nv', '')} corgi score " in body(apptainer["score"])[-2]  # it asked for no GPU
 
 
 @pytest.mark.parametrize(
@@ -194,7 +284,7 @@ def test_wrong_chains_are_refused_in_plain_words(chain, override, said):
 def test_the_quickstarts_chain_is_a_chain_whose_batches_work_out():
     folder = Path(__file__).parents[2] / "configs" / "quickstart"
     chain = load(ChainConfig, folder / "chain.yaml")
-    assert len(render(chain, PLACE)) == 11
+    assert len(render(chain, PLACE, call=Call(is_preview=True))) == 12
     train = chain.slurm.train
     for file in chain.train:
         config = load(TrainConfig, folder / file.name, train.overrides)

@@ -12,23 +12,31 @@ import yaml
 
 from configs import UserError
 from slurm.job_status import job_statuses
+from slurm.render import Work
 from slurm.submission import read_submission
 from slurm.submit import submit as submit_chain
 from storage.atomic import commit_text
 
-from .cluster import Cluster, wait_for
+from .cluster import MAX_ARRAY_SIZE, Cluster, wait_for
 
-submit = partial(submit_chain, write=commit_text)
+WORK = Work(processes={"tiny stage": 2})
+submit = partial(submit_chain, write=commit_text, work=WORK)
 pytestmark = pytest.mark.long
 
-# Says when it was there, waits for a gate, and fails where it is told to.
+# Says when it was there, waits for a gate, and ends as it is told to.
 CORGI = """
 name=$1-${SLURM_ARRAY_TASK_ID:-all}
+echo "$name ${SLURM_RESTART_COUNT:-0}" >> begun
 date +%s%N > events/$name
-echo "$@" >> events/$name
+echo "$@" | tee -a words >> events/$name
+trap 'echo $name > saved; exit 75' USR1 TERM
 [ "$1" != "$GATED" ] || until [ -e gate ]; do sleep 0.1; done
-[ "$name" != "$FAILS" ] || { echo "toy: cannot go on" >&2; exit 3; }
+[ "$name" != "$FAILS" ] || { echo "toy: cannot go on" >&2; exit ${CODE:-3}; }
 date +%s%N >> events/$name
+"""
+RUN = """
+import os, sys
+os.execv("/bin/bash", ["bash", "toy.sh", *sys.argv[1:]])
 """
 
 LAUNCH = """
@@ -56,10 +64,10 @@ class Event(NamedTuple):
 @pytest.fixture
 def toy(tmp_path, monkeypatch, cluster):
     """A folder in which `corgi` and `training.launcher` are toys, as the current one; the cluster's environment."""
-    for name in ["events", "bin", "lib/training", "runs/toy"]:
+    for name in ["events", "lib/training", "runs/toy"]:
         (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "bin" / "corgi").write_text(f"#!/bin/bash\n{CORGI}")
-    (tmp_path / "bin" / "corgi").chmod(0o755)
+    (tmp_path / "toy.sh").write_text(CORGI)
+    (tmp_path / "lib" / "corgi.py").write_text(RUN)
     (tmp_path / "lib" / "training" / "__init__.py").touch()
     (tmp_path / "lib" / "training" / "launcher.py").write_text(LAUNCH)
     (tmp_path / "runs" / "toy" / "pipeline.yaml").touch()
@@ -69,8 +77,8 @@ def toy(tmp_path, monkeypatch, cluster):
         "train": ["runs/toy/tiny stage.yaml"],
         "run": "runs/toy",
         "slurm": {
+            "arrays": "asked",
             "cpus": 1,
-            "setup": [f"export PATH={tmp_path / 'bin'}:$PATH"],
             "env": {"PYTHONPATH": str(tmp_path / "lib")},
             "download": {"tasks": 3},
             "score": {"tasks": 2},
@@ -105,7 +113,8 @@ def test_arrays_split_edges_hold_and_two_nodes_meet(toy: Path, cluster: Cluster)
     submit("chain.yaml")
     cluster.wait_until_empty()
     assert {status.job.name: status.sentence for status in job_statuses(Path("runs/toy"))} == dict.fromkeys(
-        ["plan", "download", "score", "dedup", "select", "embed", "index", "report", "train-tiny stage"], "done"
+        ["plan", "download", "score", "dedup", "select", "embed", "index", "train-tiny stage", "evaluate", "report"],
+        "done",
     ), logs(toy)
     seen = events(toy)
     arrays = {"download": 3, "score": 2, "select": 1, "embed": 1}
@@ -113,8 +122,8 @@ def test_arrays_split_edges_hold_and_two_nodes_meet(toy: Path, cluster: Cluster)
         words = [seen[f"{step}-{rank}"].words for rank in range(size)]
         asked = [f"{step} runs/toy/pipeline.yaml --rank {rank} --world-size {size} --workers 1" for rank in range(size)]
         assert words == asked
-    assert len(seen) == 4 + sum(arrays.values())
-    order = ["plan", "download", "score", "dedup", "select", "embed", "index", "report"]
+    assert len(seen) == 5 + sum(arrays.values())
+    order = ["plan", "download", "score", "dedup", "select", "embed", "index", "evaluate", "report"]
     for before, after in pairwise(order):
         ended = max(event.ended for name, event in seen.items() if name.startswith(before))
         assert ended <= min(event.began for name, event in seen.items() if name.startswith(after)), (before, after)
@@ -136,7 +145,7 @@ def test_a_failed_task_ends_the_chain_and_is_named(toy: Path, cluster: Cluster, 
     assert "toy: cannot go on" in Path(log).read_text()
     assert states["dedup"].sentence == "never ran: score failed"
     assert states["train-tiny stage"].sentence == "never ran: index never ran"
-    assert set(events(toy)) == {"plan-all", "download-0", "download-1", "download-2", "score-0"}
+    assert set(events(toy)) == {"plan-all", "download-0", "download-1", "download-2", "score-0", "report-all"}
 
 
 def test_a_second_submit_is_refused_until_the_first_is_gone(toy: Path, cluster: Cluster, monkeypatch):
@@ -185,3 +194,88 @@ def test_a_requeued_job_meets_anew_and_its_log_goes_on(toy: Path, cluster: Clust
     (toy / "gate").touch()
     cluster.wait_until_empty()
     assert {status.state for status in job_statuses(Path("runs/toy"))} == {"done"}, logs(toy)
+
+
+def test_a_step_that_is_told_to_leave_saves_and_is_taken_up_again(toy: Path, cluster: Cluster, monkeypatch):
+    """`scancel --signal=TERM` tells the step alone, which only srun has; the whole chain waits for the second time."""
+    monkeypatch.setenv("GATED", "download")
+    submit("chain.yaml", ["train=[]"])
+    wait_for((toy / "events" / "download-1").exists, timeout_s=60, what="download to begin")
+    cluster.run("scancel", "--signal=TERM", f"{ids()['download']}_1")
+    wait_for((toy / "saved").exists, timeout_s=60, what="the task to leave")
+    wait_for(lambda: "download-1 1" in begun(toy), timeout_s=60, what="the task to begin again")
+    (toy / "gate").touch()
+    cluster.wait_until_empty()
+    assert {status.state for status in job_statuses(Path("runs/toy"))} == {"done"}, logs(toy)
+    assert (toy / "saved").read_text() == "download-1\n"
+    assert sorted(line for line in begun(toy) if line.startswith("download")) == [
+        *("download-0 0", "download-1 0", "download-1 1", "download-2 0")
+    ]
+    assert marks(toy, "download", task=1)[1:] == ["75 0", "started 1", "0 1"]
+
+
+def test_a_cancelled_job_is_not_taken_up_again(toy: Path, cluster: Cluster, monkeypatch):
+    monkeypatch.setenv("GATED", "plan")
+    submit("chain.yaml", ["train=[]"])
+    wait_for((toy / "events" / "plan-all").exists, timeout_s=60, what="plan to begin")
+    cluster.run("scancel", str(ids()["plan"]))
+    cluster.wait_until_empty()
+    assert begun(toy) == ["plan-all 0", "report-all 0"]
+    assert {status.job.name: status.state for status in job_statuses(Path("runs/toy"))}["plan"] == "lost"
+
+
+def test_a_time_limit_in_the_middle_costs_no_chain(toy: Path, cluster: Cluster, monkeypatch):
+    """The limit is a minute, and SLURM asks half a minute and up to another minute before."""
+    monkeypatch.setenv("GATED", "plan")
+    submit("chain.yaml", ["train=[]", "slurm.plan.time_min=1"])
+    wait_for(lambda: "plan-all 1" in begun(toy), timeout_s=120, what="the plan to begin again")
+    (toy / "gate").touch()
+    cluster.wait_until_empty()
+    assert {status.state for status in job_statuses(Path("runs/toy"))} == {"done"}, logs(toy)
+
+
+def test_a_larger_array_than_the_cluster_takes_is_split(toy: Path, cluster: Cluster):
+    submit("chain.yaml", ["train=[]", f"slurm.download.tasks={MAX_ARRAY_SIZE + 2}"])
+    cluster.wait_until_empty()
+    assert {status.state for status in job_statuses(Path("runs/toy"))} == {"done"}, logs(toy)
+    words = (toy / "words").read_text().splitlines()
+    shares = {int(line.split()[3]) for line in words if line.startswith("download")}
+    assert shares == set(range(MAX_ARRAY_SIZE + 2))
+    assert {line.split()[5] for line in words if line.startswith("download")} == {str(MAX_ARRAY_SIZE + 2)}
+
+
+def test_one_task_submitted_by_hand_has_its_own_share(toy: Path, cluster: Cluster):
+    submit("chain.yaml", ["train=[]"])
+    cluster.wait_until_empty()
+    (toy / "words").unlink()
+    cluster.run("sbatch", "--array=1", "runs/toy/slurm/download.sbatch")
+    cluster.wait_until_empty()
+    assert (toy / "words").read_text() == "download runs/toy/pipeline.yaml --rank 1 --world-size 3 --workers 1\n"
+
+
+def test_without_requeue_copies_go_on_and_93_stops_them(toy: Path, cluster: Cluster, monkeypatch):
+    monkeypatch.setenv("FAILS", "plan-all")
+    monkeypatch.setenv("CODE", "75")
+    submit("chain.yaml", ["train=[]", "slurm.preemption=singleton", "slurm.restarts=1"])
+    cluster.wait_until_empty()
+    assert begun(toy) == ["plan-all 0", "plan-all 1", "report-all 0"]
+    states = {status.job.name: status for status in job_statuses(Path("runs/toy"))}
+    assert states["plan.1"].why.startswith("ended with exit code 93"), logs(toy)
+    assert states["download"].state == states["index"].state == "never ran"
+
+
+def ids() -> dict[str, int]:
+    kept = read_submission(Path("runs/toy/slurm"))
+    assert kept is not None
+    return {job.name: job.id for job in kept.jobs}
+
+
+def begun(folder: Path) -> list[str]:
+    """Return 'download-1 0' for each start, with the restarts before it."""
+    return (folder / "begun").read_text().splitlines() if (folder / "begun").exists() else []
+
+
+def marks(folder: Path, name: str, *, task: int) -> list[str]:
+    """Return what a task's log of marks says, without the times and the nodes."""
+    lines = (folder / f"runs/toy/slurm/exits/{ids()[name]}_{task}.log").read_text().splitlines()
+    return [" ".join(line.split()[1:3]) for line in lines]

@@ -19,8 +19,9 @@ from slurm.submit import submit as submit_chain
 from storage.atomic import commit_text
 
 submit = partial(submit_chain, write=commit_text)
+STEPS = ["plan", "download", "score", "dedup", "select", "embed", "index"]
 SBATCH = """
-[[ "${@: -1}" = *"$REFUSED"* && -n "$REFUSED" ]] && { echo "sbatch: error: invalid partition" >&2; exit 1; }
+[[ "$*" = *"$REFUSED"* && -n "$REFUSED" ]] && { echo "sbatch: error: invalid partition" >&2; exit 1; }
 echo "$@" >> $LOG; wc -l < $LOG; wc -l < $LOG >> $QUEUE
 """
 SQUEUE = """
@@ -52,24 +53,28 @@ def place(tmp_path, monkeypatch, chain):
 
 def test_a_dry_run_prints_scripts_and_edges_and_does_nothing(place):
     said = submit("runs/q/chain.yaml", ["slurm.score.tasks=3"], dry_run=True)
-    assert said.startswith("# 10 jobs, 4 of them arrays; a dry run submits nothing.")
+    assert said.startswith("# 11 jobs, 4 of them arrays; a dry run submits nothing.")
     assert "\nplan=$(sbatch --parsable runs/q/slurm/plan.sbatch)\n" in said
     assert "\nscore=$(sbatch --parsable --dependency=afterok:$download runs/q/slurm/score.sbatch)\n" in said
     assert "\ntrain_base16=$(sbatch --parsable --dependency=afterok:$index runs/q/slurm/train-base16.sbatch)\n" in said
+    ends = ":".join(f"${name}" for name in [*STEPS, "train_base16", "train_sr64", "evaluate"])
+    assert f"\nreport=$(sbatch --parsable --dependency=afterany:{ends} runs/q/slurm/report.sbatch)\n" in said
     assert "\n# ----- runs/q/slurm/score.sbatch\n#!/bin/bash\n" in said and "--array=0-2 " in said
     assert not Path("runs/q/slurm").exists() and not Path("log").exists()
 
 
 def test_jobs_are_submitted_in_order_with_edges_and_kept(place):
     said = submit("runs/q/chain.yaml")
-    assert "10 jobs" in said and "train-sr64  after index (7)" in said
+    assert "11 jobs" in said and "train-sr64  after index (7)" in said
     lines = Path("log").read_text().splitlines()
     assert lines[0] == "--parsable runs/q/slurm/plan.sbatch"
     assert lines[1] == "--parsable --dependency=afterok:1 runs/q/slurm/download.sbatch"
-    assert lines[9] == "--parsable --dependency=afterok:7 runs/q/slurm/train-sr64.sbatch"
+    assert lines[8] == "--parsable --dependency=afterok:7 runs/q/slurm/train-sr64.sbatch"
+    assert lines[10] == "--parsable --dependency=afterany:1:2:3:4:5:6:7:8:9:10 runs/q/slurm/report.sbatch"
     kept = json.loads(Path("runs/q/slurm/jobs.json").read_text())
     assert kept["chain"] == "runs/q/chain.yaml"
-    assert kept["jobs"][1] == {"name": "download", "id": 2, "after": ["plan"], "tasks": 64}
+    download = {"name": "download", "id": 2, "after": ["plan"], "step": "download", "tasks": 64, "array": "0-63"}
+    assert kept["jobs"][1] == download
     assert (Path("runs/q/slurm") / "download.sbatch").read_text().startswith("#!/bin/bash\n# download")
     assert "at_once: 8" in Path("runs/q/slurm/chain.yaml").read_text()
 
@@ -82,7 +87,7 @@ def test_a_second_submit_is_refused_while_jobs_are_queued(place):
     Path("queue").write_text("")
     submit("runs/q/chain.yaml")
     kept = read_submission(Path("runs/q/slurm"))
-    assert kept and [job.id for job in kept.jobs][:2] == [11, 12]
+    assert kept and [job.id for job in kept.jobs][:2] == [12, 13]
 
 
 def test_a_refused_job_takes_back_those_before_it(place, monkeypatch):

@@ -1,0 +1,38 @@
+"""What `corgi submit --dry-run` prints: the commands that would submit the jobs, then every script."""
+
+from collections.abc import Sequence
+from shlex import quote
+
+from . import scheduler
+from .config import ChainConfig
+from .render import Job
+
+
+def counted(jobs: Sequence[Job]) -> str:
+    """Return '11 jobs, 4 of them arrays'."""
+    arrays = sum(job.indices is not None for job in jobs)
+    return f"{len(jobs)} job{'s' * (len(jobs) != 1)}, {arrays} of them arrays"
+
+
+def preview(chain: ChainConfig, jobs: Sequence[Job], *, is_sized: bool) -> str:
+    """Return it all as text that a person can run by hand. is_sized: there is a plan, so the arrays have its size."""
+    lines = [f"# {counted(jobs)}; a dry run submits nothing. By hand it would be:"]
+    if not is_sized and chain.slurm.arrays == "planned":
+        lines.append("# (corgi submit: the plan first, whose job submits the others as large as the plan asks for)")
+    last: dict[str, str] = {}  # job -> the variable with the id of the last of its copies
+    for job in jobs:
+        script = quote(str(chain.script_of(job.name)))
+        for copy in range(1 + job.copies):
+            before = [last[job.name]] if copy else [last[name] for name in job.after_any]
+            edges = scheduler.dependency([last[name] for name in job.after], before)
+            words = ["sbatch --parsable", *edges, script, *([*before, str(copy)] if copy else [])]
+            name = _variable(f"{job.name}_{copy}" if copy else job.name)
+            lines.append(f"{name}=$({' '.join(words)})")
+            last[job.name] = f"${name}"
+    scripts = [f"\n# ----- {chain.script_of(job.name)}\n{job.script.rstrip()}" for job in jobs]
+    return "\n".join([*lines, *scripts])
+
+
+def _variable(name: str) -> str:
+    """Return a job's name as a shell variable."""
+    return "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name)

@@ -1,0 +1,78 @@
+"""What is left of a chain: what is missing or stale, what follows from it, and nothing where all is done."""
+
+from pathlib import Path
+
+import pytest
+
+from configs import dump, resolve
+from pipeline.config import PipelineConfig
+from project.work import work_of
+from slurm.render import Work
+from storage.plan import shards_of
+from storage.shard import SCORES
+from tests.factory import WITHOUT_MODELS, through
+
+from .drawn import draw_pictures, picture
+
+STEPS = ["adopt", "score", "dedup", "select", "embed", "index"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with pictures that went the whole way in three shards, and the chain of it."""
+    folder = tmp_path_factory.mktemp("whole")
+    values = {
+        "run": str(folder / "run"),
+        "adopt": {"source": str(draw_pictures(folder / "pictures", 24)), "shard_size": 8},
+        "score": WITHOUT_MODELS,
+        "select": {"rules": {"large": "min_side >= 64"}},
+        "workers": 1,
+    }
+    config = resolve(PipelineConfig, values)
+    (folder / "pipeline.yaml").write_text(dump(config))
+    (folder / "chain.yaml").write_text(f"pipeline: {folder / 'pipeline.yaml'}\nrun: {config.run}\n")
+    through(config, *STEPS)
+    return folder
+
+
+def work(folder: Path) -> Work:
+    return work_of(folder / "chain.yaml", [])
+
+
+def test_what_follows_from_one_shard_and_from_one_more_picture(whole: Path):
+    done = work(whole)
+    assert (done.way, done.shards, done.left) == ("shards", 3, {**{key: [] for key in STEPS}, "evaluate": []})
+    page = whole / "run" / "report" / "index.html"
+    page.parent.mkdir()
+    page.touch()
+    assert work(whole).left["report"] == []
+
+    scores = shards_of(whole / "run")[1].path(SCORES)
+    kept = scores.read_bytes()
+    scores.unlink()
+    left = work(whole).left
+    assert {name: left[name] for name in STEPS} == {
+        "adopt": [],
+        "score": [1],
+        "dedup": [0],
+        "select": [0, 1, 2],  # dedup sees all rows
+        "embed": [0, 1, 2],
+        "index": [0],
+    }
+    assert "report" not in left
+    scores.write_bytes(kept)
+
+    picture(99).save(whole / "pictures" / "p099.png")
+    (whole / "pictures" / "p099.txt").write_text("one more")
+    new = work(whole)
+    assert new.shards is None and "adopt" not in new.left  # how many shards it will be is not known
+
+
+def test_a_changed_rule_leaves_shards_of_select_and_what_comes_after(whole: Path):
+    rules = (whole / "pipeline.yaml").read_text()
+    (whole / "pictures" / "p099.png").unlink(missing_ok=True)
+    (whole / "pictures" / "p099.txt").unlink(missing_ok=True)
+    (whole / "pipeline.yaml").write_text(rules.replace("min_side >= 64", "min_side >= 65"))
+    left = work(whole).left
+    (whole / "pipeline.yaml").write_text(rules)
+    assert [name for name in STEPS if left[name]] == ["select", "embed", "index"]
