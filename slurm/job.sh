@@ -64,7 +64,6 @@ is_ended_by_the_cluster() { # scancel, or no time left; a job that is only asked
 
 follow() { # id of the job before this one in a chain of such jobs, and how many were before: go on where that stopped
   local before
-  [ -n "$1" ] || return 0
   export SLURM_RESTART_COUNT=$2
   before=$(cat "$marks/$1" 2>/dev/null || true)
   case $before in

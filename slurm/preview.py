@@ -19,20 +19,17 @@ def preview(chain: ChainConfig, jobs: Sequence[Job], *, is_sized: bool) -> str:
     lines = [f"# {counted(jobs)}; a dry run submits nothing. By hand it would be:"]
     if not is_sized and chain.slurm.arrays == "planned":
         lines.append("# (corgi submit: the plan first, whose job submits the others as large as the plan asks for)")
-    last: dict[str, str] = {}  # job -> the variable with the id of the last of its copies
     for job in jobs:
-        script = quote(str(chain.script_of(job.name)))
-        for copy in range(1 + job.copies):
-            before = [last[job.name]] if copy else [last[name] for name in job.after_any]
-            edges = scheduler.dependency([last[name] for name in job.after], before)
-            words = ["sbatch --parsable", *edges, script, *([*before, str(copy)] if copy else [])]
-            name = _variable(f"{job.name}_{copy}" if copy else job.name)
-            lines.append(f"{name}=$({' '.join(words)})")
-            last[job.name] = f"${name}"
+        edges = scheduler.dependency(
+            [_variable(name) for name in job.after], [_variable(name) for name in job.after_any]
+        )
+        before = [_variable(job.follows)] if job.follows else []
+        words = ["sbatch --parsable", *edges, quote(str(chain.script_of(job.name))), *before]
+        lines.append(f"{_variable(job.name)[1:]}=$({' '.join(words)})")
     scripts = [f"\n# ----- {chain.script_of(job.name)}\n{job.script.rstrip()}" for job in jobs]
     return "\n".join([*lines, *scripts])
 
 
 def _variable(name: str) -> str:
-    """Return a job's name as a shell variable."""
-    return "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name)
+    """Return a job's name as a shell variable, with its dollar sign."""
+    return "$" + "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name)

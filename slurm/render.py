@@ -29,7 +29,7 @@ class Job(NamedTuple):
     after_any: list[str] = []  # names of the jobs that must have ended, however
     indices: tuple[int, ...] | None = None  # of an array; None: not an array
     offset: int = 0  # rank of index 0
-    copies: int = 0  # that wait behind it, to go on where it stopped
+    follows: str | None = None  # the job of the same commands that it goes on with, where that was stopped early
 
 
 class Work(NamedTuple):
@@ -159,10 +159,14 @@ class Render:
         if self.work.left.get(step) == []:
             return
         copies = restarts_of(self.chain, draft.settings).value if self.chain.slurm.preemption == "singleton" else 0
-        text = script(self.chain, self.place, draft)
-        names = [name for before in after for name in self.ends.get(before, [])]
-        self.jobs.append(Job(draft.name, step, names, text, list(after_any), indices, offset, copies))
-        ends.append(draft.name)
+        names = [draft.name, *(f"{draft.name}.{number}" for number in range(1, copies + 1))]
+        needed = [name for before in after for name in self.ends.get(before, [])]
+        for number, name in enumerate(names):
+            follows = names[number - 1] if number else None
+            ended = [follows] if follows else list(after_any)
+            text = script(self.chain, self.place, draft._replace(name=name, restarts=number))
+            self.jobs.append(Job(name, step, needed, text, ended, indices, offset, follows))
+        ends.append(names[-1])
 
     def _is_planned_first(self) -> bool:
         return self.chain.slurm.arrays == "planned"

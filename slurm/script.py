@@ -46,6 +46,7 @@ class Draft(NamedTuple):
     size: list[Setting]  # options that say how many tasks or nodes
     commands: list[str]  # bash
     is_array: bool = False
+    restarts: int = 0  # how many jobs of the same commands came before, where each is a job of its own
 
 
 class Runner:
@@ -90,7 +91,7 @@ def script(chain: ChainConfig, place: Place, draft: Draft) -> str:
         f"marks={quote(str(chain.folder / 'exits'))}",
         JOB.read_text(encoding="utf-8"),
         f'begin "{ids}"',
-        f'follow "${{1:+$1{task}}}" "${{2:-}}"',
+        *([f'follow "$1{task}" {draft.restarts}  # $1: id of the job before'] if draft.restarts else []),
         "",
         "export PYTHONSAFEPATH=1  # a folder here that is called like one of ours stays out of it",
         "export PYTHONUNBUFFERED=1  # the log of a killed job is whole",

@@ -21,7 +21,7 @@ Write = Callable[[Path, str], None]  # makes a text file that is whole or absent
 class SubmittedJob(Config):
     """One job in SLURM's hands."""
 
-    name: str  # download, train-base64; its script is <name>.sbatch, of a copy that of its first
+    name: str  # download, train-base64; its script is <name>.sbatch
     id: int  # of the array, where it is one
     after: list[str]  # names of the jobs that must succeed first
     after_any: list[str] = []  # names of the jobs that must have ended, however
@@ -29,7 +29,7 @@ class SubmittedJob(Config):
     tasks: int | None = None  # how many an array has; None: not an array
     array: str | None = None  # which indices they have: 0-63, or 3,17; None: 0 to tasks - 1
     offset: int = 0  # rank of index 0
-    copy_of: str | None = None  # name of the job that it goes on with
+    follows: str | None = None  # name of the job of the same commands that it goes on with
 
     @property
     def indices(self) -> list[int]:

@@ -59,56 +59,50 @@ def submit(
         write(chain.folder / "chain.yaml", dump(chain))
         for job in jobs:
             write(chain.script_of(job.name), job.script)
-        submitted = _submit_all(chain, place, jobs, mine, write)
+        ids = _submit_all(chain, place, jobs, mine, write)
     rest = ["its job submits the rest, as large as the plan asks for"] if [job.name for job in jobs] == ["plan"] else []
-    return "\n".join([counted(jobs), *_edges(submitted), *rest, f"scripts, logs and jobs.json: {chain.folder}"])
+    return "\n".join([counted(jobs), *_edges(jobs, ids), *rest, f"scripts, logs and jobs.json: {chain.folder}"])
 
 
 def _submit_all(
     chain: ChainConfig, place: Place, jobs: Sequence[Job], mine: Sequence[SubmittedJob], write: Write
-) -> list[SubmittedJob]:
-    """Submit all and return them.
+) -> dict[str, int]:
+    """Submit all and return their ids, by name.
 
     Every id is on disk before the next job is submitted; on any error all are taken back. mine: what this is a part of.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
     submission = Submission(chain=place.file, submitted_at=now, jobs=list(mine))
-    done: list[SubmittedJob] = []
-    last: dict[str, SubmittedJob] = {}  # of each job and its copies
+    ids: dict[str, int] = {}
     try:
         for job in jobs:
-            for copy in range(1 + job.copies):
-                kept = _submit_one(chain, job, copy, last)
-                done.append(kept)
-                last[job.name] = kept
-                submission = submission.model_copy(update={"jobs": [*submission.jobs, kept]})
-                write_submission(chain.folder, submission, write=write)
+            ids[job.name] = scheduler.sbatch(
+                chain.script_of(job.name),
+                *([ids[job.follows]] if job.follows else []),
+                after=[ids[name] for name in job.after],
+                after_any=[ids[name] for name in job.after_any],
+            )
+            submission = submission.model_copy(update={"jobs": [*submission.jobs, _kept(job, ids[job.name])]})
+            write_submission(chain.folder, submission, write=write)
     except BaseException as error:
-        scheduler.scancel([job.id for job in done])
+        scheduler.scancel(list(ids.values()))
         if isinstance(error, UserError):
-            raise UserError(f"{error}; the {len(done)} jobs submitted before it are cancelled", exit_code=1) from None
+            raise UserError(f"{error}; the {len(ids)} jobs submitted before it are cancelled", exit_code=1) from None
         raise
-    return done
+    return ids
 
 
-def _submit_one(chain: ChainConfig, job: Job, copy: int, last: dict[str, SubmittedJob]) -> SubmittedJob:
-    """Submit a job, or a copy that goes on where the one before it stopped."""
-    file = chain.script_of(job.name)
-    after, after_any = ([last[name] for name in names] for names in (job.after, job.after_any))
-    if copy:  # it waits for the same, and for the end of the one before
-        after_any = [last[job.name]]
-    arguments = [last[job.name].id, copy] if copy else []
-    ids = {"after": [each.id for each in after], "after_any": [each.id for each in after_any]}
+def _kept(job: Job, number: int) -> SubmittedJob:
     return SubmittedJob(
-        name=f"{job.name}.{copy}" if copy else job.name,
-        id=scheduler.sbatch(file, *arguments, **ids),
-        after=[each.name for each in after],
-        after_any=[each.name for each in after_any],
-        copy_of=job.name if copy else None,
+        name=job.name,
+        id=number,
+        after=job.after,
+        after_any=job.after_any,
         step=job.step,
         tasks=None if job.indices is None else len(job.indices),
         array=None if job.indices is None else listed(job.indices),
         offset=job.offset,
+        follows=job.follows,
     )
 
 
@@ -144,9 +138,11 @@ def _require_files(chain: ChainConfig) -> None:
             raise UserError(f"{file}: no such file; `train` names the YAMLs of the stages")
 
 
-def _edges(jobs: Sequence[SubmittedJob]) -> Iterator[str]:
-    ids = {job.name: job.id for job in jobs}
+def _edges(jobs: Sequence[Job], ids: dict[str, int]) -> Iterator[str]:
     for job in jobs:
-        before = ", ".join(f"{name} ({ids[name]})" for name in [*job.after, *job.after_any])
-        how = "after" if job.after else "after the end of"
-        yield f"  {job.id:>8}  {job.name}{f'[{job.tasks}]' if job.tasks else ''}{f'  {how} {before}' if before else ''}"
+        name = job.name if job.indices is None else f"{job.name}[{len(job.indices)}]"
+        before = {"after": job.after, "after the end of": job.after_any}
+        said = [
+            f"{how} {', '.join(f'{each} ({ids[each]})' for each in names)}" for how, names in before.items() if names
+        ]
+        yield f"  {ids[job.name]:>8}  {'  '.join([name, *said])}"

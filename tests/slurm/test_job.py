@@ -16,7 +16,7 @@ set -eo pipefail
 preemption=${{PREEMPTION:-requeue}} restarts=${{RESTARTS:-100}} marks=exits
 {job}
 begin 7
-follow "${{1:-}}" "${{2:-}}"
+[ -z "$1" ] || follow "$1" "$2"
 step bash -c '{command}'
 finish
 """

@@ -218,8 +218,12 @@ def test_what_is_tolerated_is_counted_over_all_tasks_before_the_next_step(chain)
 def test_where_requeue_is_forbidden_copies_wait(chain):
     jobs = rendered(changed(chain, "slurm.preemption=singleton", "slurm.train.restarts=9"))
     assert options(jobs["plan"])["--no-requeue"] == "slurm.preemption" and "--requeue" not in options(jobs["plan"])
-    assert (jobs["plan"].copies, jobs["train-sr64"].copies) == (3, 9)
-    assert rendered(chain)["plan"].copies == 0
+    assert [name for name in jobs if name.startswith("plan")] == ["plan", "plan.1", "plan.2", "plan.3"]
+    assert len([name for name in jobs if name.startswith("train-sr64")]) == 10
+    second = jobs["score.2"]
+    assert (second.follows, second.after, second.after_any) == ("score.1", ["download.3"], ["score.1"])
+    assert 'follow "$1_$SLURM_ARRAY_TASK_ID" 2' in body(second) and second.step == "score"
+    assert 'follow "$1' not in jobs["score"].script
 
 
 def test_a_job_is_asked_to_leave_before_its_time_is_over(chain):

@@ -6,20 +6,19 @@ import shutil
 import socket
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from quickstart.web import serving
 from slurm.job_status import job_statuses, show
-from slurm.submit import submit as submit_chain
-from storage.atomic import commit_text
+from slurm.submission import SubmittedJob, read_submission
+from storage.plan import shards_of
+from storage.shard import SCORES
 from tests.quickstart.killed_commands import digests
 
 from .cluster import Cluster
 
-submit = partial(submit_chain, write=commit_text)
 pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[2]
@@ -37,9 +36,6 @@ COMPARED = ("table.parquet", "plan*", "duplicates.parquet", "index.parquet", "0*
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: Cluster) -> Path:
     """A folder, as the current one, where commands find the cluster and this `corgi`, installed or not."""
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "corgi").write_text(f'#!/bin/bash\nexec {sys.executable} -m corgi "$@"\n')
-    (tmp_path / "bin" / "corgi").chmod(0o755)
     monkeypatch.chdir(tmp_path)
     for name, value in {**cluster.env, "PYTHONPATH": str(ROOT), "DS_ACCELERATOR": "cpu"}.items():
         monkeypatch.setenv(name, value)
@@ -53,10 +49,11 @@ def test_a_cluster_makes_the_bytes_of_one_machine(place: Path, cluster: Cluster)
         for step in ["plan", "download", "score", "dedup", "select", "embed", "index", "report"]:
             corgi(step, str(local / "pipeline.yaml"))
         corgi("train", str(local / "base16.yaml"))
-        setup = f"slurm.setup=['export PATH={place / 'bin'}:$PATH']"
-        arrays = ["slurm.download.tasks=3", "slurm.score.tasks=2", "slurm.select.tasks=7", "slurm.embed.tasks=1"]
+        (run / "evaluate.yaml").write_text("{per_group: 2, held_out: 2, compared: 9, gap_pairs: 4}\n")
+        arrays = ["slurm.download.tasks=3", "slurm.score.tasks=2", "slurm.select.tasks=7", "slurm.embed.tasks=99"]
         nodes = ["slurm.train.hosts=one", f"train=[{run / 'base16.yaml'}]"]
-        submit(run / "chain.yaml", [setup, *arrays, *nodes])
+        words = ["submit", str(run / "chain.yaml"), *arrays, *nodes]
+        assert "its job submits the rest" in corgi(*words)
         cluster.wait_until_empty(timeout_s=1200)
     assert {status.state for status in job_statuses(run)} == {"done"}, f"{show(run)}\n{logs(run)}"
     there = digests(run, *COMPARED)
@@ -67,12 +64,27 @@ def test_a_cluster_makes_the_bytes_of_one_machine(place: Path, cluster: Cluster)
     assert len(ours) == STEPS
     assert theirs == pytest.approx(ours, rel=1e-5)
     assert world_size(run / "train" / "base16") == 2
+    sizes = {job.name: job.tasks for job in jobs_of(run) if job.tasks}
+    shards = len(shards_of(run))
+    assert sizes == {"download": 3, "score": 2, "select": 7, "embed": min(99, shards)}  # no task without a shard
+    assert (run / "figures.json").exists()
+    assert corgi(*words) == "nothing is left to do: every step and stage is done\n"
+    lost = shards_of(run)[4].path(SCORES)
+    lost.unlink()
+    assert "\n#SBATCH --array=0 " in corgi(*words, "--dry-run").partition("score.sbatch\n#!/bin/bash")[2]
 
 
-def corgi(*words: str) -> None:
-    """A command, as a person types it."""
+def corgi(*words: str) -> str:
+    """A command, as a person types it; returns what it said."""
     done = subprocess.run([sys.executable, "-m", "corgi", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"corgi {' '.join(words)}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def jobs_of(run: Path) -> list[SubmittedJob]:
+    kept = read_submission(run / "slurm")
+    assert kept is not None
+    return kept.jobs
 
 
 def prepare(run: Path, twin: Path, *, port: int) -> None:
