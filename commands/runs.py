@@ -63,6 +63,7 @@ def submit(
     from pipeline.status import load_config
     from project.check import problems_of
     from project.files import project_of
+    from project.hours import hours_of
     from project.work import work_of
     from slurm.submit import submit as submit_chain
     from storage.atomic import commit_text
@@ -73,11 +74,13 @@ def submit(
         if dry_run:
             raise UserError("--plan-here makes the plan, and --dry-run makes nothing; give one of the two")
         tell("plan", run_step("plan", load_config(project.pipeline)))
+    work = work_of(config, overrides or [])
     said = submit_chain(
         config,
         overrides or [],
         write=commit_text,
-        work=work_of(config, overrides or []),
+        work=work,
+        notes=hours_of(config, overrides or [], work) if dry_run else (),
         dry_run=dry_run,
         accepts_new_data=accepts_new_data,
     )

@@ -35,14 +35,14 @@ class Forecast(NamedTuple):
 
 def forecast(config: PipelineConfig) -> list[Forecast]:
     """Return what every step of the run would do with this config. Nothing is written."""
-    rates, made, forecasts = _rates(config), list[str](), list[Forecast]()
+    known, made, forecasts = rates(config), list[str](), list[Forecast]()
     for entry in entries_of(config.way):
         status = status_of(entry.name, config)
         after = next((name for name in made if name in ancestors(entry.name)), None)
         todo = status.total if after else status.total - status.states["done"]
         if todo or not status.total:
             made.append(entry.name)
-        rate = rates.get(entry.name)
+        rate = known.get(entry.name)
         seconds = 0.0 if not todo and status.total else None if rate is None or not status.total else todo * rate
         forecasts.append(Forecast(status, after, seconds))
     return forecasts
@@ -58,10 +58,10 @@ def told(forecasts: Sequence[Forecast]) -> str:
     return "\n".join(lines)
 
 
-def _rates(config: PipelineConfig) -> dict[str, float]:
+def rates(config: PipelineConfig) -> dict[str, float]:
     """Return the seconds that each step took for one shard, or for the table, as the run's ledger has it."""
-    rates = {}
+    found = {}
     for line in read(config.run):
         if line.get("event") == "step" and "rank" in line and line.get("made"):
-            rates[str(line["step"])] = line["seconds"] / line["made"]
-    return rates
+            found[str(line["step"])] = line["seconds"] / line["made"]
+    return found

@@ -4,7 +4,7 @@ files      which YAML files there are and what each is        check      everyth
 run        the commands of the whole way, one by one          init       `corgi init`: a look, then the files
 look       what a table, shards or a folder of pictures hold  policy     rules that keep most of it
 presets    stages that suit the machine                       yaml_text  a config as people write it, with its reasons
-reasons    why each key is there
+reasons    why each key is there                          hours    how long a chain's jobs would take
 calibrate  how many steps fit into the minutes         work     what is left to do of a chain
 
 Nothing is computed here: the commands do that, and each can be typed by itself. May import training and all that is

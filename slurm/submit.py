@@ -36,10 +36,11 @@ def submit(
     work: Work = Work(),
     dry_run: bool = False,
     accepts_new_data: bool = False,
+    notes: Sequence[str] = (),
 ) -> str:
     """Submit what is left of a chain and return what to tell the person; with dry_run only scripts and edges.
 
-    write: makes a text file that is whole or absent, also after a power cut.
+    write: makes a text file that is whole or absent, also after a power cut; notes: for the dry run, beside the edges.
     Raises UserError where a config is missing, this machine has no SLURM, the run's jobs of an earlier submission are
     still queued, or SLURM refuses a job; what was submitted before the refused job is taken back.
     """
@@ -51,7 +52,7 @@ def submit(
     if not jobs:
         return NOTHING_LEFT
     if dry_run:
-        return preview(chain, jobs, is_sized=work.shards is not None)
+        return preview(chain, jobs, is_sized=work.shards is not None, notes=notes)
     scheduler.require()
     (chain.folder / "exits").mkdir(parents=True, exist_ok=True)
     with _alone(chain):

@@ -6,8 +6,10 @@ import pytest
 
 from configs import dump, resolve
 from pipeline.config import PipelineConfig
+from project.hours import hours_of
 from project.work import work_of
 from slurm.render import Work
+from storage.ledger import note
 from storage.plan import shards_of
 from storage.shard import SCORES
 from tests.factory import WITHOUT_MODELS, through
@@ -76,3 +78,17 @@ def test_a_changed_rule_leaves_shards_of_select_and_what_comes_after(whole: Path
     left = work(whole).left
     (whole / "pipeline.yaml").write_text(rules)
     assert [name for name in STEPS if left[name]] == ["select", "embed", "index"]
+
+
+def test_hours_are_told_by_the_rates_of_the_run_else_of_the_benchmarks(whole: Path):
+    chain, run = whole / "chain.yaml", whole / "run"
+    asked = ["slurm.score.tasks=2", "slurm.score.cpus=4", "slurm.select.tasks=3", "slurm.select.at_once=1"]
+    todo = Work(way="shards", shards=3, left={"adopt": [], "index": []})
+    note(run, event="step", step="embed", rank=0, made=2, seconds=7200.0)
+    assert hours_of(chain, asked, todo) == [
+        "score      3 shards in 2 tasks of 4 cores: 0.046 h, 0.091 task-hours (benchmarks: 0.044 core-s a pair)",
+        "dedup      one job: 0.00016 h, 0.00016 task-hours (benchmarks: 2e-05 core-s a pair)",
+        "select     3 shards in 3 tasks of 1 core: 2.6e-05 h, 2.6e-05 task-hours (benchmarks: 3.1e-06 core-s a pair)",
+        "embed      3 shards in 1 task of 1 core: 3 h, 3 task-hours (this run: 3,600.0 s each)",
+    ]
+    assert hours_of(chain, [], todo._replace(shards=None)) == []

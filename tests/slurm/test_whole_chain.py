@@ -1,24 +1,40 @@
 """The quickstart's pairs through a real SLURM: the bytes of the local run up to embed, and the losses after."""
 
+import http.server
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from quickstart.web import serving
 from slurm.job_status import job_statuses, show
-from slurm.submission import SubmittedJob, read_submission
+from slurm.render import Work
+from slurm.submission import read_submission
+from slurm.submit import submit as submit_chain
+from storage.atomic import commit_text
 from storage.plan import shards_of
 from storage.shard import SCORES
+from tests.factory import WITHOUT_MODELS
+from tests.project.drawn import caption, draw_pictures
+from tests.project.test_run import Quiet
 from tests.quickstart.killed_commands import digests
 
 from .cluster import Cluster
 
+NO_EVALUATION = Work(left={"evaluate": []})
+submit = partial(submit_chain, write=commit_text, work=NO_EVALUATION)
 pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +46,16 @@ TRAINING = [
     "base16.stage.model.channels=32",
     "base16.log_every_steps=1",
 ]
+PIPELINE = {
+    "run": "run",
+    "table": "table.parquet",
+    "workers": 1,
+    "plan": {"shard_size": 8},
+    "download": {"allow_addresses": ["127.0.0.1"], "host_interval_s": 0.0, "min_side_px": 32},
+    "score": WITHOUT_MODELS,
+    "select": {"rules": {"large": "min_side >= 32"}},
+}
+CHAIN = {"pipeline": "pipeline.yaml", "run": "run", "slurm": {"cpus": 1, "download": {"tasks": 99}}}
 COMPARED = ("table.parquet", "plan*", "duplicates.parquet", "index.parquet", "0*/*")
 
 
@@ -49,11 +75,9 @@ def test_a_cluster_makes_the_bytes_of_one_machine(place: Path, cluster: Cluster)
         for step in ["plan", "download", "score", "dedup", "select", "embed", "index", "report"]:
             corgi(step, str(local / "pipeline.yaml"))
         corgi("train", str(local / "base16.yaml"))
-        (run / "evaluate.yaml").write_text("{per_group: 2, held_out: 2, compared: 9, gap_pairs: 4}\n")
-        arrays = ["slurm.download.tasks=3", "slurm.score.tasks=2", "slurm.select.tasks=7", "slurm.embed.tasks=99"]
+        arrays = ["slurm.download.tasks=3", "slurm.score.tasks=2", "slurm.select.tasks=7", "slurm.embed.tasks=1"]
         nodes = ["slurm.train.hosts=one", f"train=[{run / 'base16.yaml'}]"]
-        words = ["submit", str(run / "chain.yaml"), *arrays, *nodes]
-        assert "its job submits the rest" in corgi(*words)
+        submit(run / "chain.yaml", ["slurm.arrays=asked", *arrays, *nodes])
         cluster.wait_until_empty(timeout_s=1200)
     assert {status.state for status in job_statuses(run)} == {"done"}, f"{show(run)}\n{logs(run)}"
     there = digests(run, *COMPARED)
@@ -64,14 +88,46 @@ def test_a_cluster_makes_the_bytes_of_one_machine(place: Path, cluster: Cluster)
     assert len(ours) == STEPS
     assert theirs == pytest.approx(ours, rel=1e-5)
     assert world_size(run / "train" / "base16") == 2
-    sizes = {job.name: job.tasks for job in jobs_of(run) if job.tasks}
-    shards = len(shards_of(run))
-    assert sizes == {"download": 3, "score": 2, "select": 7, "embed": min(99, shards)}  # no task without a shard
-    assert (run / "figures.json").exists()
-    assert corgi(*words) == "nothing is left to do: every step and stage is done\n"
-    lost = shards_of(run)[4].path(SCORES)
-    lost.unlink()
-    assert "\n#SBATCH --array=0 " in corgi(*words, "--dry-run").partition("score.sbatch\n#!/bin/bash")[2]
+
+
+def test_the_plan_sizes_the_arrays_and_a_second_submit_takes_up_what_is_left(place: Path, cluster: Cluster):
+    """Few pictures and no training: the command as it is typed, whose plan's job submits the rest."""
+    rows = [(number, caption(number)) for number in range(24)]
+    draw_pictures(place / "served", len(rows))
+    with served(place / "served") as port:
+        table = {"URL": [f"http://127.0.0.1:{port}/p{number:03d}.png" for number, _ in rows]}
+        pq.write_table(pa.table({**table, "TEXT": [text for _, text in rows]}), place / "table.parquet")
+        Path("pipeline.yaml").write_text(yaml.safe_dump(PIPELINE))
+        Path("chain.yaml").write_text(yaml.safe_dump(CHAIN))
+        assert "its job submits the rest" in corgi("submit", "chain.yaml", "slurm.score.tasks=2")
+        cluster.wait_until_empty(timeout_s=900)
+    run = Path("run")
+    assert {status.state for status in job_statuses(run)} == {"done"}, f"{show(run)}\n{logs(run)}"
+    kept = read_submission(run / "slurm")
+    assert kept is not None
+    assert {job.name: job.tasks for job in kept.jobs if job.tasks} == {
+        **{"download": 3, "score": 2, "select": 1, "embed": 1}  # three shards, and 99 tasks were asked for
+    }
+    assert [job.name for job in kept.jobs] == [
+        *("plan", "download", "score", "dedup", "select", "embed", "index", "report")
+    ]
+    assert corgi("submit", "chain.yaml") == "nothing is left to do: every step and stage is done\n"
+    shards_of(run)[1].path(SCORES).unlink()
+    again = corgi("submit", "chain.yaml", "slurm.score.tasks=3", "--dry-run")
+    assert "\nscore=$(sbatch --parsable run/slurm/score.sbatch)\n" in again and "download=" not in again
+    assert "\n#SBATCH --array=1 " in again.partition("score.sbatch\n#!/bin/bash")[2]
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[int]:
+    """A folder behind a web server on loopback; its port."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 def corgi(*words: str) -> str:
@@ -79,12 +135,6 @@ def corgi(*words: str) -> str:
     done = subprocess.run([sys.executable, "-m", "corgi", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"corgi {' '.join(words)}\n{done.stdout}{done.stderr}"
     return done.stdout
-
-
-def jobs_of(run: Path) -> list[SubmittedJob]:
-    kept = read_submission(run / "slurm")
-    assert kept is not None
-    return kept.jobs
 
 
 def prepare(run: Path, twin: Path, *, port: int) -> None:
