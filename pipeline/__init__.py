@@ -23,6 +23,7 @@ phases               a table step's work on a pool of processes, which goes on a
 config               a section a step
 losses, verdict      loud words on a step that lost all, or almost all for one reason; what all shares came to
 workers, watch       the processes of shard steps, which tell how far they are; what a person sees of that
+devices              which GPU is whose
 progress             the one progress bar, or lines in a log
 status, why, funnel  where the steps stand; one pair's story; what each reason took
 forecast             what an edited config would make anew, and how long that takes

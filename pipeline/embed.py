@@ -22,6 +22,7 @@ from storage.shard import PAIRS, Shard
 from storage.tables import content
 from storage.text_embeds import TextEmbedsFile
 
+from .devices import Device, resolved
 from .step import ShardStep, State
 from .workers import Tally
 
@@ -34,6 +35,7 @@ class EmbedConfig(Config):
     """The frozen text encoder whose per-token embeds are stored."""
 
     text: TextConfig = TextConfig()
+    device: Device = "cpu"  # cuda, or auto: a GPU where there is one; workers share out the GPUs of their task
     captions: tuple[Column, ...] = Field(
         default=(), examples=[["llava"]]
     )  # further columns of captions, see `plan.captions`
@@ -54,7 +56,7 @@ class Embed(ShardStep):
     @cached_property
     def encoder(self) -> TextEncoder:
         """Load the encoder, once in each process."""
-        return TextEncoder(self.embed.text)
+        return TextEncoder(self.embed.text, resolved(self.embed.device))
 
     def fingerprint(self, shard: Shard) -> str:
         """Cover the encoder, which pairs are kept with which captions, and further captions if they are asked for."""

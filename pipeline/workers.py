@@ -24,6 +24,7 @@ from storage.pairs import Add, Fill, Outcome
 from storage.processes import process_pool
 from storage.shard import Shard
 
+from .devices import claim_gpu
 from .step import ShardStep
 
 TELL_EVERY_S = 0.5
@@ -76,6 +77,7 @@ class _Here:
 
 
 def _begin(wire: Connection, spread: int) -> None:
+    claim_gpu()
     _Here.wire, _Here.spread = wire, spread
 
 

@@ -264,6 +264,25 @@ def test_without_requeue_copies_go_on_and_93_stops_them(toy: Path, cluster: Clus
     assert states["download"].state == states["index"].state == "never ran"
 
 
+def test_a_failed_task_that_is_tolerated_ends_no_chain(toy: Path, cluster: Cluster, monkeypatch):
+    """What is tolerated is for the verdict to say, which the toy gives with 0."""
+    monkeypatch.setenv("FAILS", "download-1")
+    submit("chain.yaml", ["train=[]"], work=WORK._replace(tolerate=1))
+    cluster.wait_until_empty()
+    states = {status.job.name: status.state for status in job_statuses(Path("runs/toy"))}
+    assert (states.pop("download"), {*states.values()}) == ("failed", {"done"}), logs(toy)
+    assert "download runs/toy/pipeline.yaml --verdict" in (toy / "words").read_text().splitlines()
+
+
+def test_the_plans_job_submits_the_rest(toy: Path, cluster: Cluster):
+    submit("chain.yaml", ["train=[]", "slurm.arrays=planned", "slurm.score.tasks=2"])
+    cluster.wait_until_empty()
+    assert (toy / "words").read_text().splitlines() == [
+        "plan runs/toy/pipeline.yaml",
+        "submit chain.yaml train=[] slurm.arrays=planned slurm.score.tasks=2",
+    ]
+
+
 def ids() -> dict[str, int]:
     kept = read_submission(Path("runs/toy/slurm"))
     assert kept is not None

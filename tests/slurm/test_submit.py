@@ -10,8 +10,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from configs import UserError, dump
+from corgi import app
 from quickstart.run import STAGES, configure
 from slurm.job_status import job_statuses, show
 from slurm.submission import read_submission
@@ -136,6 +138,31 @@ def test_standing_needs_no_accounting(place):
 
 def test_standing_of_a_run_that_was_never_submitted_is_empty(tmp_path):
     assert job_statuses(tmp_path) == [] and show(tmp_path) == ""
+
+
+WRONG = {
+    "typo in a stage": ("sr64.yaml", "micro_batch:", "micro_batsch:", "did you mean 'micro_batch'"),
+    "typo in the pipeline": ("pipeline.yaml", "workers:", "wokers:", "did you mean 'workers'"),
+    "batch of 32 on 3 nodes": ("chain.yaml", "nodes: 2", "nodes: 3", "is not a multiple of micro_batch"),
+    "another run": ("chain.yaml", "run: runs/q", "run: runs/p", "run is runs/p, but the pipeline's is runs/q"),
+    "missing table": ("pipeline.yaml", "table.parquet", "table.parkett", "table.parkett"),
+}
+
+
+@pytest.mark.parametrize("flags", [[], ["--dry-run"]], ids=["submit", "dry run"])
+def test_what_cannot_work_is_told_at_once_and_nothing_is_submitted(place, flags):
+    run = Path("runs/q")
+    configure(run, dict.fromkeys(STAGES, 7), minutes=1, port=1)
+    columns = {"URL": ["http://a.test/1"], "TEXT": ["a"], "NAME": ["a"], "GROUP": ["a"], "FAMILY": ["a"]}
+    pq.write_table(pa.table({**columns, "SPLIT": ["train"]}), run / "table.parquet")
+    for name, (file, before, after, said) in WRONG.items():
+        right = (run / file).read_text()
+        assert before in right, name
+        (run / file).write_text(right.replace(before, after, 1))
+        done = CliRunner().invoke(app, ["submit", "runs/q/chain.yaml", *flags])
+        assert isinstance(done.exception, UserError) and said in str(done.exception), (name, done.exception)
+        (run / file).write_text(right)
+    assert not Path("log").exists() and not (run / "slurm").exists()
 
 
 def test_the_command_ends_with_2_where_there_is_no_slurm(place):
