@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from configs import UserError, load, resolve
-from slurm.config import ChainConfig
+from pipeline.config import PipelineConfig
+from slurm.config import ChainConfig, JobSettings
 from slurm.render import Call, Job, Work, render
 from slurm.script import Place
 from slurm.torchrun import in_double_quotes
@@ -293,3 +294,23 @@ def test_the_quickstarts_chain_is_a_chain_whose_batches_work_out():
     for file in chain.train:
         config = load(TrainConfig, folder / file.name, train.overrides)
         assert accumulation(config, (train.nodes or 1) * (train.processes_per_node or 1)) >= 1
+
+
+def test_the_sites_configs_fit_each_other_and_ask_for_what_they_say():
+    root = Path(__file__).parents[2]
+    chain = load(ChainConfig, root / "configs" / "imagen.yaml")
+    pipeline = load(PipelineConfig, root / chain.pipeline)
+    assert pipeline.run == chain.run
+    world_sizes = {}
+    for file in chain.train:
+        settings = JobSettings(chain, "train", stage=file.stem)
+        nodes, gpus = settings.or_else("nodes", 1).value, settings.or_else("gpus_per_node", 1).value
+        config = load(TrainConfig, root / file)
+        world_sizes[file.stem] = nodes * gpus
+        assert accumulation(config, nodes * gpus) >= 1 and config.processes == gpus
+        assert config.run.parent == chain.run / "train" and config.data.index == chain.run / "index.parquet"
+        assert config.data.column in ("train", *pipeline.select.stages) and config.text.encoder == pipeline.embed.text
+    assert world_sizes == {"base64": 256, "sr256": 128, "sr1024": 128}
+    jobs = {job.name: job for job in render(chain, PLACE, Work(shards=41_300))}
+    assert "--array=0-255%64" in options(jobs["download"]) and "--gpus-per-node=1" in options(jobs["embed"])
+    assert "--signal=B:USR1@600" in options(jobs["train-sr256"]) and "--nodes=32" in options(jobs["train-base64"])
