@@ -174,7 +174,9 @@ class Render:
     def _rest(self) -> list[str]:
         """Return the line that submits what comes after the plan, from its job."""
         settings = JobSettings(self.chain, "plan")
+        is_elsewhere = settings.get("container") is not None  # where there may be no sbatch
         python = settings.or_else("python", str(self.place.python)).value
+        python = str(self.place.python) if is_elsewhere else python
         flags = ["--accept-new-data"] if self.call.accepts_new_data else []
         words = [python, "-m", "corgi", "submit", str(self.place.file), *self.call.overrides, *flags]
         said = "the rest is not submitted; `corgi submit` goes on, and slurm.arrays=asked submits all at once"

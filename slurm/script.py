@@ -152,7 +152,7 @@ def _environment(settings: JobSettings, place: Place) -> Iterator[str]:
         yield f"# {lines.key}"
         yield from lines.value
     runner = Runner(settings, place)
-    if runner.is_here:
+    if runner.is_here and Path(runner.python.value).is_absolute():
         yield _noted(f"export PATH={quote(str(Path(runner.python.value).parent))}:$PATH", runner.python.key)
 
 

@@ -311,6 +311,6 @@ def test_the_sites_configs_fit_each_other_and_ask_for_what_they_say():
         assert config.run.parent == chain.run / "train" and config.data.index == chain.run / "index.parquet"
         assert config.data.column in ("train", *pipeline.select.stages) and config.text.encoder == pipeline.embed.text
     assert world_sizes == {"base64": 256, "sr256": 128, "sr1024": 128}
-    jobs = {job.name: job for job in render(chain, PLACE, Work(shards=41_300))}
+    jobs = {job.name: job for job in render(chain, PLACE, Work(shards=41_300, left={"plan": []}))}
     assert "--array=0-255%64" in options(jobs["download"]) and "--gpus-per-node=1" in options(jobs["embed"])
     assert "--signal=B:USR1@600" in options(jobs["train-sr256"]) and "--nodes=32" in options(jobs["train-base64"])

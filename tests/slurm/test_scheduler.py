@@ -20,6 +20,8 @@ from storage.atomic import commit_text
 from .cluster import MAX_ARRAY_SIZE, Cluster, wait_for
 
 WORK = Work(processes={"tiny stage": 2})
+STEPS = ["plan", "download", "score", "dedup", "select", "embed", "index"]
+ONLY_TRAINING: dict[str, list[int]] = {name: [] for name in [*STEPS, "evaluate", "report"]}
 submit = partial(submit_chain, write=commit_text, work=WORK)
 pytestmark = pytest.mark.long
 
@@ -37,6 +39,14 @@ date +%s%N >> events/$name
 RUN = """
 import os, sys
 os.execv("/bin/bash", ["bash", "toy.sh", *sys.argv[1:]])
+"""
+
+NODE = """
+echo "node $SLURM_PROCID ${SLURM_RESTART_COUNT:-0}" >> begun
+[ "${SLURM_RESTART_COUNT:-0}" = 0 ] || exit 0
+sleep $((SLURM_PROCID * 3))
+echo "$SLURM_PROCID with 75" >> left
+exit 75
 """
 
 LAUNCH = """
@@ -113,7 +123,7 @@ def test_arrays_split_edges_hold_and_two_nodes_meet(toy: Path, cluster: Cluster)
     submit("chain.yaml")
     cluster.wait_until_empty()
     assert {status.job.name: status.sentence for status in job_statuses(Path("runs/toy"))} == dict.fromkeys(
-        ["plan", "download", "score", "dedup", "select", "embed", "index", "train-tiny stage", "evaluate", "report"],
+        [*STEPS, "train-tiny stage", "evaluate", "report"],
         "done",
     ), logs(toy)
     seen = events(toy)
@@ -123,7 +133,7 @@ def test_arrays_split_edges_hold_and_two_nodes_meet(toy: Path, cluster: Cluster)
         asked = [f"{step} runs/toy/pipeline.yaml --rank {rank} --world-size {size} --workers 1" for rank in range(size)]
         assert words == asked
     assert len(seen) == 5 + sum(arrays.values())
-    order = ["plan", "download", "score", "dedup", "select", "embed", "index", "evaluate", "report"]
+    order = [*STEPS, "evaluate", "report"]
     for before, after in pairwise(order):
         ended = max(event.ended for name, event in seen.items() if name.startswith(before))
         assert ended <= min(event.began for name, event in seen.items() if name.startswith(after)), (before, after)
@@ -281,6 +291,17 @@ def test_the_plans_job_submits_the_rest(toy: Path, cluster: Cluster):
         "plan runs/toy/pipeline.yaml",
         "submit chain.yaml train=[] slurm.arrays=planned slurm.score.tasks=2",
     ]
+
+
+def test_nodes_of_a_training_leave_with_75_one_after_the_other(toy: Path, cluster: Cluster):
+    """An interpreter that is a toy stands for all of a node; srun must not kill the slower one while it leaves."""
+    (toy / "python").write_text(f"#!/bin/bash\n{NODE}")
+    (toy / "python").chmod(0o755)
+    submit("chain.yaml", [f"slurm.train.python={toy / 'python'}"], work=WORK._replace(left=ONLY_TRAINING))
+    cluster.wait_until_empty()
+    assert {status.job.name: status.state for status in job_statuses(Path("runs/toy"))} == {"train-tiny stage": "done"}
+    assert sorted((toy / "left").read_text().splitlines()) == ["0 with 75", "1 with 75"], logs(toy)
+    assert sorted(begun(toy)) == ["node 0 0", "node 0 1", "node 1 0", "node 1 1"]
 
 
 def ids() -> dict[str, int]:
