@@ -29,7 +29,10 @@ from .sources import Source
 from .told import Line, told
 
 FOLDER = "wandb"  # within a run: files that wait to be sent, locks, and up to where was sent
-WAITS_S = {"WANDB_INIT_TIMEOUT": "60", "WANDB_FINISH_TIMEOUT": "600"}  # environment that W&B's client reads
+CLIENT = {  # environment that W&B's client reads, where the user has not set it
+    **{"WANDB_INIT_TIMEOUT": "60", "WANDB_FINISH_TIMEOUT": "600"},  # seconds
+    "WANDB_ERROR_REPORTING": "false",  # what goes wrong here is nobody's business
+}
 EXAMPLES_AT = "select"  # the step whose run has the table of examples
 
 
@@ -62,27 +65,29 @@ def _started(source: Source, *, offline: bool) -> Iterator[Any]:
         data = home / f"data-{source.id}" if offline else Path(scratch) / "data"
         data.mkdir(parents=True)
         os.environ |= {"WANDB_DATA_DIR": str(data), "WANDB_CACHE_DIR": f"{scratch}/cache"}
-        for name, seconds in WAITS_S.items():
-            os.environ.setdefault(name, seconds)
-        run = wandb.init(
-            project=source.wandb.project,
-            entity=source.wandb.entity,
-            group=source.group,
-            job_type=source.name,
-            name=source.name,
-            id=source.id,
-            resume="allow",
-            mode="offline" if offline else "online",
-            dir=source.folder if offline else scratch,
-            config=source.config,
-            allow_val_change=True,  # a training may go on with other settings
-            settings=_settings(source),
-        )
+        for name, value in CLIENT.items():
+            os.environ.setdefault(name, value)
         try:
-            yield run
-        finally:
-            run.finish(exit_code=0)
-            wandb.teardown()  # its service writes the end of a file when it leaves
+            run = wandb.init(
+                project=source.wandb.project,
+                entity=source.wandb.entity,
+                group=source.group,
+                job_type=source.name,
+                name=source.name,
+                id=source.id,
+                resume="allow",
+                mode="offline" if offline else "online",
+                dir=source.folder if offline else scratch,
+                config=source.config,
+                allow_val_change=True,  # a training may go on with other settings
+                settings=_settings(source),
+            )
+            try:
+                yield run
+            finally:
+                run.finish(exit_code=0)
+        finally:  # the client's service writes the end of a file when it leaves, and knows but one server
+            wandb.teardown()
 
 
 def _settings(source: Source) -> Any:
@@ -115,7 +120,7 @@ def _tell(run: Any, source: Source, *, first: int) -> int:
         run.log({**source.figures(line), **_media(source, line, sensitive, is_last=number == new[-1][0])}, step=number)
     for number, alert in alerts(source.name, source.lines):
         if number >= first:
-            run.alert(alert.title, alert.text, level=alert.level, wait_duration=0)
+            run.alert(alert.title, alert.text, level=alert.level, wait_duration=1)
     if new:
         used, made = lineage(source)
         for artifact in used:  # as `use_artifact` does, which refuses to where there is no network

@@ -22,6 +22,7 @@ class Fake:
         self.requests = 0
         self.over = threading.Event()
         self.streams: dict[str, dict[int, str]] = {}  # run -> offset -> line
+        self.artifacts: list[dict[str, Any]] = []  # what each was made with
         self.runs: dict[str, dict[str, Any]] = {}  # run -> what it was made with
 
     def history(self, run: str) -> list[dict[str, Any]]:
@@ -46,6 +47,19 @@ class Fake:
             return {
                 "viewer": {"id": "v", "entity": "tester", "username": "tester", "flags": "{}", "teams": {"edges": []}}
             }
+        if "createRunFiles" in query:
+            files = [{"name": name, "uploadUrl": f"{self.url}/upload/{name}"} for name in variables["files"]]
+            return {"createRunFiles": {"runID": variables["run"], "uploadHeaders": [], "files": files}}
+        if "serverInfo" in query:
+            return {"serverInfo": {"features": []}}
+        if "query ArtifactType" in query:
+            return {"project": {"artifact": None}}
+        if "createArtifact(" in query:
+            self.artifacts.append(variables)
+            sequence = {"id": "s", "latestArtifact": None}
+            return {"createArtifact": {"artifact": {"id": "a", "state": "COMMITTED", "artifactSequence": sequence}}}
+        if "useArtifact(" in query:
+            return {"useArtifact": {"artifact": {"id": "a", "digest": "", "description": "", "state": "COMMITTED"}}}
         return {}
 
     def _tail(self, run: str) -> dict[str, Any] | None:
@@ -56,7 +70,7 @@ class Fake:
             **{"id": run, "name": run, "config": "{}", "summaryMetrics": "{}", "eventsLineCount": 0, "logLineCount": 0},
             "historyLineCount": len(rows),
             "historyTail": json.dumps([json.dumps(row) for row in rows[-1:]]),
-            **{"eventsTail": "[]", "wandbConfig": "{}", "tags": [], "stopped": False, "sweepName": None},
+            **{"eventsTail": "[]", "wandbConfig": '{"t": 1}', "tags": [], "stopped": False, "sweepName": None},
         }
 
     def stream(self, run: str, content: dict[str, Any]) -> None:
@@ -77,7 +91,7 @@ def serving(mood: str = "well") -> Iterator[Fake]:
         def do_POST(self) -> None:
             fake.requests += 1
             length = int(self.headers.get("Content-Length", 0))
-            content = json.loads(self.rfile.read(length) or b"{}")
+            body = self.rfile.read(length)
             if fake.mood == "hangs":
                 fake.over.wait(300)
             if fake.mood in ("hangs", "closes"):
@@ -86,10 +100,11 @@ def serving(mood: str = "well") -> Iterator[Fake]:
             if fake.mood == "fails":
                 return self.reply(500, {"error": "out of order"})
             if self.path.endswith("/graphql"):
-                self.reply(200, {"data": fake.answer(content.get("query", ""), content.get("variables") or {})})
-            else:
-                fake.stream(self.path.split("/")[-2], content)
-                self.reply(200, {})
+                content = json.loads(body)
+                return self.reply(200, {"data": fake.answer(content.get("query", ""), content.get("variables") or {})})
+            if self.path.endswith("/file_stream"):
+                fake.stream(self.path.split("/")[-2], json.loads(body))
+            self.reply(200, {})
 
         do_GET = do_PUT = do_POST  # noqa: N815
 
