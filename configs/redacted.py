@@ -7,7 +7,8 @@ HIDDEN = "***"
 USER = re.compile(r"(?<=://)[^/\s?#\"'<>]*@")  # https://user:password@host
 ASSIGNED = re.compile(r"(?<![^?&;,\s\"'{-])([^\s=&;,?\"'{]{1,64})=([^\s&;,#\"'}]+)")  # ?sig=, --token=
 SECRET = re.compile(
-    r"sig|token|secret|passw|pwd|credential|auth|api.?key|access.?key|key.?(id|pair)|^key$|^policy$|^sas$|^se$|^code$",
+    r"(?<![a-z])sig(?![a-z])|signature|token|secret|passw|pwd|credential|auth(?!or)"
+    r"|api.?key|access.?key|key.?(id|pair)|^(key|policy|sas|code)$",
     re.IGNORECASE,
 )
 

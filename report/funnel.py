@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from configs import UserError, shortened
+from configs.redacted import redacted
 from filters.expression import check_expression
 from pipeline.config import PipelineConfig
 from pipeline.select import candidates_of
@@ -90,7 +91,7 @@ class LostPairs:
         others = [name for name in pair.get("failed") or pair.get("reasons") or () if name != reason]
         texts = {
             "caption": shortened(pair["caption"], 300),
-            "url": shortened(known.get("url") or pair.get("url") or "", 160),
+            "url": shortened(redacted(known.get("url") or pair.get("url") or ""), 160),
             "detail": shortened(self._numbers(known, reason) if by_rule else pair.get("detail") or "", 300),
             "others": f"also failed: {', '.join(others)}" if others else "",
         }

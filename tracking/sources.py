@@ -84,8 +84,11 @@ def sources_of(run: Path, *, alone: bool = False) -> list[Source]:
 
 def _steps(config: PipelineConfig) -> list[Source]:
     group = config.wandb.group or config.run.absolute().name
-    sections = {name: getattr(config, entry.section) for name, entry in STEPS.items() if entry.section}
-    told = {name: {STEPS[name].section: redact(part.model_dump(mode="json"))} for name, part in sections.items()}
+    told = {
+        name: {entry.section: redact(getattr(config, entry.section).model_dump(mode="json"))}
+        for name, entry in STEPS.items()
+        if entry.section
+    }
     names = [*STEPS, EVALUATE]
     return [Source(config.run, name, group, config.wandb, told.get(name, {}), is_training=False) for name in names]
 

@@ -76,8 +76,9 @@ class Fake:
     def stream(self, run: str, content: dict[str, Any]) -> None:
         """Keep what a stream of files says, each line at its offset."""
         part = (content.get("files") or {}).get(HISTORY)
-        for number, line in enumerate(part["content"] if part else ()):
-            self.streams.setdefault(run, {})[part["offset"] + number] = line
+        if part:
+            for number, line in enumerate(part["content"], part["offset"]):
+                self.streams.setdefault(run, {})[number] = line
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """W&B's files hold every line of the ledgers once, with pictures, examples and lineage."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,8 @@ from .wandb_files import history, mirrored
 LOOKS = {"every_steps": 3, "samples": 4, "buckets": 4, "grid": 2, "grid_steps": 2}
 
 
-def synced(folder, **how):
-    return [*sync(folder, **({"to": "wandb", "offline": True} | how))]
+def synced(folder):
+    return [*sync(folder, to="wandb", offline=True)]
 
 
 def note_selected(config, **counts):
@@ -27,7 +28,7 @@ def note_selected(config, **counts):
 @pytest.fixture
 def hostile(tmp_path):
     """A run after select with a kept pair, a lost one, a hateful one, and one that a scorer calls NSFW."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"caption": "a red apple", "url": "https://me:hunter2@a.test/1.jpg?w=3&X-Amz-Signature=hunter2"},
         {"caption": "ein roter Apfel", "scores": {"language": "de"}},
         {"caption": "you are all stupid idiots", "scores": {"hate": 0.9}},
