@@ -9,6 +9,7 @@ those that an artifact refers to.
 """
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ CLIENT = {  # environment that W&B's client reads, where the user has not set it
     **{"WANDB_INIT_TIMEOUT": "60", "WANDB_FINISH_TIMEOUT": "600"},  # seconds
     "WANDB_ERROR_REPORTING": "false",  # what goes wrong here is nobody's business
 }
+NOT_IN_NAMES, NAME_LENGTH = re.compile(r"[^A-Za-z0-9_.-]"), 128  # of artifacts
 EXAMPLES_AT = "select"  # the step whose run has the table of examples
 
 
@@ -152,7 +154,8 @@ def _artifact(wandb: Any, artifact: Artifact) -> Any:
     from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
     from wandb.sdk.lib.paths import LogicalPath
 
-    made = wandb.Artifact(artifact.name, type=artifact.kind, metadata={"digest": artifact.digest})
+    name = NOT_IN_NAMES.sub("-", artifact.name)[-NAME_LENGTH:]
+    made = wandb.Artifact(name, type=artifact.kind, metadata={"digest": artifact.digest})
     for number, place in enumerate(artifact.places):
         entry = ArtifactManifestEntry(path=LogicalPath(f"{number:04d}"), digest=artifact.digest, ref=place, size=0)
         made.manifest.add_entry(entry)
