@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from configs import UserError
-from configs.redacted import redact
+from configs.redacted import redact, redacted
 from configs.steps import STEPS
 from pipeline.config import PipelineConfig
 from pipeline.mirror import WandbConfig
@@ -83,7 +83,7 @@ def sources_of(run: Path, *, alone: bool = False) -> list[Source]:
 
 
 def _steps(config: PipelineConfig) -> list[Source]:
-    group = config.wandb.group or config.run.absolute().name
+    group = redacted(config.wandb.group or config.run.absolute().name)
     told = {
         name: {entry.section: redact(getattr(config, entry.section).model_dump(mode="json"))}
         for name, entry in STEPS.items()
@@ -97,7 +97,7 @@ def _training(folder: Path) -> list[Source]:
     config = read_config(folder)
     if config is None:
         return []
-    group = config.wandb.group or config.data.index.absolute().parent.name
+    group = redacted(config.wandb.group or config.data.index.absolute().parent.name)
     told = redact(config.model_dump(mode="json", include=TOLD_OF_TRAINING))
     return [Source(folder, config.stage.name, group, config.wandb, told, is_training=True)]
 
