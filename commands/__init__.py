@@ -9,6 +9,7 @@ imports from here but `corgi.py`.
     data     the pipeline's steps, and what is made of a run's pairs
     models   what is done with the stages of a cascade
     demo     the page where visitors click words, from its vocabulary to its server
+    sync     what trackers are told of a run
     runs     what a run tells of itself, and the cluster that it may run on
     config   what can be said in configs and in rules
 """

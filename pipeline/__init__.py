@@ -22,6 +22,7 @@ blocks               shards that are read together by steps that see all rows
 phases               a table step's work on a pool of processes, which goes on after a kill
 config               a section a step
 losses, verdict      loud words on a step that lost all, or almost all for one reason; what all shares came to
+mirror               what W&B is told of a run, and the process beside that tells it
 workers, watch       the processes of shard steps, which tell how far they are; what a person sees of that
 devices              which GPU is whose
 progress             the one progress bar, or lines in a log

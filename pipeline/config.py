@@ -13,6 +13,7 @@ from .adopt.config import AdoptConfig
 from .dedup import DedupConfig
 from .download.config import DownloadConfig
 from .embed import EmbedConfig
+from .mirror import WandbConfig
 from .plan import PlanConfig
 from .select import SelectConfig
 from .step import step_class
@@ -35,6 +36,7 @@ class PipelineConfig(Config):
     select: SelectConfig = SelectConfig()
     embed: EmbedConfig = EmbedConfig()
     adopt: AdoptConfig = AdoptConfig()
+    wandb: WandbConfig = WandbConfig()
 
     @property
     def way(self) -> Way:

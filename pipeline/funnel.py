@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from configs.redacted import redacted
 from storage import keep_list, pairs
 from storage.atomic import commit_json
 from storage.plan import dropped, shards_of
@@ -22,6 +23,7 @@ from .hosts import Hosts
 EXAMPLES = 8  # pairs shown for a reason
 FUNNEL = Path("report/funnel.json")
 SHOWN = ("key", "url", "caption", "detail", "shard", "failed", "reasons")
+WITH_URLS = ("url", "detail")  # may name a url, with a password or a signature in it
 
 
 class Funnel:
@@ -39,7 +41,8 @@ class Funnel:
         examples = self.examples.setdefault(f"{step}.{reason}", [])
         if len(examples) < EXAMPLES:
             known = {**pair, "shard": shard}
-            examples.append({name: known[name] for name in SHOWN if known.get(name) is not None})
+            shown = {name: known[name] for name in SHOWN if known.get(name) is not None}
+            examples.append(shown | {name: redacted(shown[name]) for name in WITH_URLS if name in shown})
 
     def take(self, shard: Shard) -> None:
         """Count all pairs of a shard; those that no step has decided on yet are `unfetched` or `unjudged`."""

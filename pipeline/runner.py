@@ -29,6 +29,7 @@ from storage.shard import Shard
 from .check import check_pipeline
 from .config import PipelineConfig
 from .losses import heavy_losses
+from .mirror import start_mirror
 from .progress import Progress
 from .rule_columns import idle_rules
 from .step import LossyStep, ShardStep, TableStep, step_class
@@ -107,6 +108,8 @@ def run_step(
             counts=dict(outcome.counts),
             machine=machine(),
         )
+    if rank == 0:
+        start_mirror(config.run, config.wandb)
     return outcome
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from configs import UserError, shortened
+from configs.redacted import redacted
 from filters.expression import check_expression
 from pipeline.config import PipelineConfig
 from pipeline.select import candidates_of
@@ -90,7 +91,7 @@ class LostPairs:
         others = [name for name in pair.get("failed") or pair.get("reasons") or () if name != reason]
         texts = {
             "caption": shortened(pair["caption"], 300),
-            "url": shortened(known.get("url") or pair.get("url") or "", 160),
+            "url": shortened(redacted(known.get("url") or pair.get("url") or ""), 160),
             "detail": shortened(self._numbers(known, reason) if by_rule else pair.get("detail") or "", 300),
             "others": f"also failed: {', '.join(others)}" if others else "",
         }
@@ -98,7 +99,7 @@ class LostPairs:
         has_image = known.get("tar_offset") is not None and not self.album.is_full("cards")
         image = None
         if has_image:
-            image = self.album.thumbnail(_image(Shard(self.run, pair["shard"]), known), CARD_PX, part="cards")
+            image = self.album.thumbnail(image_of(Shard(self.run, pair["shard"]), known), CARD_PX, part="cards")
         if not self.sensitive.covers({**known, **pair}, self.hateful):
             return Card(pair["key"], words, image, None)
         picture = {"image": image, "alt": f"stored image: {texts['caption']}"} if image else {}
@@ -129,7 +130,7 @@ def gallery(run: Path, sensitive: SensitivePairs, album: Album) -> tuple[list[tu
     """Return (data: url, caption) of the first kept pairs of the first shards, and the licences the table names."""
     images, licences = list[tuple[str, str]](), set[str]()
     for shard in [shard for shard in shards_of(run) if shard.path(KEEP).exists()][:GALLERY_SHARDS]:
-        stored = _stored(shard)
+        stored = stored_columns(shard)
         kept = stored.filter(keep_list.read(shard, ["kept"], of=stored)["kept"])
         if "license" in kept.column_names:
             licences |= {str(value) for value in pc.unique(kept["license"]).to_pylist() if value}
@@ -138,11 +139,11 @@ def gallery(run: Path, sensitive: SensitivePairs, album: Album) -> tuple[list[tu
         fit = [row for row in rows if not sensitive.covers(row, hateful)]
         for row in fit:
             if not album.is_full("kept"):
-                images.append((album.thumbnail(_image(shard, row), GALLERY_PX, part="kept"), row["caption"]))
+                images.append((album.thumbnail(image_of(shard, row), GALLERY_PX, part="kept"), row["caption"]))
     return images, sorted(licences)
 
 
-def _stored(shard: Shard) -> pa.Table:
+def stored_columns(shard: Shard) -> pa.Table:
     """Return every column of a shard's stored pairs; without scores where those were removed."""
     scored = shard.path(SCORES).exists() and (shard.run / DUPLICATES).exists()
     return candidates_of(shard) if scored else pairs.stored(shard)
@@ -150,9 +151,10 @@ def _stored(shard: Shard) -> pa.Table:
 
 def _columns(shard: Shard) -> pa.Table:
     """Return what is known of all pairs of a shard, stored or lost."""
-    return pa.concat_tables([_stored(shard), pairs.lost(shard)], promote_options="default")
+    return pa.concat_tables([stored_columns(shard), pairs.lost(shard)], promote_options="default")
 
 
-def _image(shard: Shard, row: Mapping[str, Any]) -> np.ndarray:
+def image_of(shard: Shard, row: Mapping[str, Any]) -> np.ndarray:
+    """Return the stored image of a pair, (height, width, 3) uint8. row: its tar_offset and tar_size."""
     with TarReader(shard.path(TAR)) as tar:
         return tar.image(row["tar_offset"], size=row["tar_size"])

@@ -141,6 +141,14 @@ def dropped(run: Path) -> list[dict[str, Any]]:
     return read_table(run / DROPPED, made_by="plan").to_pylist()
 
 
+def first_dropped(run: Path, most: int) -> list[dict[str, Any]]:
+    """Return the first of the dropped rows, by key; none where there is no such file."""
+    if not (run / DROPPED).exists():
+        return []
+    with pq.ParquetFile(run / DROPPED) as file:
+        return next((batch.to_pylist() for batch in file.iter_batches(most)), [])
+
+
 def blank_dropped(run: Path, gone: Callable[[pa.ChunkedArray], np.ndarray]) -> int:
     """Leave of the dropped rows of which `gone(keys)`, (n,) bool, takes the key no more than that; return how many."""
     if not (run / DROPPED).exists():

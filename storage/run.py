@@ -5,7 +5,8 @@ train/<stage>  the trainings of a pipeline's run; in each
   run.json       fingerprint, commit, content of the index that it was begun with, machine
   stop           a file that asks it to save and leave
   lock           held while it trains
-  wandb.json     id of its mirror in Weights & Biases
+  wandb.json     id of its run in Weights & Biases; in a pipeline's run too, where it begins those of its steps
+  wandb.log      what `corgi sync` said that ran beside it
 """
 
 import subprocess
@@ -18,7 +19,8 @@ from .machine import machine
 
 CONFIG = "config.yaml"
 TRAIN = "train"
-TRAINING, STOP, LOCK, WANDB = "run.json", "stop", "lock", "wandb.json"
+TRAINING, STOP, LOCK = "run.json", "stop", "lock"
+WANDB, MIRROR_LOG = "wandb.json", "wandb.log"
 
 
 def write_config(run: Path, config: Config, *, fingerprint: str) -> None:

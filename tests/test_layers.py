@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HOUSE = (  # from the ground up
-    *("configs", "storage", "filters", "cascade", "pipeline", "evaluation", "training", "report", "demo", "project"),
-    "quickstart",
+    *("configs", "storage", "filters", "cascade", "pipeline", "evaluation", "training", "report", "tracking", "demo"),
+    *("project", "quickstart"),
 )
 ALLOWED = {folder: {*HOUSE[: floor + 1]} for floor, folder in enumerate(HOUSE)} | {"slurm": {"configs", "slurm"}}
 ALLOWED["project"].add("slurm")  # a chain's config: what it asks for must fit the others

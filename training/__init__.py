@@ -8,7 +8,7 @@ engine           accelerate and DeepSpeed from one config               distribu
 loss             a batch to the loss of each sample                     ema              moving averages, shared out
 checkpoint       what is saved of a training, and loaded                optimizer_state  Adam by name, under any ZeRO
 validation       loss by noise level, caption gap                       grid             what it draws by now
-metrics          ledger, terminal; wandb_logger                         recent           what some steps took
+metrics          ledger, terminal                                       recent           what some steps took
 changes          settings that differ, from which step on               ending           last lines, and what comes next
 status, why      what people ask of trainings                           takedown         pairs that go, and who saw them
 

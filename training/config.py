@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from cascade.stage import StageConfig
 from cascade.text_encoder import TextConfig
 from configs import Config, UserError
+from pipeline.mirror import WandbConfig
 
 OWN = "caption"  # the column of the pairs' own captions
 
@@ -82,14 +83,6 @@ class ValidationConfig(Config):
     buckets: int = Field(default=8, ge=1)  # of log-SNR, at times (b + 1/2) / buckets
     grid: int = Field(default=8, ge=0)  # images drawn each time, half of held-out captions; 0: none
     grid_steps: int = Field(default=32, ge=1)  # of the stage's sampler, where it would take more
-
-
-class WandbConfig(Config):
-    """The mirror of the ledger in Weights & Biases. The ledger is complete without it."""
-
-    mode: Literal["offline", "online", "disabled"] = "disabled"  # offline: into the run folder, to be synced later
-    project: str = "corgi"  # its name there
-    group: str | None = Field(default=None, examples=["laion"])  # null: the folder of the pipeline's run
 
 
 class TrainConfig(Config):

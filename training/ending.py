@@ -12,7 +12,6 @@ from storage.run import CONFIG
 
 from .config import TrainConfig
 from .run_folder import read_config
-from .wandb_logger import offline_folders
 
 CAPTION = "a red apple"  # where no grid tells of a caption of this run's own
 
@@ -28,9 +27,8 @@ def last_lines(run: Path) -> list[str]:
     if ended == "stopped":
         said.append(f"to go on: {_command('corgi', 'train', str(run / CONFIG))}")
     said.append(_to_sample(run, caption=_caption(last.get("grid"))))
-    folders = offline_folders(run) if config.wandb.mode == "offline" else []
-    if folders:
-        said.append(f"to send it to W&B: {_command('wandb', 'sync', *map(str, folders))}")
+    if config.wandb.mode != "disabled":
+        said.append(f"to send it to W&B: {_command('corgi', 'sync', str(run))}")
     return said
 
 

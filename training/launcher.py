@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from configs import exit_code_of, load, refuse
+from pipeline.mirror import start_mirror
 from storage.checkpoint import committed, faults, step_of
 from storage.processes import die_with
 from storage.run import STOP
@@ -129,6 +130,7 @@ def _begin(config: TrainConfig, index: Index, *, world_size: int) -> None:
     """Say what was asked for before anything else happens: in the run folder, and on the terminal."""
     prepare(config, content=index.content)
     (config.run / STOP).unlink(missing_ok=True)
+    start_mirror(config.run, config.wandb, follows=True)
     for line in shown(config, world_size=world_size, samples=index.samples):
         print(f"{config.stage.name}: {line}", file=sys.stderr)
 

@@ -1,4 +1,4 @@
-"""All that a training says: to the ledger, which is the truth, to its mirror in W&B, and to the terminal."""
+"""All that a training says: to the ledger, which is the truth and all that trackers are told, and to the terminal."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -11,7 +11,6 @@ from storage.ledger import Ledger
 
 from .config import TrainConfig
 from .distributed import Ranks
-from .wandb_logger import WandbLogger
 
 NOTABLE = 0.1  # share of a step's time spent waiting for batches, from which on a person is told
 
@@ -25,7 +24,6 @@ class RunLogger:
     def __init__(self, config: TrainConfig, *, ranks: Ranks, done: int) -> None:
         self._run = config.run
         self._ledger = Ledger(config.run) if ranks.is_main else None
-        self._wandb = WandbLogger(config) if ranks.is_main else None
         progress = Progress(config.stage.name, total=config.steps, unit="steps", done=done)
         self._progress = progress if ranks.is_main else None
         self.is_first = self._ledger is not None and self._ledger.is_empty  # nothing was ever noted of this training
@@ -36,23 +34,21 @@ class RunLogger:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._ledger and self._wandb and self._progress:
+        if self._ledger and self._progress:
             self._progress.__exit__()
             self._ledger.sync()
             self._ledger.close()
-            self._wandb.close()
 
     def note(self, event: str, *, step: int, **values: Any) -> None:
-        """Write a line into the ledger and its mirror."""
-        if self._ledger and self._wandb:
-            self._wandb.mirror(self._ledger.note(event, step=step, **values))
+        """Write a line into the ledger."""
+        if self._ledger:
+            self._ledger.note(event, step=step, **values)
 
     def note_grid(self, images: np.ndarray, *, step: int, captions: Sequence[str], **values: Any) -> None:
-        """Store (n, px, px, 3) uint8 images, and note and mirror them; captions: one an image."""
-        if self._ledger and self._wandb:
+        """Store (n, px, px, 3) uint8 images, and note them; captions: one an image."""
+        if self._ledger:
             file = write_grid(self._run, step, images)
-            line = self._ledger.note("grid", step=step, file=file, px=images.shape[1], captions=[*captions], **values)
-            self._wandb.show(line, images)
+            self._ledger.note("grid", step=step, file=file, px=images.shape[1], captions=[*captions], **values)
 
     def show(self, step: int, *, loss: float, images_per_s: float, data_share: float) -> None:
         """Show a person where the training stands."""

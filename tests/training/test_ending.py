@@ -1,9 +1,7 @@
 """How `corgi train` ends: what came of it, and commands that work as they are printed."""
 
-import re
 import shlex
 import time
-from pathlib import Path
 
 import pytest
 
@@ -68,19 +66,10 @@ def test_stopped_it_says_how_to_go_on(run, train, monkeypatch):
     assert read_training(folder)[-1]["event"] == "done"
 
 
-@pytest.mark.long
-def test_offline_wandb_has_the_pictures_and_a_command_that_sends_it(run):
-    from wandb.cli.cli import cli
-
-    folder, _ = run("mine", validation=LOOKS, wandb={"mode": "offline"})
+def test_a_mirrored_training_names_the_command_that_sends_it(run):
+    folder, _ = run("mine", wandb={"mode": "offline"})
     (line,) = [line for line in last_lines(folder) if line.startswith("to send it to W&B: ")]
-    wandb, sync, mirrored = shlex.split(line.removeprefix("to send it to W&B: "))
-    assert (wandb, sync) == ("wandb", "sync") and sync in cli.commands
-    assert [file.parent for file in folder.glob("wandb/offline-run-*/*.wandb")] == [Path(mirrored)]
-    images = [path for path in (folder / "wandb").rglob("media/images/**/*.png") if not path.is_symlink()]
-    assert len(images) >= 4 and all(re.search(r"grid", str(path)) for path in images)
-    run("mine", "steps=7", validation=LOOKS, wandb={"mode": "offline"})
-    assert len([line for line in last_lines(folder) if line.count("offline-run-") == 2]) == 1
+    assert shlex.split(line.removeprefix("to send it to W&B: ")) == ["corgi", "sync", str(folder)]
 
 
 def test_time_and_memory_are_noted(run, index, monkeypatch):
