@@ -61,6 +61,10 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="Today's differences
 Rank = Annotated[int, typer.Option(help="Which share of the shards is ours, from 0.")]
 WorldSize = Annotated[int, typer.Option(help="How many shares there are.")]
 Retry = Annotated[str | None, typer.Option(help="Ask again for what was lost: transient, or robots_txt,http_404.")]
+Scorers = Annotated[
+    list[str] | None, typer.Option(help="Scorers of your own: a Python file, or the name of an entry point.")
+]
+Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes here; the config's `workers` if not given.")]
 
 
