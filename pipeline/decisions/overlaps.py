@@ -54,7 +54,9 @@ def overlaps(config: PipelineConfig) -> Overlaps:
     for counts in over_shards(_count, shards_of(config.run), workers=config.workers):
         lost, patterns, waiting = lost + counts.lost, patterns + counts.patterns, waiting + counts.waiting
     sets = {tuple(filter(None, text.split(","))): count for text, count in patterns.items()}
-    names = dict.fromkeys([*config.select.rules, *sorted({name for names in sets for name in names})])
+    names = dict.fromkeys(
+        [*config.select.lists, *config.select.rules, *sorted({name for names in sets for name in names})]
+    )
     rules, left = {}, sum(sets.values())
     for name in names:
         first = sum(count for failed, count in sets.items() if failed[:1] == (name,))

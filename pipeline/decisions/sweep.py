@@ -19,8 +19,9 @@ from storage.plan import shards_of
 from storage.shard import KEEP, Shard
 
 from ..config import PipelineConfig
+from ..lists import unlisted
 from ..runner import build
-from ..select import Select, candidates_of
+from ..select import Select, candidates_of, columns_of_lists
 from .over_shards import over_shards
 from .pairs_at import Place, pairs_at
 from .what_if import fails_any, known_columns
@@ -135,10 +136,12 @@ def _ask(
     """Return the counts of one shard, as arrays, and for each threshold the pairs nearest to it."""
     values = _values(shard, column)
     if shard.path(KEEP).exists() and step.state(shard) == "done":
-        fails = fails_any(keep_list.failed_of(shard), [*others])
+        fails = fails_any(keep_list.failed_of(shard), [*step.select.lists, *others])
     else:
-        table = candidates_of(shard, {"key", *columns_of([others], known_columns(shard))})
-        fails = np.asarray(pc.greater(pc.list_value_length(failed(holds(table, others), len(table))), 0))
+        used = columns_of([others], known_columns(shard))
+        table = candidates_of(shard, {"key", *used, *columns_of_lists(step.select)})
+        names = failed({**unlisted(table, step.select.lists), **holds(table, others)}, len(table))
+        fails = np.asarray(pc.greater(pc.list_value_length(names), 0))
     stay = [_stays(values, sign, level) for level in levels]
     return {
         "pairs": len(values),

@@ -27,9 +27,10 @@ from storage.shard import KEEP, PAIRS, SCORES, Shard
 from storage.tables import column_names, read_table
 
 from ..config import PipelineConfig
+from ..lists import unlisted
 from ..policies import combined, is_policy, read_policy
 from ..runner import build
-from ..select import Select, candidates_of
+from ..select import Select, candidates_of, columns_of_lists
 from .over_shards import over_shards
 from .pairs_at import EXAMPLES, Place, pairs_at
 
@@ -120,15 +121,16 @@ def known_columns(shard: Shard) -> list[str]:
 def _ask(step: Select, now: Mapping[str, str], then: Mapping[str, str], shard: Shard) -> dict[str, Any]:
     """Return counts and places of one shard."""
     new = {name: rule for name, rule in then.items() if now.get(name) != rule}
-    stays = [name for name in then if name not in new]
+    lists = step.select.lists
+    stays = [*lists, *(name for name in then if name not in new)]
     is_fresh = shard.path(KEEP).exists() and step.state(shard) == "done"
     known = known_columns(shard)
     if is_fresh:
         names = keep_list.failed_of(shard)
         table = _columns(shard, columns_of([new], known))
     else:
-        table = candidates_of(shard, {"key", *columns_of([now, new], known)})
-        names = failed(holds(table, now), len(table))
+        table = candidates_of(shard, {"key", *columns_of([now, new], known), *columns_of_lists(step.select)})
+        names = failed({**unlisted(table, lists), **holds(table, now)}, len(table))
     count = len(names)
     fails_then = fails_any(names, stays) if stays else np.zeros(count, bool)
     held = {name: values.to_numpy() for name, values in holds(table, new).items()} if new else {}

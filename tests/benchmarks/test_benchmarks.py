@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-BENCHMARKS = ("dedup", "demo", "download", "embed", "filters", "gauntlet", "loader", "plan", "select", "train_step")
+BENCHMARKS = (
+    "dedup",
+    "demo",
+    "download",
+    "embed",
+    "filters",
+    "gauntlet",
+    "loader",
+    "plan",
+    "select",
+    "train_step",
+    "what_if",
+)
 WITHOUT_PEERS = (
     "dedup",
     "demo",
