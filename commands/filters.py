@@ -70,6 +70,44 @@ def diff(
     print(_as_json(diff_json(found, rules)) if is_json else diff_told(found, rules))
 
 
+audit = typer.Typer(
+    name="audit",
+    help="Are the filters right, and whom do they remove?",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(audit)
+
+
+@audit.callback()
+def audits() -> None:
+    """Are the filters right, and whom do they remove?"""
+
+
+@audit.command("filters")
+def audit_filters(
+    run: RunFolder,
+    sample: Annotated[int, typer.Option(min=0, help="Draw so many pairs of each rule to be labelled, and end.")] = 0,
+    labels: Annotated[Path | None, typer.Option(help="File of labels; RUN/audit/labels.jsonl if not given.")] = None,
+    against: Annotated[Path | None, typer.Option(help="Folder of another run, to tell what drifted.")] = None,
+    is_json: Json = False,
+) -> None:
+    """Measure the rules. Precision and recall by labels, whom they remove, hate before and after; with intervals."""
+    from evaluation.filter_audit.audit import audit as measure
+    from evaluation.filter_audit.audit import plain, told
+    from evaluation.filter_audit.sample import SAMPLE, draw
+    from pipeline.status import config_of
+
+    config = config_of(run)
+    if sample:
+        drawn = draw(config, of_each=sample)
+        rules = len({each.rule for each in drawn})
+        print(f"{run / SAMPLE}: {len(drawn)} pairs of {rules} groups; label them with corgi browse {run} --sample")
+        return
+    found = measure(config, labels=labels, against=config_of(against) if against else None)
+    print(_as_json(plain(found)) if is_json else told(found))
+
+
 def _numbers(text: str | None) -> list[float]:
     from configs import UserError
 

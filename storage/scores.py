@@ -84,3 +84,11 @@ def with_scores(pairs: pa.Table, shard: Shard, columns: Collection[str] | None =
     for name in table.column_names[1:]:
         pairs = pairs.append_column(name, table[name])
     return pairs
+
+
+def read_numbers(shard: Shard) -> dict[str, pa.ChunkedArray]:
+    """Return the columns that are numbers, by name."""
+    schema = pq.read_schema(shard.path(SCORES))
+    numbers = [each.name for each in schema if pa.types.is_integer(each.type) or pa.types.is_floating(each.type)]
+    table = read_table(shard.path(SCORES), numbers, made_by="score")
+    return {name: table[name] for name in numbers}
