@@ -70,6 +70,21 @@ def diff(
     print(_as_json(diff_json(found, rules)) if is_json else diff_told(found, rules))
 
 
+@app.command()
+def browse(
+    run: RunFolder,
+    is_sample: Annotated[bool, typer.Option("--sample", help="The pairs that `audit filters` drew.")] = False,
+    labels: Annotated[Path | None, typer.Option(help="File of labels; RUN/audit/labels.jsonl if not given.")] = None,
+    who: Annotated[str, typer.Option(help="Who looks; it stands beside every label.")] = "",
+    port: Annotated[int, typer.Option(help="On loopback.")] = 8767,
+) -> None:
+    """Look at pairs on a local page. By an expression over their columns; labels by keyboard; sensitive ones veiled."""
+    from pipeline.status import config_of
+    from report.browse.page import browse as look_through
+
+    look_through(config_of(run), is_sample=is_sample, labels=labels, who=who, port=port)
+
+
 audit = typer.Typer(
     name="audit",
     help="Are the filters right, and whom do they remove?",

@@ -7,12 +7,12 @@ Z = 1.959963984540054  # 97.5 % of a normal distribution lie below
 
 
 class Share(NamedTuple):
-    """A share with its interval."""
+    """A share of `of` cases, with its interval."""
 
     share: float
     low: float
     high: float
-    count: int
+    hits: int
     of: int
 
     def __str__(self) -> str:

@@ -95,7 +95,7 @@ def what_if(config: PipelineConfig, wishes: Sequence[str]) -> WhatIf:
     now = dict(config.select.rules)
     found = WhatIf(now, changed_rules(now, wishes, known), lost=Counter(), gained=Counter())
     places: dict[str, list[Place]] = {"lost": [], "gained": []}
-    ask = partial(_ask, build("select", config), found.now, found.then)
+    ask = partial(_ask, build("select", config), found.now, found.then, known)
     for answer in over_shards(ask, shards, workers=config.workers):
         for name in ("rows", "judged_anew", "kept_now", "kept_then"):
             setattr(found, name, getattr(found, name) + answer[name])
@@ -118,13 +118,14 @@ def known_columns(shard: Shard) -> list[str]:
     return [*column_names(path), *scores.names(shard)[1:], *duplicates.COLUMNS]
 
 
-def _ask(step: Select, now: Mapping[str, str], then: Mapping[str, str], shard: Shard) -> dict[str, Any]:
-    """Return counts and places of one shard."""
+def _ask(
+    step: Select, now: Mapping[str, str], then: Mapping[str, str], known: Sequence[str], shard: Shard
+) -> dict[str, Any]:
+    """Return counts and places of one shard. known: columns."""
     new = {name: rule for name, rule in then.items() if now.get(name) != rule}
     lists = step.select.lists
     stays = [*lists, *(name for name in then if name not in new)]
     is_fresh = shard.path(KEEP).exists() and step.state(shard) == "done"
-    known = known_columns(shard)
     if is_fresh:
         names = keep_list.failed_of(shard)
         table = _columns(shard, columns_of([new], known))

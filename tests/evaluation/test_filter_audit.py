@@ -75,7 +75,7 @@ def test_groups_that_are_removed_more_often_are_found(config: PipelineConfig):
     found = {(each.kind, each.group): each for each in removals(config)}
     deaf, german = found["identity term", "deaf"], found["language", "de"]
     failed = [names for shard in shards_of(config.run) for names in keep_list.read(shard)["failed"].to_pylist()]
-    assert deaf.removed.of == 100 and deaf.removed.count + deaf.others.count == sum(map(bool, failed))
+    assert deaf.removed.of == 100 and deaf.removed.hits + deaf.others.hits == sum(map(bool, failed))
     assert deaf.removed.share > deaf.others.share and deaf.difference.is_certain and deaf.rule == "no_hate"
     assert german.removed.share == 1.0 and german.rule == "english"
     assert found["skin tone", "dark"].removed.of == 100
@@ -86,9 +86,9 @@ def test_groups_that_are_removed_more_often_are_found(config: PipelineConfig):
 def test_hate_content_rates_are_shares_of_captions(config: PipelineConfig):
     hate = {rate.threshold: rate for rate in rates(config) if rate.column == "hate"}
     hateful = sum(row(number)["scores"]["hate"] > 0.5 for number in range(400))
-    assert (hate[0.5].before.count, hate[0.5].before.of) == (hateful, 400)
-    assert hate[0.5].after.count == 0 < hate[0.5].after.of == overlaps(config).kept
-    assert hate[0.6].before.count in (0, hateful)  # float32 of 0.6 lies above it
+    assert (hate[0.5].before.hits, hate[0.5].before.of) == (hateful, 400)
+    assert hate[0.5].after.hits == 0 < hate[0.5].after.of == overlaps(config).kept
+    assert hate[0.6].before.hits in (0, hateful)  # float32 of 0.6 lies above it
     assert [rate.column for rate in at(rates(config))] == ["hate", "offensive"]
 
 
