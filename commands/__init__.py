@@ -7,6 +7,7 @@ imports from here but `corgi.py`.
     app      the application, the arguments that several commands take, and how an outcome is told
     start    where a newcomer begins
     data     the pipeline's steps, and what is made of a run's pairs
+    filters  what rules cost, and what others would do
     models   what is done with the stages of a cascade
     demo     the page where visitors click words, from its vocabulary to its server
     sync     what trackers are told of a run

@@ -64,6 +64,10 @@ Retry = Annotated[str | None, typer.Option(help="Ask again for what was lost: tr
 Verdict = Annotated[
     bool, typer.Option("--verdict", help="Make nothing: tell what all shares came to; 3 where it is not tolerated.")
 ]
+Scorers = Annotated[
+    list[str] | None, typer.Option(help="Scorers of your own: a Python file, or the name of an entry point.")
+]
+Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes here; the config's `workers` if not given.")]
 
 

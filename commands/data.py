@@ -8,7 +8,12 @@ import typer
 
 from configs.steps import ENTRIES, StepEntry
 
-from .app import Overrides, PipelineFile, Rank, Retry, RunFolder, Verdict, Workers, WorldSize, app, tell
+from .app import Json, Overrides, PipelineFile, Rank, Retry, RunFolder, Scorers, Verdict, Workers, WorldSize, app, tell
+
+WhatIf = Annotated[
+    list[str] | None,
+    typer.Option(help='Write nothing; tell what another rule ("nsfw_score < 0.3") or policy would change.'),
+]
 
 
 def _command_of(entry: StepEntry) -> Callable[..., None]:
@@ -19,8 +24,9 @@ def _command_of(entry: StepEntry) -> Callable[..., None]:
         world_size: WorldSize = 1,
         workers: Workers = None,
         is_verdict: Verdict = False,
+        scorers: Scorers = None,
     ) -> None:
-        _run(entry.name, config, overrides, rank, world_size, workers, is_verdict=is_verdict)
+        _run(entry.name, config, overrides, rank, world_size, workers, is_verdict=is_verdict, scorers=scorers)
 
     def download(
         config: PipelineFile,
@@ -33,11 +39,28 @@ def _command_of(entry: StepEntry) -> Callable[..., None]:
     ) -> None:
         _run(entry.name, config, overrides, rank, world_size, workers, retry=retry, is_verdict=is_verdict)
 
-    def table_step(config: PipelineFile, overrides: Overrides = None) -> None:
-        _run(entry.name, config, overrides)
+    def select(
+        config: PipelineFile,
+        overrides: Overrides = None,
+        rank: Rank = 0,
+        world_size: WorldSize = 1,
+        workers: Workers = None,
+        what_if: WhatIf = None,
+        is_json: Json = False,
+        is_verdict: Verdict = False,
+    ) -> None:
+        if what_if:
+            from .filters import tell_what_if
 
-    if entry.name == "download":
-        return download
+            tell_what_if(config, overrides, what_if, is_json=is_json)
+        else:
+            _run(entry.name, config, overrides, rank, world_size, workers, is_verdict=is_verdict)
+
+    def table_step(config: PipelineFile, overrides: Overrides = None, scorers: Scorers = None) -> None:
+        _run(entry.name, config, overrides, scorers=scorers)
+
+    if entry.name in ("download", "select"):
+        return download if entry.name == "download" else select
     return shard_step if entry.kind == "shard" else table_step
 
 
@@ -51,11 +74,16 @@ def _run(
     *,
     retry: str | None = None,
     is_verdict: bool = False,
+    scorers: list[str] | None = None,
 ) -> None:
-    """Run a step, and tell what it came to. retry: of the download."""
+    """Run a step, and tell what it came to. retry: of the download; scorers: of somebody's own."""
     from pipeline.runner import run_step
     from pipeline.status import load_config
 
+    if scorers:
+        from filters.own import ask_for
+
+        ask_for(scorers)
     config, step = load_config(file, overrides or []), None
     if is_verdict:
         from pipeline.verdict import verdict

@@ -126,7 +126,7 @@ def serve(
 ) -> None:
     """Verify a bundle, then serve it. Only GET and HEAD of what the manifest names."""
     from demo.serve import site_of
-    from demo.web import run
+    from report.web import run
     from storage.signed import read_public_key
 
     known = None if public_key is None else read_public_key(public_key)

@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from configs import UserError, fingerprint
 from report.render import clean
+from report.web import CSP
 from storage.demo import Picture
 from storage.signed import write_signed
 
@@ -26,7 +27,6 @@ from .compile import Plan, drawn
 from .lint import check
 from .review import states
 from .vocabulary import GAP, Vocabulary, combinations
-from .web import CSP
 
 VERSION = 1
 NAME_CHARS = 32  # of a digest in a file's name

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from configs import UserError
+from report.web import WHOLE_HEAD_BYTES, Answer, Message, Receive, Send, answer, refusal, respond
 from storage.signed import Signed, read_signed
 
 from .rate import Rate
-from .web import WHOLE_HEAD_BYTES, Answer, Message, Receive, Send, answer, refusal, respond
 
 Log = Callable[[str], None]
 

@@ -6,6 +6,7 @@ sample_sets.py  sets of samples, stage by stage      mobilenet.py    features of
 draw.py         `corgi sample`: captions to PNGs     nearest.py      training pictures that are most like an image
 caption_gap.py  do captions lower the loss?          groups.py       is the nearest real image of the caption's group?
 enlarging.py    is a stage better than bilinear, and does it keep colours?
+filter_audit    are the filters right, and whom do they remove?
 
 No training loop lives here (its own validation is training's), no page (that is the report's), and nothing that only
 the quickstart knows: columns, counts and bars come from a run's evaluate.yaml. Imports pipeline, cascade, filters,

@@ -2,9 +2,11 @@
 
 base         Batch, and what a scorer is           scorers      the registry of scorers, and which of them run
 size, caption, language, hate, nsfw, pdq           a scorer each
+own          scorers of somebody's own, from a file or an installed package
 model_file   where a scorer's model lies, its digest, a session on one thread
 rules        named SQL expressions that must hold  expression   what an expression may say
 thresholds   the numbers that rules compare columns with
+near_list    which hashes are near one of a list
 duplicates   which pairs are copies of which       hamming      near hashes, found without comparing all
 
 No files and no folders of a run: what is read and written is a matter of the pipeline. Imports configs only.

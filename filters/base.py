@@ -11,7 +11,8 @@ import pyarrow as pa
 class Batch:
     """Some pairs, in order. Parts that no scorer needs may be left out."""
 
-    images: list[np.ndarray] = field(default_factory=list)  # as stored, RGB uint8 (height, width, 3)
+    # RGB uint8 (height, width, 3): as stored, or of larger ones a smaller whole, at least 512 px on the shorter side
+    images: list[np.ndarray] = field(default_factory=list)
     captions: list[str] = field(default_factory=list)
     columns: dict[str, list[Any]] = field(default_factory=dict)  # metadata by name, one value a pair
 
@@ -19,6 +20,7 @@ class Batch:
 class Scorer(Protocol):
     """Computes columns for pairs. A pair's values depend on that pair alone, never on its neighbours in the batch.
 
+    Who looks closer than at 512 px says `image_px`, the shorter side that it needs.
     Building a scorer is cheap: models are loaded by the first batch, in the process that needs them.
     """
 

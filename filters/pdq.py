@@ -34,7 +34,7 @@ class Pdq:
     columns: ClassVar[dict[str, pa.DataType]] = {"pdq": pa.binary(BITS // 8), "pdq_quality": pa.int32()}
 
     def __init__(self, config: PdqConfig) -> None:
-        self.config = config
+        self.config, self.image_px = config, config.max_side_px
         library = model_file.find("pdqhash", "__init__.py", distribution="pdqhash")
         self.fingerprint = fingerprint(self.name, config, library.version)
 

@@ -4,17 +4,21 @@ A new scorer is a file `filters/<name>.py` with a class of that name and its con
 and an entry here. `nsfw: null` in a config leaves a scorer out, and its columns with it.
 """
 
+from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 from pydantic import create_model
 
-from configs import Config
+from configs import Config, UserError
 
 from .base import Scorer
+from .own import own_scorers
 
 SCORERS = ("size", "caption", "language", "hate", "nsfw", "pdq")  # in the order of their columns
+# Microseconds of a core a pair, with the decoding of its picture where the scorer looks at it; docs/filters.md has how.
+RATES_US = {"size": 1.5, "caption": 33, "language": 83, "hate": 293, "nsfw": 42_400, "pdq": 1_360}
 
 
 def _of_module(name: str, ending: str = "") -> Any:
@@ -35,8 +39,26 @@ class ScorersConfig(ScorerSections):
 
 
 def build(config: ScorersConfig) -> list[Scorer]:
-    """Return the scorers that are not null. Cheap: models are loaded by the first batch."""
-    return [_of_module(name)(options) for name, options in config if options is not None]
+    """Return the scorers that are not null, then those of one's own. Cheap: models are loaded by the first batch.
+
+    Raises UserError where two of them make a column of the same name.
+    """
+    scorers: list[Scorer] = [_of_module(name)(options) for name, options in config if options is not None]
+    for own in own_scorers():
+        taken = {*SCORERS, *(scorer.name for scorer in scorers)}
+        for word in [own.name] * (own.name in taken) + [*({*own.columns} & {*_columns_of_all(), *_all(scorers)})]:
+            raise UserError(f"a scorer of your own is called {word!r}, or makes a column of that name; it is taken")
+        scorers.append(cast(Scorer, own))
+    return scorers
+
+
+def _all(scorers: list[Scorer]) -> list[str]:
+    return [name for scorer in scorers for name in scorer.columns]
+
+
+@cache
+def _columns_of_all() -> frozenset[str]:
+    return frozenset(name for scorer in SCORERS for name in _of_module(scorer).columns)
 
 
 def columns_of(config: ScorersConfig) -> dict[str, pa.DataType]:
@@ -45,5 +67,6 @@ def columns_of(config: ScorersConfig) -> dict[str, pa.DataType]:
 
 
 def columns_by_scorer(config: ScorersConfig) -> dict[str, dict[str, pa.DataType]]:
-    """Return the columns of each scorer that is not null."""
-    return {name: _of_module(name).columns for name, options in config if options is not None}
+    """Return the columns of each scorer that is not null, and of those of one's own."""
+    ours = {name: _of_module(name).columns for name, options in config if options is not None}
+    return {**ours, **{own.name: own.columns for own in own_scorers()}}

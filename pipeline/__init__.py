@@ -13,6 +13,8 @@ adopt                or else: shards and pictures that exist already
 score                every image and caption gets its numbers
 dedup, dedup_parts   which pairs are copies of which, over all shards, part by part
 select, policies     rules over the numbers: kept or not, and why; published sets of rules
+lists                hashes, urls, hosts and texts that are never kept
+decisions            what rules cost, and what others would do, out of what is stored
 embed                the text encoder's embeds of every kept caption
 index                one row a shard: what training reads first
 export               what was kept, repacked for any trainer

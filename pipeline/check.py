@@ -7,6 +7,7 @@ import pyarrow as pa
 from configs import UserError, nearest, refuse
 from filters.rules import check
 from filters.scorers import build
+from storage.plan import PLAN, pairs_of
 
 from .adopt.step import schema_of as adopted_schema_of
 from .columns import judged
@@ -34,10 +35,18 @@ def problems_of(config: PipelineConfig) -> Iterator[UserError]:
     for rules in (select.rules, {"held_out": select.held_out}, *select.stages.values()):
         for name, rule in rules.items():
             try:
-                check_scorers({name: rule}, columns, config.score)
+                check_scorers({name: rule}, columns, config.score, pairs=pairs_in(config))
                 check({name: rule}, columns)
             except UserError as error:
                 yield error
+
+
+def pairs_in(config: PipelineConfig) -> int | None:
+    """Return how many pairs the run has; None where it is not planned yet."""
+    try:
+        return sum(pairs_of(config.run)) if (config.run / PLAN).exists() else None
+    except UserError:
+        return None
 
 
 def check_pipeline(config: PipelineConfig) -> None:

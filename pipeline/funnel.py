@@ -78,7 +78,7 @@ def funnel(config: PipelineConfig) -> dict[str, Any]:
     came_to = sum(losses.totals[name] for name in ("kept", "unfetched", "unjudged"))
     losses.totals["rows"] = came_to + sum(step.total() for step in losses.counts.values())
     counts = {step: dict(reasons.most_common()) for step, reasons in losses.counts.items()}
-    counts["select"] = {rule: losses.counts["select"][rule] for rule in config.select.rules}
+    counts["select"] = {name: losses.counts["select"][name] for name in (*config.select.lists, *config.select.rules)}
     return {"totals": dict(losses.totals), "counts": counts, "examples": losses.examples, **losses.hosts.counted()}
 
 

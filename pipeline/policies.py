@@ -18,6 +18,11 @@ from configs import UserError, nearest, read_yaml
 FOLDER = Path(configs.__file__).parent / "policies"
 
 
+def is_policy(word: str) -> bool:
+    """Tell whether this is the name of a policy that comes with Corgi, or looks like the path of one."""
+    return word.endswith((".yaml", ".yml")) or (FOLDER / f"{word}.yaml").is_file()
+
+
 def read_policy(policy: str) -> dict[str, Any]:
     """Return the rules of a policy. Raises UserError where there is none of that name, or no such file."""
     if "/" in policy or policy.endswith((".yaml", ".yml")):

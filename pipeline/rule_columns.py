@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from configs import UserError
 from filters.rules import columns_of
-from filters.scorers import ScorersConfig, columns_by_scorer
+from filters.scorers import RATES_US, ScorersConfig, columns_by_scorer
 
 from .adopt.step import schema_of as adopted_schema_of
 from .columns import judged
@@ -16,6 +16,12 @@ from .plan import schema_of
 # Columns of the download that are NULL of every stored image, so that no rule on them holds.
 NOT_OF_IMG2DATASET = ("content_type", "final_url", "fetched_bytes", "format")
 NOT_OF_ADOPTED = ("http_status", "content_type", "final_url", "fetched_bytes")
+# Columns of published tables that policies ask for, and whose they are.
+PUBLISHED = {
+    "similarity": "LAION's tables bring it (CLIP ViT-B/32 of picture and caption)",
+    "clip_l14_similarity_score": "DataComp's tables bring it (CLIP ViT-L/14 of picture and caption)",
+    "punsafe": "LAION's safety tables bring it (a head on CLIP ViT-L/14)",
+}
 
 
 def planned_schema(config: PipelineConfig) -> pa.Schema:
@@ -46,12 +52,26 @@ def idle_rules(config: PipelineConfig) -> Iterator[str]:
                 yield f"the rule {name!r} decides nothing by {column}: it {same[column]}"
 
 
+def cost_of(scorer: str, pairs: int | None) -> str:
+    """Return what a scorer costs for so many pairs, or for a million where it is not known how many there are."""
+    rate_us = RATES_US.get(scorer)
+    if rate_us is None:
+        return "an amount that was not measured"
+    hours = rate_us * (pairs or 1_000_000) / 3.6e9
+    return f"about {hours:,.2g} core-hours for {f'the {pairs:,} pairs here' if pairs else 'a million pairs'}"
+
+
 def _policies(config: PipelineConfig) -> list[Mapping[str, str]]:
     return [config.select.rules, {"held_out": config.select.held_out}, *config.select.stages.values()]
 
 
-def check_scorers(rules: Mapping[str, str], columns: pa.Schema, scorers: ScorersConfig) -> None:
-    """Raise UserError where a rule asks for the column of a scorer that the config leaves out."""
+def check_scorers(
+    rules: Mapping[str, str], columns: pa.Schema, scorers: ScorersConfig, *, pairs: int | None = None
+) -> None:
+    """Raise UserError where a rule asks for a column that the config leaves out, or that only some tables bring.
+
+    pairs: how many there are, to tell what a scorer would cost.
+    """
     left_out = {
         column: name
         for name, made in columns_by_scorer(ScorersConfig()).items()
@@ -59,8 +79,17 @@ def check_scorers(rules: Mapping[str, str], columns: pa.Schema, scorers: Scorers
         for column in made
         if column not in columns.names
     }
+    known = [*columns.names, *left_out, *({*PUBLISHED} - {name.lower() for name in columns.names})]
     for rule, expression in rules.items():
-        for column in columns_of([{rule: expression}], [*columns.names, *left_out]):
+        for column in sorted(columns_of([{rule: expression}], known)):
             if column in left_out:
                 scorer = left_out[column]
-                raise UserError(f"rule {rule!r} uses the column {column!r}, which score.{scorer} makes, and it is null")
+                raise UserError(
+                    f"rule {rule!r} uses the column {column!r}, which score.{scorer} makes, and it is null; "
+                    f"switched on it costs {cost_of(scorer, pairs)}"
+                )
+            if column not in columns.names:
+                raise UserError(
+                    f"rule {rule!r} uses the column {column!r}, which no scorer here makes: {PUBLISHED[column]}; "
+                    f"take it in by plan.join, or leave the rule out: `{rule}: null` in select.rules"
+                )

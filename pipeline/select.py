@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 
 from configs import Config, fingerprint
 from configs.steps import STEPS
+from filters.expression import NAME
 from filters.rules import columns_of, failed, holds_each
 from filters.rules import fingerprint as in_order
 from storage import duplicates, keep_list, pairs, scores
@@ -24,6 +25,7 @@ from storage.scores import with_scores
 from storage.shard import PAIRS, Shard
 from storage.tables import column_names, content
 
+from .lists import NEEDED, ListConfig, unlisted
 from .policies import combined, read_policy
 from .step import LossyStep
 
@@ -41,6 +43,8 @@ class SelectConfig(Config):
     policy: str | None = Field(default=None, examples=["laion400m"])
     # Each by a name of your own; beside a policy they add to its rules or replace them, and null switches one off.
     rules: dict[str, str] = {}
+    # Lists of what is never kept, each by a name of your own, as a rule has one: sha256, md5, pdq, url, host or text.
+    lists: dict[str, ListConfig] = Field(default={}, examples=[{"partner": {"pdq": ["threat_exchange.csv"]}}])
     held_out: str = "false"  # SQL: kept pairs for which this holds are for validation and never trained on
     stages: dict[str, dict[str, str]] = {}  # further rules of single stages: a column of the keep-list each
     tolerate_lost: float = Field(default=0.99, ge=0, le=1)  # share dropped by one rule, then it ends with 3; 1: any
@@ -61,6 +65,14 @@ class SelectConfig(Config):
         rules = combined(read_policy(policy) if policy else {}, own)
         return {**values, "policy": None, "rules": rules}
 
+    @model_validator(mode="after")
+    def _names_of_lists(self) -> Self:
+        for name in self.lists:
+            if not NAME.fullmatch(name) or name in self.rules:
+                why = "a rule has it" if name in self.rules else "take small letters, digits and underscores"
+                raise ValueError(f"{name!r} is no name for a list: {why}")
+        return self
+
 
 @dataclass(frozen=True)
 class Select(LossyStep):
@@ -75,7 +87,9 @@ class Select(LossyStep):
         copies = duplicates.mark(self.run).content
         inputs = [content(shard.path(suffix)) for suffix in self.entry.reads]
         stages = [[stage, in_order(rules)] for stage, rules in self.select.stages.items()]
-        rules = [in_order(self.select.rules), self.select.held_out, stages]
+        rules: list[Any] = [in_order(self.select.rules), self.select.held_out, stages]
+        if self.select.lists:
+            rules.append([[name, given.content] for name, given in self.select.lists.items()])
         return fingerprint("select", VERSION, rules, inputs, copies)
 
     def __call__(self, shard: Shard) -> Counter[str]:
@@ -83,9 +97,9 @@ class Select(LossyStep):
         mark = self.fingerprint(shard)
         policies = [self.select.rules, {"held_out": self.select.held_out}, *self.select.stages.values()]
         used = columns_of(policies, [*_names(shard), *duplicates.COLUMNS])
-        candidates = candidates_of(shard, {"key", *keep_list.CARRIED, *used})
+        candidates = candidates_of(shard, {"key", *keep_list.CARRIED, *used, *columns_of_lists(self.select)})
         rules, held_out, *stages = holds_each(candidates, policies)
-        failed_names = failed(rules, len(candidates))
+        failed_names = failed({**unlisted(candidates, self.select.lists), **rules}, len(candidates))
         keep_list.write(
             shard,
             candidates,
@@ -119,6 +133,8 @@ class Select(LossyStep):
 
     def remedy(self, reason: str) -> str:
         """Return the rule."""
+        if reason in self.select.lists:
+            return f"these pairs are on a list; select.lists.{reason} names its files"
         return (
             f"pairs stay where {self.select.rules[reason]!r} holds, and NULL is no yes; select.rules.{reason} says it"
         )
@@ -128,6 +144,11 @@ def candidates_of(shard: Shard, columns: Collection[str] | None = None) -> pa.Ta
     """Return the pairs of a shard's tar with every column a rule may use. columns: those of these names."""
     wanted = None if columns is None else [name for name in column_names(shard.path(PAIRS)) if name in columns]
     return duplicates.with_copies(with_scores(pairs.stored(shard, wanted), shard, columns), shard)
+
+
+def columns_of_lists(select: SelectConfig) -> Collection[str]:
+    """Return the columns that lists are compared with; none where there is no list."""
+    return NEEDED if select.lists else ()
 
 
 def _names(shard: Shard) -> list[str]:

@@ -53,6 +53,12 @@ def read(shard: Shard, columns: list[str] | None = None, *, of: pa.Table | None 
     return table if of is None else check_rows(table, of, path=shard.path(KEEP), made_by="select")
 
 
+def failed_of(shard: Shard) -> pa.ListArray:
+    """Return for each pair the rules that it failed; no other column is read."""
+    failed = read_table(shard.path(KEEP), ["failed"], made_by="select")["failed"].combine_chunks()
+    return failed.chunk(0) if isinstance(failed, pa.ChunkedArray) else failed
+
+
 def remove(shard: Shard, gone: np.ndarray) -> None:
     """Rewrite a keep-list without the rows `gone`, (n,) bool, although its pairs may have moved in the tar.
 

@@ -5,6 +5,7 @@ plan.dropped.parquet   key, url, caption, reasons: a row for every row of the ta
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from configs import UserError
@@ -147,6 +149,14 @@ def first_dropped(run: Path, most: int) -> list[dict[str, Any]]:
         return []
     with pq.ParquetFile(run / DROPPED) as file:
         return next((batch.to_pylist() for batch in file.iter_batches(most)), [])
+
+
+def dropped_reasons(run: Path) -> Counter[str]:
+    """Count the dropped rows by their first reason; none where no plan left any."""
+    if not (run / DROPPED).exists():
+        return Counter()
+    first = pc.list_element(read_table(run / DROPPED, ["reasons"], made_by="plan")["reasons"], 0)
+    return Counter({each["values"]: each["counts"] for each in first.value_counts().to_pylist()})
 
 
 def blank_dropped(run: Path, gone: Callable[[pa.ChunkedArray], np.ndarray]) -> int:

@@ -1,7 +1,12 @@
-"""00042.scores.parquet: a row for each pair of the tar, in its order: the key, and the columns of every scorer."""
+"""00042.scores.parquet: a row for each pair of the tar, in its order: the key, and the columns of every scorer.
 
+The footer says which scorer made which columns, so that a further scorer is added beside them: what the others made is
+taken over as it is, to the same bytes of their columns.
+"""
+
+import json
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,7 +14,16 @@ import pyarrow.parquet as pq
 from configs import UserError
 
 from .shard import SCORES, Shard
-from .tables import check_rows, read_table, write_table
+from .tables import check_rows, read_metadata, read_table, write_table
+
+MADE_BY, OF_PAIRS = "corgi.scorers", "corgi.pairs"  # metadata
+
+
+class Made(NamedTuple):
+    """What one scorer made."""
+
+    fingerprint: str
+    columns: tuple[str, ...]
 
 
 def write(
@@ -19,10 +33,30 @@ def write(
     types: Mapping[str, pa.DataType],
     *,
     fingerprint: str,
+    made: Mapping[str, Made] | None = None,
+    of_pairs: str | None = None,
 ) -> None:
-    """Commit the scores. columns: name -> a value a pair, in the order of `keys`; types: of the same names."""
-    arrays = [pa.array(columns[name], type=kind) for name, kind in types.items()]
-    write_table(shard.path(SCORES), pa.table([keys, *arrays], names=["key", *types]), fingerprint=fingerprint)
+    """Commit the scores. columns: name -> a value a pair, in the order of `keys`; types: of the same names.
+
+    made: by the name of each scorer; of_pairs: content of the pairs that the scores are of.
+    """
+    arrays = [_array(columns[name], kind) for name, kind in types.items()]
+    metadata = {MADE_BY: json.dumps({name: [*each] for name, each in (made or {}).items()}), OF_PAIRS: of_pairs or ""}
+    table = pa.table([keys, *arrays], names=["key", *types])
+    write_table(shard.path(SCORES), table, fingerprint=fingerprint, metadata=metadata if made else None)
+
+
+def _array(values: Any, kind: pa.DataType) -> Any:
+    return values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values, type=kind)
+
+
+def made_of(shard: Shard, pairs_content: str | None) -> dict[str, Made]:
+    """Return what each scorer made for the pairs of this content, from the footer; nothing where they are of others."""
+    metadata = read_metadata(shard.path(SCORES))
+    if not pairs_content or metadata.get(OF_PAIRS) != pairs_content:
+        return {}
+    made = json.loads(metadata.get(MADE_BY, "{}"))
+    return {name: Made(fingerprint, tuple(columns)) for name, (fingerprint, columns) in made.items()}
 
 
 def read(shard: Shard, columns: Collection[str] | None = None, *, of: pa.Table) -> pa.Table:
@@ -50,3 +84,11 @@ def with_scores(pairs: pa.Table, shard: Shard, columns: Collection[str] | None =
     for name in table.column_names[1:]:
         pairs = pairs.append_column(name, table[name])
     return pairs
+
+
+def read_numbers(shard: Shard) -> dict[str, pa.ChunkedArray]:
+    """Return the columns that are numbers, by name."""
+    schema = pq.read_schema(shard.path(SCORES))
+    numbers = [each.name for each in schema if pa.types.is_integer(each.type) or pa.types.is_floating(each.type)]
+    table = read_table(shard.path(SCORES), numbers, made_by="score")
+    return {name: table[name] for name in numbers}

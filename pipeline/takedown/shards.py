@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from storage import keep_list, pairs
+from storage import keep_list, pairs, scores
 from storage.atomic import read_json
 from storage.pairs import Add, Outcome
 from storage.shard import KEEP, PAIRS, SCORES, STATS, TAR, URLS, Shard
@@ -89,12 +89,15 @@ def _purge_scores(shard: Shard, gone: Tombstones, *, is_staged: bool, score: Exp
     if not path.exists():
         return 0
     mark = _fingerprint(path)
-    if is_staged and score is not None and mark == score(content(shard.path(PAIRS))):
+    before, metadata = content(shard.path(PAIRS)), dict[str, str]()
+    if is_staged and score is not None and mark == score(before):
         mark = score(content(staged(shard, PAIRS)))
+    if is_staged and scores.made_of(shard, before):
+        metadata = {scores.OF_PAIRS: content(staged(shard, PAIRS)) or ""}
     table = read_whole(path)
     rows = gone.mask(table["key"])
     if rows.any() or mark != _fingerprint(path):
-        rewrite_table(path, table.filter(pa.array(~rows)), fingerprint=mark)
+        rewrite_table(path, table.filter(pa.array(~rows)), fingerprint=mark, metadata=metadata)
     return int(rows.any())
 
 

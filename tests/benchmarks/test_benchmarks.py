@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-BENCHMARKS = ("dedup", "demo", "download", "embed", "filters", "gauntlet", "loader", "plan", "select", "train_step")
+BENCHMARKS = (
+    "dedup",
+    "demo",
+    "download",
+    "embed",
+    "filters",
+    "gauntlet",
+    "loader",
+    "plan",
+    "select",
+    "train_step",
+    "what_if",
+)
 WITHOUT_PEERS = (
     "dedup",
     "demo",
@@ -18,6 +30,7 @@ WITHOUT_PEERS = (
     "gauntlet",
     "plan",
     "select",
+    "what_if",
 )  # where there are none, the figures of Corgi stand alone
 
 
@@ -62,7 +75,7 @@ def test_the_last_line_is_the_figures(tmp_path):
     assert all(figure["min"] <= figure["median"] <= figure["max"] for figure in last["figures"].values())
 
 
-@pytest.mark.parametrize(("name", "certain"), [("dedup", "planted_copies_found"), ("select", None)])
+@pytest.mark.parametrize(("name", "certain"), [("dedup", "planted_copies_found"), ("select", None), ("what_if", None)])
 def test_a_run_that_is_made_up_passes_the_step(name, certain, tmp_path):
     result = run_benchmark(name, "--quick", peers=tmp_path)
     assert result.returncode == 0, result.stderr

@@ -25,13 +25,15 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def serving(site: Path, folder: Path, *options: str, command: str = "serve") -> Iterator[Server]:
-    """Run `corgi demo serve` (or review) until the block ends."""
+def serving(
+    site: Path, folder: Path, *options: str, command: str = "serve", group: tuple[str, ...] = ("demo",)
+) -> Iterator[Server]:
+    """Run `corgi demo serve` (or another command) until the block ends."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = folder / "server.log"
-    words = [sys.executable, "-m", "corgi", "demo", command, str(site), "--port", str(port), *options]
+    words = [sys.executable, "-m", "corgi", *group, command, str(site), "--port", str(port), *options]
     environment = {**child_environment(), "PYTHONPATH": str(ROOT)}
     with log.open("w") as out:
         child = subprocess.Popen(words, stdout=out, stderr=subprocess.STDOUT, env=environment)

@@ -18,7 +18,7 @@ from .pages import ROOT, Shown, commands, python_blocks
 
 RUN = Path("runs/quickstart")
 ELSEWHERE = (  # tests/quickstart and tests/demo go these ways: minutes of drawing, or a server that waits
-    *("corgi quickstart", "corgi init --quickstart"),
+    *("corgi quickstart", "corgi init --quickstart", "corgi browse"),
     *(f"corgi demo {name}" for name in ("compile", "review", "bundle", "verify", "serve")),
 )
 AT_MOST = {"corgi init": "--steps 1 --preset tiny"}  # trainings of minutes as trainings of a step

@@ -1,4 +1,4 @@
-"""What the demo's two servers have in common: headers, kinds of files, refusals, and how a server is run."""
+"""What all servers of pages have in common: headers, kinds of files, refusals, and how a server is run."""
 
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -16,6 +16,7 @@ TYPES = {
     "json": "application/json",
     "svg": "image/svg+xml",
     "png": "image/png",
+    "jpg": "image/jpeg",
     "webp": "image/webp",
 }
 SAYS = {

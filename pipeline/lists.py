@@ -1,0 +1,196 @@
+"""Lists of what is never kept, by hash, url, host or text. When one grows, `corgi select` alone applies it.
+
+A file has an entry a line; what begins with # is a comment. Tables with commas are understood as ThreatExchange and
+others export them: of a line its first field that is such a hash counts, unless another field says that it is of
+another kind. A hash is of the picture as it was fetched or as it is stored, or one that the url table brings.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import NamedTuple, Self
+from urllib.parse import urlsplit
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, model_validator
+
+from configs import Config, UserError, shortened
+from filters.near_list import NearList
+from storage.atomic import sha256_cached
+
+DIGITS = {"sha256": 64, "md5": 32, "pdq": 64}  # hexadecimal ones of a hash
+COLUMNS = {
+    "sha256": ("stored_sha256", "fetched_sha256", "sha256"),
+    "md5": ("md5",),
+    "pdq": ("pdq",),
+    "url": ("url", "final_url"),
+    "host": ("url", "final_url"),
+    "text": ("caption",),
+}
+NEEDED = ("key", *dict.fromkeys(name for names in COLUMNS.values() for name in names))
+KIND = re.compile(r"(?i)(hash_)?(pdq|md5|sha256|sha1|sha512|tmk|video_md5|pdq_ocr|vpdq|url|uri|raw_text|trend_query)")
+WORD = re.compile(r"\w+")
+
+
+class ListConfig(Config):
+    """Files of one list. A pair that one of them names is dropped by the list's name, before all rules."""
+
+    sha256: list[Path] = Field(default=[], examples=[["hashes.txt"]])  # of the picture's bytes, 64 hex digits
+    md5: list[Path] = Field(default=[], examples=[["md5.csv"]])  # as the url table brings it in a column `md5`
+    pdq: list[Path] = Field(default=[], examples=[["threat_exchange.csv"]])  # of alike pictures, see `distance`
+    url: list[Path] = Field(default=[], examples=[["links.txt"]])  # asked for or led to
+    host: list[Path] = Field(default=[], examples=[["hosts.txt"]])  # and all below it
+    text: list[Path] = Field(default=[], examples=[["phrases.txt"]])  # words that stand in a caption, in any case
+    distance: int = Field(default=31, ge=0, le=64)  # bits in which a PDQ hash may differ; its authors take 31
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if not any(getattr(self, kind) for kind in COLUMNS):
+            raise ValueError(f"a list names no file; give one of {', '.join(COLUMNS)}")
+        return self
+
+    @property
+    def content(self) -> list[object]:
+        """Return what its answers depend on. Raises UserError where a file is not there."""
+        try:
+            return [self.distance, *([kind, *map(sha256_cached, getattr(self, kind))] for kind in COLUMNS)]
+        except OSError as error:
+            raise UserError(f"{error.filename}: {error.strerror}; select.lists names it") from None
+
+
+def unlisted(pairs: pa.Table, lists: Mapping[str, ListConfig]) -> dict[str, pa.ChunkedArray]:
+    """Return for each list which pairs it does not name: bool, one a row, as `filters.rules.holds` has it.
+
+    pairs: with those of NEEDED that there are. Raises UserError for a list of hashes that no pair has a column for.
+    """
+    answers = {}
+    for name, config in lists.items():
+        is_listed = np.zeros(len(pairs), bool)
+        for kind in COLUMNS:
+            if getattr(config, kind):
+                here = [column for column in COLUMNS[kind] if column in pairs.column_names]
+                if not here:
+                    missing = "score.pdq, which is null" if kind == "pdq" else "a column of the url table"
+                    raise UserError(f"select.lists.{name}.{kind} needs {COLUMNS[kind][0]!r}: {missing}")
+                entries = _entries(name, kind, tuple(getattr(config, kind)), str(config.content))
+                for column in here:
+                    is_listed |= entries.names(pairs[column], config.distance)
+        answers[name] = pa.chunked_array([~is_listed], pa.bool_())
+    return answers
+
+
+class Entries(NamedTuple):
+    """What some files list, of one kind."""
+
+    kind: str
+    values: frozenset[str]
+
+    def names(self, column: pa.ChunkedArray, distance: int) -> np.ndarray:
+        """Return (n,) bool: which values are listed; NULL never is."""
+        if self.kind == "pdq":
+            return _near(self.values, distance).near(column.to_pylist())
+        if self.kind == "host":
+            return self._each(column, lambda url: any(host in self.values for host in _hosts(url)))
+        if self.kind == "text":
+            phrases = _phrases(self.values)
+            return self._each(column, phrases.are_in)
+        normal = column if self.kind == "url" else pc.utf8_lower(column.cast(pa.string()))
+        return pc.is_in(normal, value_set=pa.array(sorted(self.values), pa.string())).to_numpy()
+
+    def _each(self, column: pa.ChunkedArray, is_listed: Callable[[str], bool]) -> np.ndarray:
+        return np.fromiter((bool(text) and is_listed(text) for text in column.to_pylist()), bool, len(column))
+
+
+class _Phrases:
+    """Phrases to be found in captions, word by word: linear in the caption, whatever is listed."""
+
+    def __init__(self, phrases: frozenset[str]) -> None:
+        self._words = frozenset(tuple(words_of(phrase)) for phrase in phrases)
+
+    @cached_property
+    def _lengths(self) -> list[int]:
+        return sorted({len(words) for words in self._words if words})
+
+    def are_in(self, caption: str) -> bool:
+        """Tell whether any stands in a caption."""
+        words = words_of(caption)
+        return any(
+            tuple(words[at : at + length]) in self._words
+            for length in self._lengths
+            for at in range(len(words) - length + 1)
+        )
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text as they are compared: without case and what stands between them."""
+    return WORD.findall(text.casefold())
+
+
+@lru_cache(maxsize=8)
+def _phrases(values: frozenset[str]) -> _Phrases:
+    return _Phrases(values)
+
+
+@lru_cache(maxsize=8)
+def _near(values: frozenset[str], distance: int) -> NearList:
+    return NearList([bytes.fromhex(value) for value in sorted(values)], distance=distance)
+
+
+@lru_cache(maxsize=64)
+def _entries(name: str, kind: str, files: tuple[Path, ...], content: str) -> Entries:
+    """Read files, once for as long as they are the same."""
+    return Entries(kind, frozenset(value for file in files for value in _values(name, kind, file)))
+
+
+def _values(name: str, kind: str, file: Path) -> Iterator[str]:
+    found = False
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is no text in UTF-8: {error.reason} at byte {error.start}") from None
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        value = _hash(text, kind) if kind in DIGITS else _plain(text, kind)
+        if value is None and "," not in text:  # else it may be a heading, or of another kind
+            raise UserError(
+                f"{file}, line {number}: {shortened(text, 60)!r} is no {kind}; select.lists.{name} names it"
+            )
+        if value:
+            found = True
+            yield value
+    if not found:
+        raise UserError(f"{file} lists no {kind}; select.lists.{name} names it")
+
+
+def _hash(text: str, kind: str) -> str | None:
+    """Return the hash of a line; None where there is none, or where it says that it is of another kind."""
+    fields = [field.strip().strip('"') for field in text.split(",")]
+    said = [match[2].lower() for field in fields if (match := KIND.fullmatch(field))]
+    if said and kind not in said:
+        return None
+    hexadecimal = re.compile(rf"[0-9a-fA-F]{{{DIGITS[kind]}}}")
+    return next((field.lower() for field in fields if hexadecimal.fullmatch(field)), None)
+
+
+def _plain(text: str, kind: str) -> str | None:
+    if kind == "url":
+        return text if "://" in text else None
+    if kind == "host":
+        return text.lower().removeprefix("*.").strip(".") if re.fullmatch(r"[^\s/,]+", text) else None
+    return text if words_of(text) else None
+
+
+def _hosts(url: str) -> Iterator[str]:
+    """Yield the host of a url and those above it."""
+    try:
+        host = (urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:  # no url at all
+        return
+    while host:
+        yield host
+        host = host.partition(".")[2]
