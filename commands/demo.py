@@ -122,6 +122,7 @@ def serve(
     public_key: PublicKey = None,
     per_second: Annotated[float, typer.Option(min=0, help="Requests of one client in the long run; 0: any.")] = 100.0,
     burst: Annotated[int, typer.Option(min=1, help="Requests of one client at once.")] = 1000,
+    connections: Annotated[int, typer.Option(min=0, help="Of one client at once; 0: any number.")] = 64,
     log: Annotated[bool, typer.Option("--log/--no-log", help="A line a request, without addresses.")] = True,
 ) -> None:
     """Verify a bundle, then serve it. Only GET and HEAD of what the manifest names."""
@@ -133,4 +134,4 @@ def serve(
     say = (lambda line: print(line, flush=True)) if log else None
     app, signed = site_of(site, public_key=known, per_second=per_second, burst=burst, log=say)
     print(f"{len(signed.files)} files, signed by {signed.public_key}; http://{host}:{port}/", flush=True)
-    run(app, host=host, port=port)
+    run(app, host=host, port=port, connections=connections)

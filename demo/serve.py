@@ -1,7 +1,7 @@
 """The web server of a bundle: a fixed set of paths, out of memory, and one answer to everything else.
 
 What was verified at the start is what is served. Only GET and HEAD of exactly the paths in the manifest, without a
-query, a body or a range, are answered with 200; the rest is 400, 404, 405, 413 or 431, and 429 for who asks too much.
+query, a body or a range, are answered with 200; the rest is 400, 404 or 405, and 429 for who asks too much.
 """
 
 import time
@@ -9,10 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from configs import UserError
-from report.web import WHOLE_HEAD_BYTES, Answer, Message, Receive, Send, answer, refusal, respond
+from report.rate import Rate
+from report.web import TYPES, WHOLE_HEAD_BYTES, Answer, Message, Receive, Send, answer, refusal, respond
 from storage.signed import Signed, read_signed
-
-from .rate import Rate
 
 Log = Callable[[str], None]
 
@@ -47,10 +46,9 @@ class Site:
             return refusal(400)
         headers = dict(scope["headers"])
         if sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > WHOLE_HEAD_BYTES:
-            return refusal(431)
-        length = headers.get(b"content-length", b"0")
-        if length.strip(b"0") or b"transfer-encoding" in headers:
-            return refusal(413 if len(length) > 18 or int(length) > WHOLE_HEAD_BYTES else 400)
+            return refusal(400)
+        if headers.get(b"content-length", b"").strip(b"0") or b"transfer-encoding" in headers:
+            return refusal(400)
         if scope["query_string"] or b"range" in headers or b"expect" in headers:
             return refusal(400)
         return self._answers.get(scope["raw_path"]) or refusal(404)
@@ -74,4 +72,6 @@ def site_of(
         raise UserError(f"{folder} is a draft that nobody has looked at; it can be opened from the disk, not be served")
     if "index.html" not in signed.files:
         raise UserError(f"{folder} has no index.html")
+    if odd := sorted(name for name in signed.files if name.rpartition(".")[2] not in TYPES):
+        raise UserError(f"{folder}: {odd[0]} is of a kind that no bundle has")
     return Site(signed, rate=Rate(per_second, burst) if per_second else None, log=log), signed

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from functools import partial
 from math import ceil, log2
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
 from configs import Config, fingerprint
 from configs.steps import STEPS
 from storage import duplicates, scores
+from storage.machine import cores_of_task
 from storage.plan import is_planned, shards_of
 from storage.shard import PAIRS, SCORES
 from storage.tables import content
@@ -44,6 +46,16 @@ class DedupConfig(Config):
     min_quality: int = Field(default=50, ge=0, le=100)  # flatter images have no PDQ hash worth comparing
     # A caption seen more often keeps this many pairs, the others are caption_copy; null: as many as there are.
     max_caption_count: int | None = Field(default=None, ge=1, examples=[10])
+    # Folder on a fast disk for the files of work in hand, which a run takes up again; null: in the run's folder.
+    scratch: Path | None = Field(default=None, examples=["/scratch/me"])
+
+    def folder(self, run: Path) -> Path:
+        """Return where the work in hand of a run lies: another folder for each, wherever its command is given."""
+        return run / SCRATCH if self.scratch is None else self.scratch / f"{SCRATCH}-{fingerprint(str(run.resolve()))}"
+
+    def made_of(self) -> dict[str, Any]:
+        """Return the part that decides what is found."""
+        return self.model_dump(exclude={"scratch"})
 
 
 @dataclass(frozen=True)
@@ -58,23 +70,28 @@ class Dedup(TableStep):
     def fingerprint(self) -> str:
         """Cover the thresholds, and every shard's pairs and scores."""
         inputs = [[content(shard.path(PAIRS)), content(shard.path(SCORES))] for shard in shards_of(self.run)]
-        return fingerprint("dedup", VERSION, self.dedup.model_dump(), inputs)
+        return fingerprint("dedup", VERSION, self.dedup.made_of(), inputs)
 
     def __call__(self) -> Counter[str]:
         """Find the copies of each kind."""
         mark, blocks = self.fingerprint(), blocks_of(self.run, BLOCK_ROWS)
         parts = self._parts(blocks, fingerprint(mark, BLOCK_ROWS, PART_ROWS, SOURCES))
-        run_phases("dedup", list(_phases(parts, blocks)), workers=self.workers, pairs=parts.block_ids[-1])
+        workers = cores_of_task() or self.workers
+        run_phases("dedup", list(_phases(parts, blocks)), workers=workers, pairs=parts.block_ids[-1])
         rows = duplicates.PartFiles(parts.files("rows"))
         duplicates.write(self.run, rows, fingerprint=mark)
         counts = Counter({f"{kind}_copies": rows.count(kind) for kind in parts.kinds})
         _remove(parts.scratch)
-        (self.run / SCRATCH).rmdir()
+        self._scratch.rmdir()
         return counts
+
+    @property
+    def _scratch(self) -> Path:
+        return self.dedup.folder(self.run)
 
     def _parts(self, blocks: list[Block], mark: str) -> Parts:
         """Return the work, in a scratch folder of its own; what other work has left there goes."""
-        for other in [*(self.run / SCRATCH).glob("*")]:
+        for other in [*self._scratch.glob("*")]:
             if other.name != mark:
                 _remove(other)
         keep = {"exact": 1}
@@ -83,7 +100,7 @@ class Dedup(TableStep):
         block_ids = [*(block.begins[0] for block in blocks), blocks[-1].begins[-1]]
         return Parts(
             run=self.run,
-            scratch=self.run / SCRATCH / mark,
+            scratch=self._scratch / mark,
             distance=self.dedup.distance,
             min_quality=self.dedup.min_quality,
             keep=keep,

@@ -4,15 +4,15 @@
     download: private_address: the host's address is not of the public internet; download.allow_addresses ...
 
 What is looked at are all finished shards of a share, those that were there before among them: so the same command says
-the same again, and nothing that comes after it begins by mistake.
+the same again, and nothing that comes after it begins by mistake. Their footers tell; rows are only
+read in those of older runs.
 """
 
 from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import pyarrow.compute as pc
-
+from storage import fates
 from storage.pairs import OK
 from storage.shard import Shard
 from storage.takedown import TAKEN_DOWN
@@ -51,14 +51,11 @@ def _counted(step: LossyStep, shards: Iterable[Shard]) -> tuple[Counter[str], di
     """Count pairs by what became of them, but for those that were taken down; note one of each reason."""
     counts, first = Counter[str](), dict[str, Place]()
     for shard in shards:
-        fates = step.fates(shard)
-        for each in fates.value_counts().to_pylist():
-            reason = each["values"]
-            if reason == TAKEN_DOWN:
-                continue
-            counts[reason] += each["counts"]
-            if reason not in first and reason != OK:
-                first[reason] = Place(shard, pc.index(fates, reason).as_py())
+        told = fates.read(shard.path(step.writes))
+        for reason, fate in (told if told is not None else fates.summed(step.fates(shard))).items():
+            if reason != TAKEN_DOWN:
+                counts[reason] += fate.count
+                first.setdefault(reason, Place(shard, fate.first))
     return counts, first
 
 

@@ -6,6 +6,7 @@ samples   generated images beside real ones         grids      what a training d
 training  curves from the stages' own ledgers       chart      axes, ticks and names of a line chart
 funnel    reasons with cards of lost pairs          scores     histograms with the rules' thresholds
 web       what all servers of pages have in common  local_page  a page that only its reader can ask
+rate      how much one client may ask               connections how long it may take to ask
 browse    pairs of a run, on such a page
 decisions what other rules would do, for a terminal
 timings   where the time went                       sensitive  what is hidden until it is asked for

@@ -8,6 +8,8 @@ import uvicorn
 
 from configs import UserError
 
+from .connections import Room, bounded
+
 CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'"
 TYPES = {
     "html": "text/html; charset=utf-8",
@@ -26,10 +28,10 @@ SAYS = {
     405: "method not allowed",
     413: "too large",
     429: "too many requests",
-    431: "head too large",
 }
 WHOLE_HEAD_BYTES = 16 * 1024  # of a request
-WAITING_CONNECTIONS = 1000
+WAITING_CONNECTIONS = 256
+MOST_CONNECTIONS = 64  # of one client; a browser has 6
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -62,6 +64,12 @@ def _always(data: bytes, kind: str, csp: str) -> list[Header]:
     ]
 
 
+def _raw(given: Answer) -> bytes:
+    status, headers, body = given
+    lines = [b"HTTP/1.1 %d " % status, *(name + b": " + value for name, value in headers), b"", b""]
+    return b"\r\n".join(lines) + body
+
+
 async def respond(send: Send, given: Answer, *, is_head: bool = False) -> None:
     """Send an answer, or its head alone."""
     status, headers, body = given
@@ -69,14 +77,19 @@ async def respond(send: Send, given: Answer, *, is_head: bool = False) -> None:
     await send({"type": "http.response.body", "body": b"" if is_head else body})
 
 
-def run(app: Any, *, host: str, port: int) -> None:
-    """Serve an application until it is told to stop. Raises UserError where the address cannot be had."""
+def server_of(
+    app: Any, *, host: str, port: int, connections: int = MOST_CONNECTIONS
+) -> tuple[uvicorn.Server, socket.socket]:
+    """Return a server and the socket it listens on. connections: of one client, 0 for any number.
+
+    Raises UserError where the address cannot be had.
+    """
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
         loop="asyncio",
-        http="h11",  # it refuses what is not plainly HTTP, where quicker parsers guess
+        http=bounded(Room(connections), malformed=_raw(refusal(400))),  # by h11: it refuses what is not plainly HTTP
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -93,4 +106,10 @@ def run(app: Any, *, host: str, port: int) -> None:
     except SystemExit:
         raise UserError(f"{host}:{port} cannot be had: is another server there?", exit_code=1) from None
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a body waits 40 ms for the head to be confirmed
-    uvicorn.Server(config).run(sockets=[sock])
+    return uvicorn.Server(config), sock
+
+
+def run(app: Any, *, host: str, port: int, connections: int = MOST_CONNECTIONS) -> None:
+    """Serve an application until it is told to stop. Raises UserError where the address cannot be had."""
+    server, sock = server_of(app, host=host, port=port, connections=connections)
+    server.run(sockets=[sock])

@@ -13,6 +13,7 @@ samples      generated images of a run                            grids        w
 spread       scratch records of all rows, part by part            processes, lease   one writer; no orphans
 pictures     PNGs that say how they were drawn                 machine      what a machine is, in a few words
 demo         pictures of sentences, and their reviews             signed       a folder whose files a manifest signs
+fates        what became of a shard's pairs, summed up in a footer
 
 Names of files, columns and metadata stand here and nowhere else. Nothing here decides anything about a pair, computes a
 score or knows a config: that belongs above. Imports configs only.

@@ -41,6 +41,16 @@ def committing(path: Path) -> Iterator[Path]:
     _fsync(path.parent)
 
 
+@contextmanager
+def scratch_beside(path: Path) -> Iterator[Path]:
+    """Yield a scratch path beside `path` for what is needed for a while; it is gone at the end, and after a kill."""
+    scratch = _fresh_scratch(path)
+    try:
+        yield scratch
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
 def _fresh_scratch(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}-{threading.get_ident():x}.scratch")

@@ -18,9 +18,10 @@ from configs import UserError, fingerprint
 
 from .atomic import commit_json, read_json
 from .shard import Shard
-from .tables import read_mark, read_table, write_table
+from .tables import content_of, read_mark, read_table, write_table
 
 DEMO, DRAWN, REVIEW = "demo.json", ".drawn.parquet", "review.jsonl"
+WHAT = {"vocabulary", "stages", "pictures", "seed", "precision", "batch", "policy"}  # a demo is drawn from
 SITE = Path("demo/site")  # of a run that made a page of its own stages
 IMAGE = pa.struct(
     {"stage": pa.string(), "px": pa.int32(), "kind": pa.string(), "sha256": pa.string(), "data": pa.binary()}
@@ -76,10 +77,15 @@ def write_demo(folder: Path, content: Mapping[str, Any]) -> None:
 
 def read_demo(folder: Path) -> dict[str, Any]:
     """Return what a demo is drawn from. Raises UserError where there is none."""
-    content = read_json(folder / DEMO)
+    try:
+        content = read_json(folder / DEMO)
+    except ValueError:
+        content = {}
     if content is None:
         raise UserError(f'{folder} holds no demo; run "corgi demo compile" first')
-    return content  # type: ignore[no-any-return]
+    if not isinstance(content, dict) or {*content} != WHAT:
+        raise UserError(f"{folder / DEMO} is damaged; run the same `corgi demo compile` again", exit_code=1)
+    return content
 
 
 def write_pictures(shard: Shard, pictures: Sequence[Picture], *, fingerprint: str) -> None:
@@ -89,12 +95,22 @@ def write_pictures(shard: Shard, pictures: Sequence[Picture], *, fingerprint: st
 
 
 def read_pictures(shard: Shard, *, fingerprint: str) -> list[Picture]:
-    """Return the pictures of a shard. Raises UserError where it was made of anything else than `fingerprint` says."""
-    mark = read_mark(shard.path(DRAWN))
+    """Return the pictures of a shard. Raises UserError where it was made of anything else than `fingerprint` says.
+
+    Every byte is looked at: decisions are of pictures by the digests that stand beside them.
+    """
+    path = shard.path(DRAWN)
+    mark = read_mark(path)
     if mark is None or mark.fingerprint != fingerprint:
         state = "not there" if mark is None else "stale"
-        raise UserError(f"{shard.path(DRAWN)} is {state}; run the same `corgi demo compile` again")
-    rows = read_table(shard.path(DRAWN), made_by="demo compile").to_pylist()
+        raise UserError(f"{path} is {state}; run the same `corgi demo compile` again")
+    try:
+        rows = read_table(path, made_by="demo compile").to_pylist()
+        is_whole = content_of(pa.Table.from_pylist(rows, schema=SCHEMA)) == mark.content
+    except (OSError, ValueError, pa.ArrowException):
+        is_whole = False
+    if not is_whole:
+        raise UserError(f"{path} is damaged; remove it, and run the same `corgi demo compile` again", exit_code=1)
     return [Picture(**{**row, "images": tuple(Image(**image) for image in row["images"])}) for row in rows]
 
 

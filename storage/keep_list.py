@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from . import fates
+from .pairs import OK
 from .shard import KEEP, Shard
 from .tables import check_rows, read_mark, read_metadata, read_table, rewrite_table, write_table
 
@@ -43,7 +45,7 @@ def write(
     }
     columns |= {stage: pc.and_(trained, fits) for stage, fits in stages.items()}
     table = pa.table({**columns, **{name: pairs[name] for name in CARRIED}})
-    write_table(shard.path(KEEP), table, fingerprint=fingerprint, metadata=_digest_of(table))
+    write_table(shard.path(KEEP), table, fingerprint=fingerprint, metadata=_summary_of(table))
 
 
 def read(shard: Shard, columns: list[str] | None = None, *, of: pa.Table | None = None) -> pa.Table:
@@ -67,12 +69,17 @@ def remove(shard: Shard, gone: np.ndarray) -> None:
     path = shard.path(KEEP)
     table = read(shard).filter(pa.array(~gone))
     mark = read_mark(path)
-    rewrite_table(path, table, fingerprint=mark.fingerprint if mark else "", metadata=_digest_of(table))
+    rewrite_table(path, table, fingerprint=mark.fingerprint if mark else "", metadata=_summary_of(table))
 
 
-def _digest_of(table: pa.Table) -> dict[str, str]:
+def first_failed(table: pa.Table) -> pa.Array:
+    """Return the first rule that each pair failed, ok where it failed none."""
+    return pa.array([names[0] if names else OK for names in table["failed"].to_pylist()], pa.string())
+
+
+def _summary_of(table: pa.Table) -> dict[str, str]:
     kept_pairs = json.dumps([table[name].filter(table["kept"]).to_pylist() for name in ("key", "caption")])
-    return {KEPT: sha256(kept_pairs.encode()).hexdigest()}
+    return {KEPT: sha256(kept_pairs.encode()).hexdigest(), **fates.as_metadata(first_failed(table))}
 
 
 def kept_digest(shard: Shard) -> str | None:

@@ -19,6 +19,21 @@ def machine() -> str:
     return ", ".join([_value(CPUS, "model name") or platform.machine(), words, f"{memory:.0f} GB", named or "no GPU"])
 
 
+def cores_of_task() -> int | None:
+    """Return how many cores SLURM gave the task that this process is of; None outside a job.
+
+    Where nobody asked for a number, SLURM tells none for the task; then it is those this process is bound to, and no
+    more than the job has on this node, since not every cluster binds.
+    """
+    if "SLURM_JOB_ID" not in os.environ:
+        return None
+    for_task, on_node = (os.environ.get(name, "") for name in ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"))
+    if for_task.isdigit() and int(for_task):
+        return int(for_task)
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(bound, int(on_node)) if on_node.isdigit() and int(on_node) else bound
+
+
 def _value(path: Path, key: str) -> str:
     """Return what stands after `key :` in the first line that begins so; empty where there is none."""
     try:

@@ -21,6 +21,7 @@ from yarl import URL
 
 from configs import UserError
 
+from . import fates
 from .atomic import commit_json, commit_link, committing
 from .shard import PAIRS, STATS, TAR, URLS, Shard
 from .staging import discard, install, staged
@@ -179,7 +180,8 @@ def stage_shard(
     commit_json(staged(shard, STATS), {"shard": shard.number, **stats})
     results = pa.Table.from_pylist(record.rows, schema=COLUMNS)
     table = pa.Table.from_arrays([*pairs.columns, *results.columns], schema=schema)
-    write_table(staged(shard, PAIRS), table, fingerprint=fingerprint)
+    summary = fates.as_metadata(table["status"])
+    write_table(staged(shard, PAIRS), table, fingerprint=fingerprint, metadata=summary)
     return record.stats.counts
 
 

@@ -124,8 +124,7 @@ def read_signed(folder: Path, *, public_key: str | None = None) -> Signed:
         if name not in found:
             raise UserError(f"{folder} has no {name}; it is no finished bundle", exit_code=1)
     signer = _check_signature(found[MANIFEST], found[SIGNATURE], public_key)
-    manifest = json.loads(found[MANIFEST])
-    named: dict[str, str] = manifest["files"]
+    manifest, named = _named(found[MANIFEST])
     problems = [f"{name} is no plain file" for name in odd]
     for name in sorted({*named, *found} - {MANIFEST, SIGNATURE}):
         if name not in found:
@@ -137,6 +136,16 @@ def read_signed(folder: Path, *, public_key: str | None = None) -> Signed:
     if problems:
         raise UserError(f"{folder} is not as it was signed: {'; '.join(problems)}", exit_code=1)
     return Signed(found, manifest, signer)
+
+
+def _named(data: bytes) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return a manifest, and the files that it names with their digests: whoever signed it may have signed nonsense."""
+    try:
+        manifest = json.loads(data)
+        named = {str(name): str(digest) for name, digest in manifest["files"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise UserError(f"{MANIFEST} is signed, but no manifest of a bundle", exit_code=1) from None
+    return manifest, named
 
 
 def _contents(folder: Path) -> tuple[dict[str, bytes], list[str]]:
@@ -158,7 +167,7 @@ def _check_signature(manifest: bytes, signature: bytes, public_key: str | None) 
         about = json.loads(signature)
         signer, signed = str(about["public_key"]), bytes.fromhex(about["signature"])
         verifier = Ed25519PublicKey.from_public_bytes(bytes.fromhex(signer))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise UserError(f"{SIGNATURE} is not what was signed: it cannot be read", exit_code=1) from None
     if public_key is not None and signer != public_key:
         raise UserError(f"{SIGNATURE}: signed by {signer}, not by {public_key}", exit_code=1)

@@ -113,6 +113,10 @@ def read_metadata(path: Path) -> dict[str, str]:
             metadata = pq.read_schema(path).metadata
     except (FileNotFoundError, NotADirectoryError, pa.ArrowInvalid):
         return {}
+    except OSError as error:
+        if error.errno is not None:  # the disk's; what has no number is said of damaged bytes
+            raise
+        return {}
     return {key.decode(): value.decode() for key, value in (metadata or {}).items() if key != b"ARROW:schema"}
 
 

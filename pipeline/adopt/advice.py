@@ -12,6 +12,11 @@ OF_SOURCE = {
     "no_caption": Advice("samples have no text", ("caption",), "names the field or column that has it"),
     "unreadable": Advice("text is no UTF-8, metadata no JSON, or there is too much of it", change="mend the source"),
     "duplicate_key": Advice("samples have one key", change="no two samples of a tar may be called the same"),
+    "needs_copy": Advice(
+        "a few images of a tar cannot be used as they lie in it",
+        ("leave_out",),
+        "is the share of them that may be lost; with 0 the tar is copied, and they are encoded anew",
+    ),
     "cut_short": Advice("the tar ends in the middle, or is damaged", change="fetch it again"),
     "bad_format": Advice("images are of other formats than jpeg, png and webp", change="convert them"),
 }

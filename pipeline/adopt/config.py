@@ -26,6 +26,10 @@ class AdoptConfig(Config):
     image: str | None = Field(default=None, examples=["jpg"])
     shard_size: int = Field(default=10_000, ge=1)  # samples of a shard, for tables and pictures; a tar is a shard
     max_samples: int = Field(default=100_000, ge=1)  # of one tar; larger ones are to be repacked
+    # Share of a tar's images that may be lost, as needs_copy, because they cannot be used as they are (PNG, turned by
+    # EXIF): then the tar is read where it lies. Where there are more, it is copied with all of them; 0: at the first.
+    leave_out: float = Field(default=0.01, ge=0, le=1)
+    max_unpacked_gb: float = Field(default=20.0, gt=0)  # of what comes out of a .tar.gz, which is always copied
     max_pixels: int = Field(default=64_000_000, ge=1, le=178_000_000)  # as the header declares; more is a bomb
     max_bytes: int = Field(default=50_000_000, ge=1)  # of an image
     jpeg_quality: int = Field(default=95, ge=1, le=100)  # of images that cannot be used as they are
@@ -39,5 +43,11 @@ class AdoptConfig(Config):
         return DownloadConfig(resize="no", max_aspect=ANY_ASPECT, originals="plain", **own).limits
 
     def made_of(self) -> dict[str, Any]:
-        """Return the part that decides what a shard holds, once it is known from which files it is made."""
-        return self.model_dump(mode="json", exclude={"source", "shard_size", "tolerate_lost"})
+        """Return the part that decides what a shard holds, once it is known from which files it is made.
+
+        What was adopted before there was `leave_out` stays as it is: it has more images, not fewer.
+        """
+        own = self.model_dump(mode="json", exclude={"source", "shard_size", "tolerate_lost", "max_unpacked_gb"})
+        if own["leave_out"] == type(self).model_fields["leave_out"].default:
+            del own["leave_out"]
+        return own

@@ -15,6 +15,7 @@ from storage.tar_members import Member
 
 from .samples import Problem, Sample, Source
 
+NEEDS_COPY = "needs_copy"
 AHEAD = 8  # images that wait for the decoder, or for their turn
 CARRIED = {"original_width": "original_width", "original_height": "original_height", "sha256": "fetched_sha256"}
 
@@ -27,9 +28,13 @@ class Judged(NamedTuple):
     is_as_it_is: bool  # its own bytes are used
 
     def placed(self) -> Outcome:
-        """Return the outcome of an image that stays in the tar in which it lies."""
+        """Return the outcome where the tar is read as it lies: of its images, those are lost that are no plain JPEG."""
         if self.outcome.stored is None:
             return self.outcome
+        if not self.is_as_it_is:
+            about = {name: getattr(self.outcome, name) for name in (*CARRIED.values(), "format")}
+            detail = f"a {self.outcome.format} that would have to be encoded anew"
+            return Outcome(status=NEEDS_COPY, detail=detail, **about)
         place: Member = self.sample.place
         sha256 = hashlib.sha256(self.outcome.stored).hexdigest()
         return replace(self.outcome, stored=None, stored_sha256=sha256, tar_offset=place.offset, tar_size=place.size)

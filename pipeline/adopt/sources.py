@@ -8,19 +8,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from glob import has_magic
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from configs import UserError, fingerprint
+from storage.atomic import scratch_beside
 from storage.plan import SourceRow
 
 from .config import AdoptConfig
+from .packed import UNREAD, is_packed, stem, unpack
 from .pictures import Pictures, listed, metadata_files, metadata_of
 from .samples import LONGEST_NAME, Source, safe_key, within
 from .tables import SUFFIXES, ImageTable, Parts, image_column
 from .tars import Tar
 
 TAR = ".tar"
-PACKED = (".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz")
+SEEN_BYTES = 64 * 2**20  # of a packed tar, to tell which columns there are
 
 
 def sources_of(config: AdoptConfig) -> list[SourceRow]:
@@ -55,19 +58,44 @@ def _numbered(row: SourceRow, source: int) -> SourceRow:
 
 
 @contextmanager
-def open_source(row: SourceRow, config: AdoptConfig) -> Iterator[Source]:
-    """Open the source of one shard. Raises UserError where it has changed."""
+def open_source(row: SourceRow, config: AdoptConfig, *, unpacked: Path | None = None) -> Iterator[Source]:
+    """Open the source of one shard. Raises UserError where it has changed.
+
+    unpacked: where a packed tar can lie for a while; None: only its beginning is needed.
+    """
     path = Path(row.path)
     if not path.exists():
         raise UserError(f"{path} is gone; put it back, or take it out of adopt.source", exit_code=1)
     if digest_of(row) != row.digest:
         raise UserError(f'{path} has changed since it was listed; run "corgi adopt" again', exit_code=1)
     if row.kind == "tar":
-        with closing(Tar(path, config)) as tar:
+        with (
+            _unpacked(path, config, unpacked) as (lies, damage),
+            closing(Tar(lies, config, beside=_beside(path), damage=damage)) as tar,
+        ):
             yield tar
     else:
         kind = ImageTable if row.kind == "table" else Pictures
         yield kind(path, config, begin=row.begin, count=row.parts)
+
+
+@contextmanager
+def _unpacked(path: Path, config: AdoptConfig, place: Path | None) -> Iterator[tuple[Path, str | None]]:
+    """Yield a tar as it can be read, itself or what was packed in it, and what is wrong with the packing."""
+    if not is_packed(path):
+        yield path, None
+    elif place is not None:
+        with scratch_beside(place) as scratch:
+            yield scratch, unpack(path, scratch, config)
+    else:
+        with TemporaryDirectory() as folder:
+            begin = Path(folder, "begin.tar")
+            yield begin, unpack(path, begin, config, first=SEEN_BYTES)
+
+
+def _beside(path: Path) -> Path:
+    """Return the table that img2dataset puts beside a tar."""
+    return stem(path).with_name(f"{stem(path).name}.parquet")
 
 
 def _of(given: Path, config: AdoptConfig) -> Iterator[SourceRow]:
@@ -87,9 +115,9 @@ def _of(given: Path, config: AdoptConfig) -> Iterator[SourceRow]:
 def _of_folder(folder: Path, config: AdoptConfig) -> Iterator[SourceRow]:
     """Take a folder for what it holds: tars, else tables with images, else pictures."""
     files = sorted(path for path in folder.rglob("*") if _is_plain(path, folder))
-    tars = [path for path in files if path.suffix == TAR]
-    if packed := [path for path in files if path.name.endswith(PACKED)]:
-        raise UserError(f"adopt.source: {packed[0]} is packed, so nothing in it can be read by its place; unpack it")
+    tars = [path for path in files if path.suffix == TAR or is_packed(path)]
+    if unread := [path for path in files if path.name.endswith(UNREAD)]:
+        raise UserError(f"adopt.source: {unread[0]} is packed in a way that is not read; unpack it")
     tables = [path for path in files if path.suffix in SUFFIXES]
     if tars or (tables and not listed(folder)):
         yield from _of_files(tars or tables, folder, config)
@@ -100,8 +128,10 @@ def _of_folder(folder: Path, config: AdoptConfig) -> Iterator[SourceRow]:
 def _of_files(files: Sequence[Path], folder: Path | None, config: AdoptConfig) -> Iterator[SourceRow]:
     for path in files:
         place = path.relative_to(folder) if folder else Path(path.name)
-        name = within(safe_key(place.with_suffix("").as_posix()), LONGEST_NAME)
-        if path.suffix == TAR:
+        name = within(safe_key(stem(place).as_posix()), LONGEST_NAME)
+        if path.suffix == TAR or is_packed(path):
+            if is_packed(path) and stem(path).with_name(f"{stem(path).name}{TAR}") in files:
+                raise UserError(f"adopt.source: {path} is there unpacked, too; give one of them")
             yield _row("tar", path, first_key=name, prefix="", begin=0, parts=1)
         elif path.suffix in SUFFIXES:
             parts = Parts(path)
@@ -131,7 +161,7 @@ def digest_of(row: SourceRow) -> str:
     if row.kind == "pictures":
         pictures = listed(path)[row.begin : row.begin + row.parts]
         return fingerprint(place, [list(picture) for picture in pictures], _looks(metadata_files(path)))
-    beside = path.with_suffix(".parquet")
+    beside = _beside(path)
     return fingerprint(place, path.name, _looks([path, *([beside] if row.kind == "tar" and beside.exists() else [])]))
 
 

@@ -23,6 +23,7 @@ from storage.takedown import TAKEN_DOWN, Tombstones
 from .advice import remedy
 from .config import AdoptConfig
 from .images import judge
+from .packed import is_packed
 from .samples import Problem, Sample, Source, planned_table, within
 from .sources import open_source, sources_of
 
@@ -55,13 +56,15 @@ class Adopt(LossyStep):
     def __call__(self, shard: Shard) -> Counter[str]:
         """Adopt one shard; return its samples by what became of them: ok or a reason."""
         row, mark = sources(self.run)[shard.number], self.fingerprint(shard)
-        with open_source(row, self.adopt) as source, Decoders(1, self.adopt.limits) as decoders:
+        unpacked = shard.path(".unpacked")
+        with open_source(row, self.adopt, unpacked=unpacked) as source, Decoders(1, self.adopt.limits) as decoders:
             samples = list(source.samples())
             keys, gone = _keys(samples, row), Tombstones(self.run)
             taken = [gone.holds(key, sample.url) for key, sample in zip(keys, samples, strict=True)]
             samples = [_nothing(each) if is_taken else each for each, is_taken in zip(samples, taken, strict=True)]
-            table, is_linked = planned_table(samples, keys), row.kind == "tar" and not any(taken)
-            outcomes = _in_their_tar(samples, source, decoders) if is_linked else None
+            table, may_stay = planned_table(samples, keys), not is_packed(Path(row.path)) and not any(taken)
+            is_linked = row.kind == "tar" and may_stay
+            outcomes = _in_their_tar(samples, source, decoders, self.adopt.leave_out) if is_linked else None
 
             def fill(_: Sequence[dict[str, Any]], add: Add) -> None:
                 judged = (each.outcome for each in judge(samples, source, decoders)) if outcomes is None else outcomes
@@ -102,11 +105,17 @@ def _nothing(sample: Sample) -> Sample:
     return Sample(key=sample.key, problem=Problem(TAKEN_DOWN))
 
 
-def _in_their_tar(samples: Sequence[Sample], source: Source, decoders: Decoders) -> list[Outcome] | None:
-    """Return the outcomes of images that can all be used where they lie, None where one cannot."""
-    outcomes = []
+def _in_their_tar(
+    samples: Sequence[Sample], source: Source, decoders: Decoders, leave_out: float
+) -> list[Outcome] | None:
+    """Return the outcomes of images that are used where they lie, None where too many cannot.
+
+    leave_out: share of the samples that may be lost for it.
+    """
+    outcomes, others = [], 0
     for judged in judge(samples, source, decoders):
-        if not judged.is_as_it_is:
+        others += not judged.is_as_it_is
+        if others > leave_out * len(samples):
             return None
         outcomes.append(judged.placed())
     return outcomes

@@ -34,10 +34,14 @@ class Name(NamedTuple):
 
 
 class Tar:
-    """One tar, opened."""
+    """One tar, opened.
 
-    def __init__(self, path: Path, config: AdoptConfig) -> None:
-        self.path, self._config = path, config
+    beside: the table that tells more of it, if it is there. damage: why it may end too early.
+    """
+
+    def __init__(self, path: Path, config: AdoptConfig, *, beside: Path, damage: str | None = None) -> None:
+        self.path, self._config, self._beside = path, config, beside
+        self._damage = damage
         self._reader = TarReader(path)
 
     def samples(self) -> Iterator[Sample]:
@@ -46,8 +50,8 @@ class Tar:
         for count, (key, group) in enumerate(groupby(self._members(), key=lambda named: named[0].key), 1):
             if count > self._config.max_samples:
                 raise UserError(
-                    f"{self.path} holds more than adopt.max_samples={self._config.max_samples} samples; repack it into "
-                    "smaller tars, or raise the limit: a shard's rows are held in memory"
+                    f"{self._beside.stem} holds more than adopt.max_samples={self._config.max_samples} samples; repack "
+                    "it into smaller tars, or raise the limit: a shard's rows are held in memory"
                 )
             yield self._sample(key, list(group), rows.pop(key, {}))
         if self._damage is not None:
@@ -64,7 +68,6 @@ class Tar:
         self._reader.close()
 
     def _members(self) -> Iterator[tuple[Name, Member]]:
-        self._damage: str | None = None
         try:
             for member in members(self.path):
                 folder, slash, base = member.name.rpartition("/")
@@ -72,7 +75,7 @@ class Tar:
                 if key and extension:
                     yield Name(folder + slash + key, extension.lower()), member
         except DamagedTarError as error:
-            self._damage = str(error)
+            self._damage = self._damage or str(error)
 
     def _sample(self, key: str, group: list[tuple[Name, Member]], row: dict[str, Any]) -> Sample:
         by_extension: dict[str, Member] = {}
@@ -117,7 +120,7 @@ class Tar:
 
     def _rows_beside(self) -> dict[str, dict[str, Any]]:
         """Return the rows of img2dataset's parquet by key; none where there is no such table, or it has no keys."""
-        path = self.path.with_suffix(".parquet")
+        path = self._beside
         try:
             table = pq.read_table(path, partitioning=None)
         except FileNotFoundError:

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from configs import UserError, fingerprint
 from pipeline.config import PipelineConfig
 from pipeline.runner import Outcome, build, run_shards
@@ -15,11 +18,13 @@ from storage.exports import DATA, README, SPLITS, write_cut
 from storage.lease import Key, hold
 from storage.ledger import note
 from storage.plan import remove_shards_from, shards_of
+from storage.shard import KEEP, PAIRS, Shard
+from storage.tables import check_rows, column_names
 from storage.text_embeds import TextEmbedsFile
 
 from .options import Options
 from .readme import LICENSES, readme
-from .shards import Chosen, cut
+from .shards import Chosen, cut, keep_of
 from .tables import ExportTables
 from .tars import ExportTars
 
@@ -31,13 +36,13 @@ def export(run: Path, options: Options, *, folder: Path | None = None, workers: 
     """
     config, folder = config_of(run), folder or options.folder(run)
     _check_folder(folder, run)
-    counts = _counts(config, options)
+    counts, licenses = _look_through(config, options)
     with hold(folder, Key("export", 0, 1)):
         steps = {split: _step(config, options, folder, split, counts[split]) for split in SPLITS}
         outcomes = [_run(step, folder / split, workers or config.workers) for split, step in steps.items()]
         outcome = _summed(outcomes)
         if not outcome.failed:
-            _finish(config, options, folder, {split: sum(counts[split]) for split in SPLITS})
+            _finish(config, options, folder, {split: sum(counts[split]) for split in SPLITS}, licenses)
     note(run, event="export", folder=str(folder.resolve()), to=options.to, pairs=outcome.counts.total())
     return outcome
 
@@ -52,8 +57,11 @@ def _check_folder(folder: Path, run: Path) -> None:
         raise UserError(f"{folder} holds {foreign[0]}, which no export made; give another folder with --out")
 
 
-def _counts(config: PipelineConfig, options: Options) -> dict[str, list[int]]:
-    """Return how many pairs of each shard go into each split. Raises UserError where the run is not up to date."""
+def _look_through(config: PipelineConfig, options: Options) -> tuple[dict[str, list[int]], Counter[str]]:
+    """Return how many pairs of each shard go into each split, and how many there are of each licence.
+
+    Every keep-list is read once. Raises UserError where the run is not up to date.
+    """
     shards = shards_of(config.run)
     for name in ("select", *(["embed"] if options.text_embeds != "none" else [])):
         step = build(name, config)
@@ -62,10 +70,17 @@ def _counts(config: PipelineConfig, options: Options) -> dict[str, list[int]]:
             or_none = "" if name == "select" else ', or export with "--text-embeds none"'
             raise UserError(f'{stale} of {len(shards)} shards are not up to date; run "corgi {name}" first{or_none}')
     chosen = [Chosen(config.run, split, options.column) for split in SPLITS]
-    counts = {each.split: [each.count(shard) for shard in shards] for each in chosen}
+    counts: dict[str, list[int]] = {split: [] for split in SPLITS}
+    licenses = Counter[str]()
+    for shard in shards:
+        keep = keep_of(shard, options.column)
+        masks = {each.split: each.mask(keep) for each in chosen}
+        for split, mask in masks.items():
+            counts[split].append(int(mask.sum()))
+        licenses += _licenses(shard, keep, np.logical_or.reduce([*masks.values()]))
     if not sum(counts["train"]):
         raise UserError(f"no pair of {config.run} is trained on, so there is nothing to export; look at the funnel")
-    return counts
+    return counts, licenses
 
 
 def _step(config: PipelineConfig, options: Options, folder: Path, split: str, counts: Sequence[int]) -> ExportTars:
@@ -103,10 +118,12 @@ def _summed(outcomes: Sequence[Outcome]) -> Outcome:
     )
 
 
-def _finish(config: PipelineConfig, options: Options, folder: Path, counts: dict[str, int]) -> None:
+def _finish(
+    config: PipelineConfig, options: Options, folder: Path, counts: dict[str, int], licenses: Counter[str]
+) -> None:
     if options.text_embeds == "beside":
         _write_index(config, folder)
-    text = readme(config.run, folder, options, counts, _licenses(config.run, options))
+    text = readme(config.run, folder, options, counts, licenses)
     commit_text(folder / README, text)
 
 
@@ -126,15 +143,12 @@ def _write_index(config: PipelineConfig, folder: Path) -> None:
     )
 
 
-def _licenses(run: Path, options: Options) -> Counter[str]:
-    """Return how many exported pairs each licence has; empty where the url table has no such column."""
-    licenses = Counter[str]()
-    for shard in shards_of(run):
-        stored = pairs.stored(shard)
-        column = next((name for name in LICENSES if name in stored.column_names), None)
-        if column is not None:
-            keep = keep_list.read(shard, of=stored)
-            chosen = [Chosen(run, split, options.column).mask(keep) for split in SPLITS]
-            named = stored[column].filter(chosen[0] | chosen[1])
-            licenses.update(str(value) if value is not None else "not named" for value in named.to_pylist())
-    return licenses
+def _licenses(shard: Shard, keep: pa.Table, chosen: np.ndarray) -> Counter[str]:
+    """Return how many chosen pairs each licence has; empty where the url table has no such column."""
+    column = next((name for name in LICENSES if name in column_names(shard.path(PAIRS))), None)
+    if column is None:
+        return Counter()
+    stored = pairs.stored(shard, ["key", column])
+    check_rows(keep, stored, path=shard.path(KEEP), made_by="select")
+    named = stored[column].filter(pa.array(chosen))
+    return Counter(str(value) if value is not None else "not named" for value in named.to_pylist())

@@ -28,13 +28,14 @@ class Chosen(NamedTuple):
         """Return (n,) bool over the rows of a keep-list."""
         return keep_list.validated_on(keep) if self.split == "held_out" else keep_list.trained_on(keep, self.column)
 
-    def count(self, shard: Shard) -> int:
-        """Return how many pairs of a shard are chosen. Raises UserError where the stage has no column."""
-        own = [] if self.column == keep_list.TRAIN else [self.column]
-        if own and self.column not in (stages := keep_list.stages_of(shard)):
-            known = ", ".join(stages) or "none"
-            raise UserError(f"{self.column!r} is no stage with rules of its own in select.stages; there are: {known}")
-        return int(self.mask(keep_list.read(shard, ["kept", "held_out", *own])).sum())
+
+def keep_of(shard: Shard, column: str) -> pa.Table:
+    """Return what a keep-list says of pairs that may be chosen. Raises UserError where the stage has no column."""
+    own = [] if column == keep_list.TRAIN else [column]
+    if own and column not in (stages := keep_list.stages_of(shard)):
+        known = ", ".join(stages) or "none"
+        raise UserError(f"{column!r} is no stage with rules of its own in select.stages; there are: {known}")
+    return keep_list.read(shard, ["kept", "held_out", *own])
 
 
 class Rows:

@@ -54,7 +54,7 @@ def apply(config: PipelineConfig, matches: Mapping[str, Match], *, source: str, 
     source: name of the list. about: what else the ledger should keep, such as the trainings that saw them.
     """
     run = config.run
-    _remove_scratch(run)
+    _remove_scratch(config)
     if matches:
         note(run, event="takedown", source=source, pairs=len(matches), **about)
         takedown.add(run, _tombstones(matches.values(), source))
@@ -97,10 +97,11 @@ def _expectations(config: PipelineConfig) -> tuple[Expected | None, Expected | N
     return download.made_from if config.way == "table" else None, score.made_from if is_known else None
 
 
-def _remove_scratch(run: Path) -> None:
+def _remove_scratch(config: PipelineConfig) -> None:
     for pattern in SCRATCH:
-        for path in run.glob(pattern):
+        for path in config.run.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    shutil.rmtree(config.dedup.folder(config.run), ignore_errors=True)  # it may lie on another disk
 
 
 def _remove_shown(run: Path, gone: Tombstones) -> int:

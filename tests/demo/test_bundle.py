@@ -13,8 +13,8 @@ from corgi import app
 from demo.compile import drawn
 from demo.review import say, states
 from demo.serve import site_of
-from storage.demo import REVIEW
-from storage.signed import MANIFEST, SIGNATURE, load_key, public_hex, read_signed
+from storage.demo import DEMO, DRAWN, REVIEW
+from storage.signed import MANIFEST, SIGNATURE, load_key, public_hex, read_signed, write_signed
 
 from .small_demo import approve, bundled, compiled, vocabulary
 
@@ -128,6 +128,43 @@ def test_a_flipped_byte_is_named_and_refused_at_the_start(kind: str, site: Path,
             site_of(changed)
         told = CliRunner().invoke(app, ["demo", "verify", str(changed)])
         assert isinstance(told.exception, UserError) and told.exception.exit_code == 1
+
+
+@pytest.mark.parametrize("place", [n / 60 for n in range(1, 60)])
+def test_no_flipped_byte_of_what_was_drawn_is_published(place: float, demo: Path, tmp_path: Path):
+    folder = copy(demo, tmp_path / "demo")
+    path = next(folder.rglob(f"00000{DRAWN}"))
+    data = bytearray(path.read_bytes())
+    data[int(place * len(data))] ^= 4
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=f"00000{DRAWN} is (damaged; remove it|not there|stale)"):
+        bundled(folder, tmp_path / "site")
+    assert not (tmp_path / "site").exists()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"vocabulary": {}}', "\udcff"])
+def test_a_plan_that_is_damaged_is_one_line(text: str, demo: Path, tmp_path: Path):
+    folder = copy(demo, tmp_path / "demo")
+    (folder / DEMO).write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(UserError, match=r"demo.json is damaged; run the same `corgi demo compile` again"):
+        list(drawn(folder))
+
+
+@pytest.mark.parametrize("manifest", [b"[]", b"{}", b'{"files": []}', b"\xff", b"[" * 100_000])
+def test_nonsense_that_is_signed_is_one_line(manifest: bytes, site: Path, demo: Path, tmp_path: Path):
+    folder, key = copy(site, tmp_path / "site"), load_key(demo.parent / "key.pem")
+    (folder / MANIFEST).write_bytes(manifest)
+    about = {"public_key": public_hex(key), "signature": key.sign(manifest).hex()}
+    (folder / SIGNATURE).write_text(json.dumps(about))
+    with pytest.raises(UserError, match=r"manifest.json is signed, but no manifest of a bundle"):
+        site_of(folder)
+
+
+def test_a_file_of_a_kind_that_no_bundle_has_is_not_served(tmp_path: Path):
+    files = {"index.html": b"", "files/run.sh": b"rm"}
+    write_signed(tmp_path / "site", files, {}, key=load_key(tmp_path / "key.pem"))
+    with pytest.raises(UserError, match=r"files/run.sh is of a kind that no bundle has"):
+        site_of(tmp_path / "site")
 
 
 def test_missing_further_and_linked_files_are_named(site: Path, tmp_path: Path):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from configs import UserError, dump, resolve
+from configs import UserError, dump, load, resolve
 from corgi import app
 from demo.compile import compile_demo
 from demo.lint import lint
@@ -65,6 +65,126 @@ def test_an_edit_that_adds_a_person_to_any_group_fails(group: str, language: str
             added = {"text": word, "status": status, "reviewer": "mallory"}
             found = [line for line in lint(vocabulary(**{group: [*WORDS[group], added]})).problems if word in line]
             assert any("speaks of a person" in line for line in found), (language, word, status)
+
+
+INFLECTED = [  # and with articles and prepositions that scripts write into the word
+    *(
+        "\u0436\u0435\u043d\u0449\u0438\u043d\u0443",
+        "\u0441 \u043c\u0430\u043b\u044c\u0447\u0438\u043a\u043e\u043c",
+        "\u043b\u044e\u0434\u044f\u043c",
+    ),
+    *(
+        "\u043a\u043e\u0440\u043e\u043b\u044f",
+        "\u0434\u0435\u0432\u043e\u0447\u043a\u0430\u043c\u0438",
+        "\u0436\u0456\u043d\u043a\u0443",
+        "\u0441\u043e\u043b\u0434\u0430\u0442\u043e\u0432",
+    ),
+    *(
+        "\u0627\u0644\u0631\u062c\u0644",
+        "\u0648\u0627\u0644\u0645\u0631\u0623\u0629",
+        "\u0644\u0644\u0623\u0637\u0641\u0627\u0644",
+        "\u05d4\u05d0\u05d9\u05e9\u05d4",
+        "\u05d5\u05d4\u05d9\u05dc\u05d3",
+    ),
+    *(
+        "\u0932\u095c\u0915\u094b\u0902",
+        "\u0e1c\u0e39\u0e49\u0e2b\u0e0d\u0e34\u0e07\u0e2a\u0e32\u0e27",
+        "ng\u01b0\u1eddi \u0111\u00e0n \u00f4ng",
+        "m\u1ed9t c\u00f4 g\u00e1i",
+    ),
+    *(
+        "kvinden",
+        "tytt\u00f6",
+        "lidi d\u00edvka",
+        "egy f\u00e9rfi",
+        "laki-laki",
+        "anak-anak",
+        "une grand-m\u00e8re",
+        "stepfathers",
+    ),
+]
+NAMES = [
+    *(
+        "barack obama",
+        "obama's dog",
+        "albert einstein",
+        "einstein",
+        "taylor swift",
+        "a photo of taylor-swift",
+        "tayl0r swift",
+    ),
+    *(
+        "elon musk riding a bike",
+        "elvis",
+        "beyonc\u00e9",
+        "van gogh",
+        "michael",
+        "d\u00f6nald tr\u00fcmp",
+        "kim jong-un",
+    ),
+    *(
+        "\u043f\u0443\u0442\u0438\u043d\u0430",
+        "\u044d\u0439\u043d\u0448\u0442\u0435\u0439\u043d\u043e\u043c",
+        "\u4e60\u8fd1\u5e73\u7684\u718a",
+        "\u7279\u6717\u666e",
+        "\u30c6\u30a4\u30e9\u30fc\u30fb\u30b9\u30a6\u30a3\u30d5\u30c8",
+    ),
+    *(
+        "\uae40\uc815\uc740",
+        "\u0623\u0648\u0628\u0627\u0645\u0627",
+        "\u092e\u094b\u0926\u0940",
+        "\u05d0\u05d5\u05d1\u05de\u05d4",
+    ),
+]
+NO_NAMES = [
+    *(
+        "a swift",
+        "a bush",
+        "a rose",
+        "a trump card",
+        "a musk ox",
+        "a jordan almond",
+        "a red barn",
+        "an ember",
+        "a screwdriver",
+    ),
+    *(
+        "a cooked egg",
+        "a record player",
+        "money",
+        "a slaughtered tree",
+        "far away",
+        "a diesel engine",
+        "a glass of water",
+    ),
+    *(
+        "\u043a\u0440\u0430\u0441\u043d\u043e\u0435 \u044f\u0431\u043b\u043e\u043a\u043e",
+        "\u0441\u0435\u043c\u044c \u043a\u043e\u0448\u0435\u043a",
+        "\u7ea2\u82f9\u679c",
+        "\u062a\u0641\u0627\u062d\u0629 \u062d\u0645\u0631\u0627\u0621",
+        "\u0e41\u0e2d\u0e1b\u0e40\u0e1b\u0e34\u0e49\u0e25",
+    ),
+]
+
+
+@pytest.mark.parametrize("text", INFLECTED)
+def test_words_are_known_in_their_cases_and_with_what_is_written_into_them(text: str):
+    assert person_in(text), text
+
+
+@pytest.mark.parametrize("text", NAMES)
+def test_well_known_names_are_known_in_small_letters_and_other_scripts(text: str):
+    assert "a name" in (person_in(text) or ""), text
+
+
+@pytest.mark.parametrize("text", NO_NAMES)
+def test_words_that_are_parts_of_names_are_let_through(text: str):
+    assert person_in(text) is None
+
+
+@pytest.mark.parametrize("name", ["emoji", "imagen"])
+def test_the_vocabularies_that_ship_raise_no_alarm(name: str):
+    assert lint(load(Vocabulary, Path("configs/demo") / f"{name}.yaml")).problems == ()
 
 
 @pytest.mark.parametrize("text", DISGUISED)

@@ -377,7 +377,7 @@ def test_equal_sources_give_equal_bytes(tmp_path: Path):
         ("nothing", "is not there"),
         ("no*.tar", "nothing is like"),
         ("empty", "no tar, table or picture"),
-        ("packed", "is packed, so nothing in it can be read by its place; unpack it"),
+        ("packed", "is packed in a way that is not read; unpack it"),
         ("urls", "has no column of images"),
         ("text.doc", "is neither a tar"),
     ],
@@ -385,7 +385,7 @@ def test_equal_sources_give_equal_bytes(tmp_path: Path):
 def test_a_source_that_is_none_is_refused(tmp_path: Path, source: str, says: str):
     (tmp_path / "empty").mkdir()
     (tmp_path / "packed").mkdir()
-    (tmp_path / "packed" / "a.tar.gz").write_bytes(b"")
+    (tmp_path / "packed" / "a.tar.xz").write_bytes(b"")
     (tmp_path / "urls").mkdir()
     pq.write_table(pa.table({"url": ["http://a.test/"], "caption": ["a"]}), tmp_path / "urls" / "a.parquet")
     (tmp_path / "text.doc").write_bytes(b"")

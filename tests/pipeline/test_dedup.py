@@ -145,6 +145,62 @@ def test_what_other_settings_left_is_not_used(tmp_path: Path, monkeypatch: pytes
     assert pq.read_table(tmp_path / duplicates.DUPLICATES).to_pylist() == expected
 
 
+def test_work_in_hand_can_lie_on_another_disk_and_is_taken_up_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    in_small_parts(monkeypatch)
+    fast, rows = tmp_path / "fast", rows_of(7, 200)
+    settings = {"distance": 8, "max_caption_count": 3}
+    here = made(tmp_path / "here", rows, dedup=settings)
+    runs = [made(tmp_path / name, rows, dedup={**settings, "scratch": str(fast)}) for name in "ab"]
+    run_step("dedup", here)
+    expected = (here.run / duplicates.DUPLICATES).read_bytes()
+    for config in runs:
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            counted(patch, [], kill_at="rows")
+            run_step("dedup", config)
+        assert not (config.run / dedup.SCRATCH).exists()
+    assert len({folder.name for folder in fast.iterdir()}) == 2
+    for number, config in enumerate(runs):
+        done = list[str]()
+        with monkeypatch.context() as patch:
+            counted(patch, done)
+            run_step("dedup", config)
+        assert {*done} == {"rows"} and (config.run / duplicates.DUPLICATES).read_bytes() == expected
+        assert len([*fast.iterdir()]) == 1 - number
+    moved = runs[0].model_copy(update={"dedup": here.dedup})
+    assert run_step("dedup", moved).done == 0  # where it was worked out changes nothing
+
+
+@pytest.mark.parametrize(
+    ("environment", "cores"),
+    [
+        ({}, None),
+        ({"SLURM_CPUS_PER_TASK": "4"}, None),
+        ({"SLURM_JOB_ID": "7", "SLURM_CPUS_PER_TASK": "4", "SLURM_CPUS_ON_NODE": "64"}, 4),
+        ({"SLURM_JOB_ID": "7", "SLURM_CPUS_ON_NODE": "2"}, 2),
+        ({"SLURM_JOB_ID": "7", "SLURM_CPUS_ON_NODE": "64"}, 3),
+        ({"SLURM_JOB_ID": "7"}, 3),
+    ],
+)
+def test_under_slurm_it_takes_the_cores_of_its_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], cores: int | None
+):
+    taken = list[int]()
+    for name in ("SLURM_JOB_ID", "SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 4, 5})
+    run = dedup.run_phases
+    monkeypatch.setattr(dedup, "run_phases", partial(_noted, run, taken))
+    run_step("dedup", made(tmp_path, rows_of(9, 20), workers=1))
+    assert taken == [cores or 1]
+
+
+def _noted(run: Callable[..., None], taken: list[int], *arguments: Any, workers: int, pairs: int) -> None:
+    taken.append(workers)
+    run(*arguments, workers=1, pairs=pairs)
+
+
 def test_pairs_of_an_earlier_plan_are_refused_in_one_line(tmp_path: Path):
     config = made(tmp_path, rows_of(8, 60))
     shard, rows = Shard(tmp_path, 1), rows_of(8, 60)[20:40]

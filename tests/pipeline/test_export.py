@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -20,12 +21,13 @@ from pipeline.config import PipelineConfig
 from pipeline.export.export import export
 from pipeline.export.options import Options
 from pipeline.export.shards import cut
-from storage import pairs
+from storage import keep_list, pairs
 from storage.atomic import sha256_file
 from storage.plan import shards_of
 from storage.shard import TAR, Shard
 from storage.text_embeds import TextEmbedsFile
-from tests.factory import downloaded, through
+from tests.factory import downloaded, noise_image, through, write_pairs
+from tests.factory import stored as stored_image
 from tests.training.conftest import train_afresh as train
 from tests.training.small_training import BASE, losses, values_of
 from tests.training.small_training import write_config as write_yaml
@@ -228,6 +230,36 @@ def test_parquet_has_the_bytes_and_all_that_is_known(config: PipelineConfig, tmp
     for row in table.to_pylist():
         assert hashlib.sha256(row["image"]).hexdigest() == known[row["key"]]["stored_sha256"]
         assert row["url"] == known[row["key"]]["url"] and row["caption_words"] == 3
+
+
+def test_every_keep_list_is_read_once_before_anything_is_written(
+    config: PipelineConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    exported(config, tmp_path / "out")
+    read, asked = keep_list.read, list[int]()
+
+    def counted(shard: Shard, *arguments: Any, **named: Any) -> Any:
+        asked.append(shard.number)
+        return read(shard, *arguments, **named)
+
+    monkeypatch.setattr(keep_list, "read", counted)
+    exported(config, tmp_path / "out")
+    assert asked == [shard.number for shard in shards_of(config.run)]
+
+
+def test_licences_are_counted_of_what_is_exported(tmp_path: Path):
+    rows = [{"seed": n, "caption": f"{'picture' if n < 6 else ''} {n}".strip()} for n in range(8)]
+    config = downloaded(tmp_path, rows, select=SELECT)
+    by_caption = {f"picture {n}": "CC0" if n < 4 else "CC-BY" for n in (0, 2, 3, 4, 5)}
+    for shard in shards_of(config.run):
+        planned = pairs.planned(shard)
+        named = pa.array(map(by_caption.get, planned["caption"].to_pylist()), pa.string())
+        write_pairs(
+            shard, planned.append_column("license", named), lambda pair: stored_image(noise_image(pair["seed"]))
+        )
+    through(config, "score", "dedup", "select")
+    text = (exported(config, tmp_path / "out") / "README.md").read_text()
+    assert "- CC0: 3" in text and "- CC-BY: 2" in text and "- not named: 1" in text
 
 
 def test_the_readme_tells_counts_and_licence(config: PipelineConfig, tmp_path: Path):

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -27,10 +28,13 @@ from pipeline.download.reasons import REASONS
 from pipeline.download.retry import Retry
 from pipeline.download.step import Download
 from pipeline.losses import heavy_losses
-from storage import pairs
+from pipeline.select import Select
+from storage import fates, keep_list, pairs
 from storage.atomic import commit_json, read_json
+from storage.fates import FATES
 from storage.pairs import Outcome
-from storage.shard import STATS, TAR, Shard
+from storage.shard import KEEP, PAIRS, STATS, TAR, Shard
+from storage.tables import CONTENT, FINGERPRINT, read_metadata, read_whole, write_table
 from storage.tar import TarReader
 from tests.factory import GOOD, key_of, selected, stored, write_pairs
 
@@ -210,6 +214,50 @@ def test_losses_for_many_reasons_are_no_alarm_unless_nothing_is_left(tmp_path: P
     assert told[3][0] == (
         "download: 3 of 3 pairs are lost, 2 of them for http_404, the others for dns 1; e.g. http://a.test/0.jpg"
     )
+
+
+def never(*_: Any) -> None:
+    pytest.fail("a table was read")
+
+
+def without_summary(path: Path) -> None:
+    """Make a table as those of older runs are."""
+    metadata = {name: value for name, value in read_metadata(path).items() if name not in (FATES, FINGERPRINT, CONTENT)}
+    write_table(path, read_whole(path), fingerprint="", metadata=metadata)
+
+
+def test_footers_tell_what_the_rows_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with serve({}) as web_:
+        step = Download(config_for(web_, tolerate_lost=0.2))
+    shards = []
+    for number, statuses in enumerate(("ok dns ok http_404 dns", "taken_down http_404 http_404", "http_404 ok")):
+        urls = [f"http://a.test/{number}/{row}.jpg" for row, _ in enumerate(statuses.split())]
+        shards.append(plan_shard(tmp_path / str(number), urls))
+        planned = pairs.planned(shards[-1])
+        by_url = dict(zip(planned["url"].to_pylist(), statuses.split(), strict=True))
+        write_pairs(shards[-1], planned, partial(outcome_of, by_url))
+    with monkeypatch.context() as patch:
+        patch.setattr(Download, "fates", never)
+        told = heavy_losses(step, shards)
+    lost = "6 of 9 pairs are lost, 4 of them for http_404, the others for dns 2"
+    row = pairs.planned(shards[0])["url"].to_pylist()[3]
+    assert told[0] == f"download: {lost}; e.g. {row}"
+    for shard in shards:
+        without_summary(shard.path(PAIRS))
+    assert heavy_losses(step, shards) == told
+
+
+def test_a_keep_list_tells_what_its_rows_tell_also_without_some_of_them(tmp_path: Path, monkeypatch):
+    hateful = {"scores": GOOD | {"hate": 0.9}}
+    config = selected(tmp_path, [{"caption": "one", **hateful}, {"caption": "two"}, {"caption": "three", **hateful}])
+    step, shard = Select(config.run, config.select), Shard(config.run, 0)
+    told = fates.summed(step.fates(shard))
+    assert sorted(fate.count for fate in told.values()) == [1, 2] and fates.read(shard.path(KEEP)) == told
+    with monkeypatch.context() as patch:
+        patch.setattr(Select, "fates", never)
+        assert heavy_losses(step, [shard]) == []
+    keep_list.remove(shard, np.array([fate.first == 0 for fate in told.values() for _ in range(fate.count)]))
+    assert fates.read(shard.path(KEEP)) == fates.summed(step.fates(shard)) != told
 
 
 def test_adopted_samples_without_captions(tmp_path: Path):

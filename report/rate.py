@@ -17,7 +17,7 @@ class Rate:
 
     def admits(self, client: str) -> bool:
         """Count a request; tell whether it is one too many."""
-        name, now = _network(client), self._clock()
+        name, now = network(client), self._clock()
         left, then = self._buckets.pop(name, (float(self._burst), now))
         left = min(left + (now - then) * self._per_second, float(self._burst))
         is_admitted = left >= 1
@@ -27,7 +27,8 @@ class Rate:
         return is_admitted
 
 
-def _network(client: str) -> str:
+def network(client: str) -> str:
+    """Return what tells clients apart by their address."""
     if ":" not in client:
         return client
     try:
