@@ -16,9 +16,12 @@ from configs import Config, UserError
 from .base import Scorer
 from .own import own_scorers
 
-SCORERS = ("size", "caption", "language", "hate", "nsfw", "pdq")  # in the order of their columns
+SCORERS = ("size", "caption", "language", "hate", "sexual", "privacy", "nsfw", "pdq")  # in the order of their columns
 # Microseconds of a core a pair, with the decoding of its picture where the scorer looks at it; docs/filters.md has how.
-RATES_US = {"size": 1.5, "caption": 33, "language": 83, "hate": 293, "nsfw": 42_400, "pdq": 1_360}
+RATES_US = {
+    **{"size": 1.5, "caption": 9, "language": 79, "hate": 62, "sexual": 59, "privacy": 3},
+    **{"nsfw": 42_400, "pdq": 1_360},
+}
 
 
 def _of_module(name: str, ending: str = "") -> Any:

@@ -7,7 +7,7 @@ import pyarrow as pa
 from filters.scorers import ScorersConfig, columns_of
 from storage import duplicates, pairs
 
-OURS = ("key", "url", "caption")  # and what begins with corgi_
+OURS = ("key", "url", "caption", "caption_raw")  # and what begins with corgi_
 
 
 def is_made_here(name: str) -> bool:

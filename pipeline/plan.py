@@ -32,6 +32,7 @@ from storage.takedown import read as read_tombstones
 from . import blocklists
 from .blocklists import BLOCKED_HOST, BLOCKED_URL, BlockConfig
 from .buckets import BUCKET, count_for, cut_evenly, rows_of, spread, told
+from .captions import RAW, with_normalised
 from .joins import JoinConfig, join_out_of_core, joined_schema, open_join
 from .progress import Progress
 from .step import TableStep
@@ -40,7 +41,7 @@ from .table_files import TableFile, files_of
 from .table_readers import size_of
 from .url_tables import errors_of, source, with_captions
 
-VERSION = 1
+VERSION = 2  # since 2 captions are normalised
 BATCH = 10_000
 KEY_CHARS = 24  # 96 bits: a chance of 6e-12 for one clash among 1e9 pairs
 KEY = f"left(sha256(url || chr(10) || caption), {KEY_CHARS})"
@@ -93,9 +94,8 @@ class Plan(TableStep):
         lists = [digests(files, self.run) for files in blocklists.files_of_lists(self.plan.block)]
         further = [joins, self.plan.captions, lists if any(lists) else []]
         parts = [further] if any(further) else []  # a plan without them is what it was before there were any
-        return fingerprint(
-            "plan", VERSION, plan, in_order(self.plan.rules), digests(files_of(self.table), self.run), *parts
-        )
+        tables = digests(files_of(self.table), self.run)
+        return fingerprint("plan", VERSION, plan, in_order(self.plan.rules), tables, *parts)
 
     def __call__(self) -> Counter[str]:
         """Write the shards' url tables, what was dropped, and last the plan.
@@ -204,12 +204,13 @@ class Plan(TableStep):
         tests = [f"CASE WHEN coalesce(({rule}), false) THEN NULL ELSE '{name}' END" for name, rule in rules.items()]
         failed = f"list_filter([{', '.join(tests)}], lambda reason: reason IS NOT NULL)"
         copy = "row_number() OVER (PARTITION BY key ORDER BY corgi_position) AS corgi_copy"
-        database.register("rows", rows)
+        database.register("rows", with_normalised(rows))
         marked = blocklists.mark(database, "rows") if self._blocks else blocklists.unmarked("rows")
         counted = f"SELECT *, {copy}, {self._taken_down(database)} AS corgi_taken_down FROM ({marked})"
         database.sql(f"CREATE OR REPLACE TEMP TABLE judged AS SELECT *, {failed} AS corgi_reasons FROM ({counted})")
-        texts = [f"CASE WHEN corgi_taken_down THEN '' ELSE {name} END AS {name}" for name in ("url", "caption")]
-        named = f"key, {', '.join(texts)}, corgi_reasons AS reasons"
+        texts = [("url", "url"), (RAW, "caption")]  # of a row that is dropped, as the table has it
+        shown = [f"CASE WHEN corgi_taken_down THEN '' ELSE {name} END AS {ours}" for name, ours in texts]
+        named = f"key, {', '.join(shown)}, corgi_reasons AS reasons"
         dropped = f"SELECT {named} FROM judged WHERE len(corgi_reasons) > 0"
         for batch in database.sql(f"{dropped} ORDER BY key, corgi_position").to_arrow_reader(BATCH):
             writer.write_table(pa.Table.from_batches([batch]).cast(DROPPED_SCHEMA))
@@ -239,7 +240,7 @@ def schema_of(table: list[str], plan: PlanConfig) -> pa.Schema:
             join = open_join(database, config, columns, scratch, name=f"joined_{number}", only_head=True)
             rows = joined_schema(rows, join)
         planned = f"SELECT {NOT_OURS} FROM ({with_captions(database, rows, plan.captions)}) LIMIT 0"
-        return database.sql(planned).to_arrow_table().schema
+        return with_normalised(database.sql(planned).to_arrow_table()).schema
 
 
 def _columns(plan: PlanConfig) -> dict[str, Any]:

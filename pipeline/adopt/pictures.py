@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from configs import UserError
+from pipeline.captions import normalised
 
 from .config import AdoptConfig
 from .samples import LONGEST_KEY, Problem, Sample, caption_of, safe_key, url_of, within
@@ -56,7 +57,7 @@ class Pictures:
                 sample.problem = Problem("unreadable", " ".join(str(error).split())[:200])
             if picture.bytes > self._config.max_bytes:
                 sample.problem = Problem("too_many_bytes", f"{picture.bytes} bytes")
-            elif sample.problem is None and not sample.caption.strip():
+            elif sample.problem is None and not normalised(sample.caption):
                 sample.problem = Problem("no_caption")
             yield sample
 

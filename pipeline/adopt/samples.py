@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
+from pipeline.captions import RAW, normalised
 from pipeline.columns import is_made_here
 from pipeline.url_tables import CAPTION_NAMES, RENAMED, URL_NAMES
 from storage import pairs
@@ -17,7 +18,7 @@ MOST_COLUMNS = 200
 # Characters: with the longest ending, .text_embeds.npy, ustar has room for 100. A file's name may stand before a key.
 LONGEST_KEY, LONGEST_NAME, DIGEST = 84, 60, 16
 # What img2dataset says of its own work, and what is found out anew.
-NOT_TAKEN = {"key", "url", "caption", "error_message", "exif", "width", "height", *pairs.COLUMNS.names}
+NOT_TAKEN = {"key", "url", "caption", RAW, "error_message", "exif", "width", "height", *pairs.COLUMNS.names}
 
 
 class Problem(NamedTuple):
@@ -83,11 +84,12 @@ def within(key: str, longest: int = LONGEST_KEY) -> str:
 
 
 def planned_table(samples: Sequence[Sample], keys: Sequence[str]) -> pa.Table:
-    """Return key, url, caption and all further columns, of one type each. keys: one a sample, all different."""
+    """Return key, url, captions and all further columns, of one type each. keys: one a sample, all different."""
     columns = {
         "key": pa.array(keys, pa.string()),
         "url": pa.array([sample.url for sample in samples], pa.string()),
-        "caption": pa.array([sample.caption for sample in samples], pa.string()),
+        "caption": pa.array([normalised(sample.caption) for sample in samples], pa.string()),
+        RAW: pa.array([sample.caption for sample in samples], pa.string()),
     }
     for name, ours in _names(sample.fields for sample in samples).items():
         columns[ours] = _typed([sample.fields.get(name) for sample in samples])

@@ -27,7 +27,8 @@ from .packed import is_packed
 from .samples import Problem, Sample, Source, planned_table, within
 from .sources import open_source, sources_of
 
-VERSION = 1
+VERSION = 2  # since 2 captions are normalised
+LISTED = 1  # version of the list of sources
 SEEN_FIRST = 1000  # samples that tell which columns there are
 
 
@@ -42,7 +43,7 @@ class Adopt(LossyStep):
     def prepare(self) -> None:
         """List the sources in plan.parquet, unless they stand there."""
         rows = sources_of(self.adopt)
-        mark, known = fingerprint("sources", VERSION, [list(row) for row in rows]), read_mark(self.run / PLAN)
+        mark, known = fingerprint("sources", LISTED, [list(row) for row in rows]), read_mark(self.run / PLAN)
         if known is not None:
             sources(self.run)  # raises for the plan of a url table, which would be lost
         if known is None or known.fingerprint != mark:

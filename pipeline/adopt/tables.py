@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from configs import UserError, nearest
+from pipeline.captions import normalised
 
 from .config import AdoptConfig
 from .samples import Problem, Sample, caption_of, url_of
@@ -74,7 +75,7 @@ class ImageTable:
 
     def _sample(self, key: str, fields: dict[str, Any], place: tuple[int, int]) -> Sample:
         caption, url = caption_of(fields, self._config.caption), url_of(fields, self._config.url)
-        problem = None if caption.strip() else Problem("no_caption")
+        problem = None if normalised(caption) else Problem("no_caption")
         return Sample(key=key, caption=caption, url=url, fields=fields, place=place, problem=problem)
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from configs import UserError
+from pipeline.captions import normalised
 from pipeline.download.img2dataset_engine import reason_of
 from storage.tar import TarReader
 from storage.tar_members import DamagedTarError, Member, members
@@ -97,7 +98,7 @@ class Tar:
             sample.problem = Problem("no_image")
         elif image.size > self._config.max_bytes:
             sample.problem = Problem("too_many_bytes", f"{image.size} bytes")
-        elif not sample.caption.strip():
+        elif not normalised(sample.caption):
             sample.problem = Problem("no_caption")
         return sample
 

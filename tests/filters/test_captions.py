@@ -1,19 +1,12 @@
-"""Size, caption, language and hate: scorers that look at no pixel."""
+"""Size and caption: scorers of what a pair is called and how large it is."""
 
-import numpy as np
-import onnxruntime
 import pytest
-from hatesonar import Sonar
-from hatesonar.api import DEFAULT_MODEL_FILE
 
-from configs import resolve
 from filters.base import Batch
 from filters.caption import Caption, CaptionConfig
-from filters.hate import Hate, HateConfig, with_c_locale
-from filters.language import Language, LanguageConfig
 from filters.size import Size, SizeConfig
 
-from .batches import HARMLESS, HATEFUL
+from .batches import HARMLESS
 
 
 def test_sides_and_aspect_of_the_original_or_of_what_is_stored():
@@ -82,53 +75,38 @@ def test_captions_that_only_mention_files(caption):
     assert not of_caption(caption)["caption_filename"]
 
 
-def test_languages_of_short_captions():
-    captions = {
-        "a drawing of a red apple on the table": "en",
-        "ein roter Apfel liegt auf dem Tisch": "de",
-        "une pomme rouge sur la table de la cuisine": "fr",
-        "una manzana roja sobre la mesa": "es",
-        "\u0437\u0435\u043b\u0451\u043d\u043e\u0435 \u044f\u0431\u043b\u043e\u043a\u043e": "ru",
-        "\u684c\u5b50\u4e0a\u6709\u4e00\u4e2a\u7ea2\u82f9\u679c": "zh",
+def test_words_of_scripts_without_spaces_are_counted_by_a_dictionary():
+    counts = {
+        "\u684c\u5b50\u4e0a\u6709\u4e00\u4e2a\u7ea2\u82f9\u679c": (4, 7),  # Chinese: a red apple is on the table
+        "\u0e41\u0e21\u0e27\u0e19\u0e2d\u0e19\u0e1a\u0e19\u0e42\u0e0b\u0e1f\u0e32": (
+            3,
+            5,
+        ),  # Thai: a cat lies on the sofa
+        "\u732b\u304c\u30bd\u30d5\u30a1\u3067\u5bdd\u3066\u3044\u308b": (4, 8),  # Japanese: the cat sleeps on the sofa
+        "\uace0\uc591\uc774\uac00 \uc790\uace0 \uc788\ub2e4": (3, 3),  # Korean has spaces
     }
-    found = Language(LanguageConfig())(Batch(captions=list(captions)))
-    assert found["language"] == list(captions.values())
-    assert all(0.5 < score <= 1 for score in found["language_score"])
+    for caption, (least, most) in counts.items():
+        assert least <= of_caption(caption)["caption_words"] <= most, caption
 
 
-def test_language_reads_line_breaks_and_the_start_of_long_captions():
-    english, german = "a red apple on the table\n", "ein roter Apfel auf dem Tisch "
-    pairs = Batch(captions=[english, english * 3 + german * 1000, ""])
-    found = Language(LanguageConfig(max_chars=60))(pairs)
-    assert found["language"] == ["en", "en", "en"]
-    assert found["language_score"][2] < 0.2  # nothing to go by: the model's prior
+@pytest.mark.parametrize("caption", ["Fox Crochet Hat.jpg", "Two Red Boats at Noon.jpg", "caf\u00e9 01.JPEG"])
+def test_names_of_files_may_have_spaces(caption):
+    assert of_caption(caption)["caption_filename"]
 
 
-@pytest.fixture(scope="module")
-def sonar():
-    """The package's own class over the graph in locale C; it cannot load its own file where en_US.UTF-8 is missing."""
-    sonar = Sonar.__new__(Sonar)
-    sonar.sess = onnxruntime.InferenceSession(with_c_locale(DEFAULT_MODEL_FILE.read_bytes()))
-    sonar.mapping = {0: "hate_speech", 1: "offensive_language", 2: "neither"}
-    return sonar
+@pytest.mark.parametrize(
+    "caption", ["Image 3 of 12", "Stock Photo", "Click to enlarge", "Royalty Free Stock Photos #12"]
+)
+def test_what_stands_under_any_picture_is_boilerplate(caption):
+    assert of_caption(caption)["caption_boilerplate"]
 
 
-def test_hate_equals_the_package_s_own_answers(sonar):
-    captions = [*HARMLESS, *HATEFUL, "", "HATE in capitals", "caf\u00e9 \u4e2d\u6587 hate", "nul\0byte", "word " * 3000]
-    found = Hate(resolve(HateConfig, {"unread": []}))(Batch(captions=captions))
-    for caption, hate, offensive in zip(captions, found["hate"], found["offensive"], strict=True):
-        classes = {one["class_name"]: one["confidence"] for one in sonar.ping(caption)["classes"]}
-        assert (classes["hate_speech"], classes["offensive_language"]) == (hate, offensive)
+@pytest.mark.parametrize("caption", [*HARMLESS, "404 - 17/23", "", "Stock photo of a rooster", "Photograph of Paris"])
+def test_what_tells_of_its_picture_is_none(caption):
+    assert not of_caption(caption)["caption_boilerplate"]
 
 
-def test_hateful_captions_are_found_and_harmless_ones_left():
-    found = Hate(HateConfig())(Batch(captions=HATEFUL + HARMLESS))
-    bad = (np.array(found["hate"]) >= 0.15) | (np.array(found["offensive"]) >= 0.45)
-    assert bad[: len(HATEFUL)].all()
-    assert not bad[len(HATEFUL) :].any()
-
-
-def test_words_that_are_not_read_do_not_count(sonar):
-    assert sonar.ping("a white flower")["top_class"] == "hate_speech"  # why there are words that are not read
-    plain, coloured = (Hate(HateConfig())(Batch(captions=[c])) for c in ("a flower", "a White flower"))
-    assert plain == coloured
+def test_repetition_and_addresses():
+    assert of_caption("oak chair oak stool Oak chair")["caption_repetition"] == 0.5
+    assert of_caption("")["caption_repetition"] == 0 == of_caption("one red apple")["caption_repetition"]
+    assert of_caption("see www.example.com")["caption_url"] and not of_caption("a <b>word</b>")["caption_url"]
