@@ -1,0 +1,156 @@
+"""What the text scorers are worth, on the half of the labelled captions by which nothing was chosen.
+
+Figures with Wilson intervals; `python -m tests.filters.test_labelled` prints them all, and of mistakes digests alone.
+"""
+
+import math
+from typing import NamedTuple
+
+import pytest
+
+from filters.base import Batch
+from filters.hate import Hate, HateConfig, Signs, signs
+from filters.language import Language, LanguageConfig
+from filters.sexual import Sexual, SexualConfig
+
+from .labelled import Half, Labelled, read
+
+
+class Figures(NamedTuple):
+    """How often a scorer is right, of those that it flags and of those that it should."""
+
+    right: int
+    wrong: int
+    missed: int
+
+    @property
+    def precision(self) -> float:
+        return self.right / max(1, self.right + self.wrong)
+
+    @property
+    def recall(self) -> float:
+        return self.right / max(1, self.right + self.missed)
+
+    @property
+    def f1(self) -> float:
+        return 2 * self.right / max(1, 2 * self.right + self.wrong + self.missed)
+
+
+def figures(is_so: list[bool], flagged: list[bool]) -> Figures:
+    pairs = list(zip(is_so, flagged, strict=True))
+    return Figures(pairs.count((True, True)), pairs.count((False, True)), pairs.count((True, False)))
+
+
+def wilson(hits: int, of: int, z: float = 1.96) -> tuple[float, float]:
+    """Return the 95 % interval of a share."""
+    share, spread = hits / of, 1 + z * z / of
+    middle = (share + z * z / (2 * of)) / spread
+    half = z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of)) / spread
+    return middle - half, middle + half
+
+
+class Judged(NamedTuple):
+    """All captions of a half, and what the members and the ensemble say of them."""
+
+    rows: list[Labelled]
+    scores: dict[str, list]
+    members: dict[str, list[bool]]
+
+    @property
+    def is_hate(self) -> list[bool]:
+        return [row.is_hate for row in self.rows]
+
+
+def judged(half: Half) -> Judged:
+    rows, hate = read(half), Hate(HateConfig())
+    batch = Batch(captions=[row.caption for row in rows])
+    scores = hate(batch) | Sexual(SexualConfig())(batch) | Language(LanguageConfig())(batch)
+    found = [signs(row.caption, hate._languages.likely) for row in rows]
+    members = {
+        "sonar": [h >= 0.12 or o >= 0.45 for h, o in zip(scores["hate"], scores["offensive"], strict=True)],
+        "words": [max(each.slur, each.insult, each.general) >= 2 or each.listed > 0 for each in found],
+        "speech": [any(each[Signs._fields.index("verdict") :]) for each in found],
+    }
+    return Judged(rows, scores, members)
+
+
+@pytest.fixture(scope="module")
+def frozen() -> Judged:
+    return judged("frozen")
+
+
+def flagged(scores: list[float]) -> list[bool]:
+    return [score >= 0.5 for score in scores]
+
+
+def test_captions_are_many_of_eight_languages_and_each_stands_once():
+    rows = [*read("tuning"), *read("frozen")]
+    assert len({row.caption for row in rows}) == len(rows) >= 600
+    assert len({row.language for row in rows}) == 8
+    for half, odd in (("tuning", 0), ("frozen", 1)):
+        assert all(int(row.digest[0], 16) % 2 == odd for row in read(half))  # type: ignore[arg-type]
+
+
+def test_the_ensemble_beats_each_of_its_members(frozen):
+    whole = figures(frozen.is_hate, flagged(frozen.scores["hateful"]))
+    assert whole.precision >= 0.8 and whole.recall >= 0.7
+    for name, said in frozen.members.items():
+        assert whole.f1 > figures(frozen.is_hate, said).f1, name
+
+
+def test_captions_that_name_a_group_are_not_flagged_more_often_than_others(frozen):
+    shares = {}
+    for named in (True, False):
+        wrong = [
+            score >= 0.5
+            for row, score in zip(frozen.rows, frozen.scores["hateful"], strict=True)
+            if not row.is_hate and row.names_group == named
+        ]
+        shares[named] = (sum(wrong) / len(wrong), wilson(sum(wrong), len(wrong)))
+    assert shares[True][0] <= shares[False][1][1]
+
+
+def test_what_the_judges_agree_on_is_right_more_often(frozen):
+    sure = [not unsure for unsure in frozen.scores["hateful_unsure"]]
+    agreed = [
+        (row.is_hate, score >= 0.5)
+        for row, score, is_sure in zip(frozen.rows, frozen.scores["hateful"], sure, strict=True)
+        if is_sure
+    ]
+    assert len(agreed) >= 0.8 * len(frozen.rows)
+    whole = figures(frozen.is_hate, flagged(frozen.scores["hateful"]))
+    assert figures(*map(list, zip(*agreed, strict=True))).f1 > whole.f1
+
+
+def test_sexual_captions(frozen):
+    found = figures([row.is_sexual for row in frozen.rows], flagged(frozen.scores["sexual"]))
+    assert found.precision >= 0.7 and found.recall >= 0.6
+
+
+def test_little_english_is_lost_and_little_else_is_kept(frozen):
+    english, kept = [row.language == "en" for row in frozen.rows], flagged(frozen.scores["english"])
+    found = figures(english, kept)
+    assert found.missed <= 0.02 * sum(english)
+    assert found.wrong <= 0.02 * sum(kept)
+
+
+def main() -> None:
+    for half in ("tuning", "frozen"):
+        known = judged(half)  # type: ignore[arg-type]
+        whole = {**known.members, "ensemble": flagged(known.scores["hateful"])}
+        tables = [(name, known.is_hate, said) for name, said in whole.items()]
+        tables.append(("sexual", [row.is_sexual for row in known.rows], flagged(known.scores["sexual"])))
+        tables.append(("english", [row.language == "en" for row in known.rows], flagged(known.scores["english"])))
+        for name, is_so, said in tables:
+            of = figures(is_so, said)
+            precision, recall = (wilson(of.right, of.right + other) for other in (of.wrong, of.missed))
+            print(
+                f"{half:7}{name:9} precision {of.precision:.2f} ({precision[0]:.2f} to {precision[1]:.2f})  "
+                f"recall {of.recall:.2f} ({recall[0]:.2f} to {recall[1]:.2f})  F1 {of.f1:.2f}  {of}"
+            )
+        wrong = [r.digest for r, s in zip(known.rows, known.scores["hateful"], strict=True) if r.is_hate != (s >= 0.5)]
+        print(f"{half:7}ensemble errs on {' '.join(wrong)}")
+
+
+if __name__ == "__main__":
+    main()
