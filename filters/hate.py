@@ -70,8 +70,8 @@ BIAS = -2.95
 
 def signs(caption: str, spoken: Callable[[str], set[str]]) -> Signs:
     """Return what speaks for an attack. spoken: which languages a caption may be in; asked only for words of others."""
-    found, classes = words.looked_up(caption), speech.classes()
-    hits = words.hits(caption)
+    found, classes = speech.found_in(caption), speech.classes()
+    hits = words.hits(found)
     if any("en" not in hit.languages for hit in hits.values()):
         languages = spoken(caption) | {"en"}
         hits = {word: hit for word, hit in hits.items() if hit.languages & languages}

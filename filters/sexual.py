@@ -114,12 +114,13 @@ class Sexual:
     def __call__(self, batch: Batch) -> dict[str, list[Any]]:
         return {
             "sexual": [weighed(self.signs(caption)) for caption in batch.captions],
-            "caption_child": [not CHILDREN.isdisjoint(words.looked_up(caption)) for caption in batch.captions],
+            "caption_child": [not CHILDREN.isdisjoint(speech.found_in(caption)) for caption in batch.captions],
         }
 
     def signs(self, caption: str) -> Signs:
         """Return what speaks for a sexual caption, or against it."""
-        found, hits, classes = words.looked_up(caption), words.hits(caption), speech.classes()
+        found, classes = speech.found_in(caption), speech.classes()
+        hits = words.hits(found)
         # Beside "you" or an insult such words are swearing, which is for `hate` to judge.
         sworn = [found[word] for word in found.keys() & classes.keys() if classes[word] & SWEARING]
         if any("en" not in hit.languages for hit in hits.values()):

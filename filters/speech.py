@@ -8,7 +8,7 @@ hate have one sign only.
 
 from functools import cache
 
-from . import model_file
+from . import model_file, words
 from .words import phrase
 
 # Who is spoken to, or spoken of as one of many.
@@ -205,3 +205,14 @@ def classes() -> dict[str, frozenset[str]]:
         if word.isalpha() and float(valence) <= NEGATIVE:
             found.setdefault(phrase(word), set()).add("negative")
     return {key: frozenset(names) for key, names in found.items() if key}
+
+
+@cache
+def firsts() -> frozenset[str]:
+    """Return the words that begin a phrase of this dictionary or of that of words."""
+    return words.firsts_of(classes()) | words.firsts_of(words.entries())
+
+
+def found_in(text: str) -> dict[str, int]:
+    """Return all of a text that may stand in either dictionary, and at which word it begins."""
+    return words.looked_up(text, firsts())

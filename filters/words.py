@@ -11,7 +11,7 @@ Words are folded before they are looked up: case, accents of Latin letters, leet
 import json
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from . import model_file
 
 LEET = str.maketrans({"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t", "@": "a", "$": "s", "!": "i"})
 TOKEN = re.compile(r"[^\W_]+(?:[*@$!]+[^\W_]+)*\*?|[*@$][^\W_]+")
+PLAIN = re.compile(r"[a-z]{2,}(?: +[a-z]{2,})*")
 REPEATED = re.compile(r"(.)\1{2,}")
 VOWELS = "aeiou"
 LANGUAGES = ("en", "de", "es", "tr")  # of terlik
@@ -98,7 +99,10 @@ def phrase(text: str) -> str:
 def tokens(text: str) -> list[str]:
     """Return the folded words of a text, in order; single letters in a row are one word."""
     words, spelt = list[str](), list[str]()
-    for word in TOKEN.findall(folded(text)):
+    text = folded(text)
+    if text.isascii() and PLAIN.fullmatch(text) and REPEATED.search(text) is None:
+        return text.split()  # nothing is hidden, and nothing spelt out
+    for word in TOKEN.findall(text):
         if len(word) == 1 and word.isalpha() and not UNSPACED.match(word):
             spelt.append(word)
             continue
@@ -122,16 +126,17 @@ def _spelt(letters: list[str]) -> list[str]:
 
 
 @lru_cache(maxsize=1024)  # several scorers ask for the same batch
-def looked_up(text: str) -> dict[str, int]:
+def looked_up(text: str, firsts: frozenset[str]) -> dict[str, int]:
     """Return all of a text that may stand in a dictionary, and at which word it begins, its last place.
 
     These are the words, singulars, phrases of two and three words, and parts of words that are written without spaces.
+    firsts: words that begin a phrase of any dictionary.
     """
     words = tokens(text)
-    found = {word[:-1]: at for at, word in enumerate(words) if len(word) > 3 and word[-1] == "s"}
+    found = {word[:-1]: at for at, word in enumerate(words) if word[-1] == "s" and len(word) > 3}
     found |= {word: at for at, word in enumerate(words)}
-    for count in range(2, MOST_WORDS + 1):
-        found |= {" ".join(words[at : at + count]): at for at in range(len(words) - count + 1)}
+    for at in (at for at, word in enumerate(words) if word in firsts):
+        found |= {" ".join(words[at:end]): at for end in range(at + 2, min(at + MOST_WORDS, len(words)) + 1)}
     if not text.isascii():
         for at, word in enumerate(words):
             if UNSPACED.match(word):
@@ -139,7 +144,12 @@ def looked_up(text: str) -> dict[str, int]:
     return found
 
 
-def hits(text: str) -> dict[str, Entry]:
-    """Return the entries that a text has, by the folded word."""
+def firsts_of(dictionary: Iterable[str]) -> frozenset[str]:
+    """Return the words that begin a phrase of a dictionary."""
+    return frozenset(key.partition(" ")[0] for key in dictionary if " " in key)
+
+
+def hits(found: Mapping[str, int]) -> dict[str, Entry]:
+    """Return the entries among what was looked up, by the folded word."""
     known = entries()
-    return {word: known[word] for word in looked_up(text) if word in known}
+    return {word: known[word] for word in found.keys() & known.keys()}

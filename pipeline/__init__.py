@@ -6,6 +6,7 @@ table_readers        how each kind of table is read; arrow_batches: those that A
 url_tables, joins    which columns are url, caption and the rest; further tables beside them
 blocklists           lists of urls and hosts that are never asked for
 buckets              rows spread over files, so that those that belong together meet in memory
+captions             a caption as all that comes after sees it, beside the table's own
 columns, check       what a pair has, step by step; what is wrong with a config before anything runs
 rule_columns         which columns rules may use; column_facts: what a run holds in them
 download             urls become images, or reasons

@@ -31,7 +31,7 @@ SENTENCES = {
 MARKUP = (  # what pages leave behind in alt texts
     '<a href="http://a.test/">{name}</a>',
     "IMG_{number:04d}.JPG",
-    "{name} &amp; more &#39;pictures&#39;",
+    "{{{{ page.title }}}} {name}",  # a template that nobody filled in; entities are resolved by the plan
     "[img]http://a.test/{number}.png[/img]",
 )
 

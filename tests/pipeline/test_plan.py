@@ -58,7 +58,7 @@ def test_every_row_is_planned_once_or_dropped_with_its_reason(tmp_path: Path):
     assert outcome.counts == {"planned": 4, "bad_scheme": 3, "bad_url": 6, "no_caption": 2, "duplicate_pair": 1}
     (shard,) = shards_of(tmp_path / "run")
     planned = pq.read_table(shard.path(URLS))
-    assert planned.column_names == ["key", "url", "caption", "sample_id", "width"]
+    assert planned.column_names == ["key", "url", "caption", "caption_raw", "sample_id", "width"]
     assert planned["key"].to_pylist() == sorted(map(key_of, planned.to_pylist()))
     assert len(planned) + len(dropped(tmp_path / "run")) == len(ROWS)
 
@@ -178,7 +178,7 @@ def test_no_name_of_a_column_is_code_or_takes_the_place_of_ours(tmp_path: Path):
     made = config(tmp_path, tmp_path / "t.parquet")
     assert run_table(build("plan", made)).counts == {"planned": 3, "duplicate_pair": 3}
     planned = pq.read_table(shards_of(made.run)[0].path(URLS))
-    assert planned.column_names == ["key", "url", "caption", *(name.lower() for name in HOSTILE)]
+    assert planned.column_names == ["key", "url", "caption", "caption_raw", *(name.lower() for name in HOSTILE)]
     assert all(set(planned[name.lower()].to_pylist()) == {"0", "2", "4"} for name in HOSTILE)
 
 
@@ -206,7 +206,7 @@ def test_published_tables_are_understood_and_no_column_is_taken_for_one_of_ours(
     assert set(planned["caption"].to_pylist()) == set(values[columns[1]])
     further = {name.lower(): set(values[name]) for name in columns[2:]}
     expected = {f"table_{name}" if name in OURS else name: rows for name, rows in further.items()}
-    assert {name: set(planned[name].to_pylist()) for name in planned.column_names[3:]} == expected
+    assert {name: set(planned[name].to_pylist()) for name in planned.column_names[4:]} == expected
     joined(planned.schema)  # the download's columns fit beside them
 
 
@@ -283,6 +283,7 @@ def test_the_name_of_a_folder_is_no_column(tmp_path: Path):
             "key",
             "url",
             "caption",
+            "caption_raw",
         ]
 
 
