@@ -33,7 +33,7 @@ from storage.tables import content
 from storage.tar import TarReader
 
 MARK: dict[str, Any] = {"fingerprint": "made"}
-WITHOUT_MODELS = {"language": None, "nsfw": None, "hate": None}  # scorers that load none
+WITHOUT_MODELS = {"language": None, "nsfw": None, "hate": None, "sexual": None}  # scorers that load none
 RULES = {"english": "language = 'en'", "no_hate": "hate < 0.12 and offensive < 0.45", "safe": "nsfw_score < 0.5"}
 GOOD = {"language": "en", "hate": 0.05, "offensive": 0.2, "nsfw_score": 0.01}
 SCORE_TYPES = {name: pa.string() if name == "language" else pa.float32() for name in GOOD}

@@ -1,17 +1,23 @@
 """What the text scorers are worth, on the half of the labelled captions by which nothing was chosen.
 
-Figures with Wilson intervals; `python -m tests.filters.test_labelled` prints them all, and of mistakes digests alone.
+Figures with Wilson intervals; `python -m tests.filters.test_labelled [TABLE.parquet]` prints them all, and of mistakes
+digests alone. TABLE: has the captions whose labels are in web.tsv, in a column TEXT.
 """
 
 import math
+import sys
+from hashlib import sha256
+from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow.parquet as pq
 import pytest
 
 from filters.base import Batch
 from filters.hate import Hate, HateConfig, Signs, signs
 from filters.language import Language, LanguageConfig
 from filters.sexual import Sexual, SexualConfig
+from pipeline.captions import normalised
 
 from .labelled import Half, Labelled, read
 
@@ -152,5 +158,33 @@ def main() -> None:
         print(f"{half:7}ensemble errs on {' '.join(wrong)}")
 
 
+def of_web(table: Path) -> None:
+    """Print what the scorers say of captions of the web, of which only digests and labels are kept."""
+    lines = (Path(__file__).parent / "labelled" / "web.tsv").read_text(encoding="utf-8").splitlines()
+    labels = {digest: rest for digest, *rest in (line.split("\t") for line in lines if line[0] != "#")}
+    raw = pq.read_table(table)["TEXT"].to_pylist()
+    batch = Batch(captions=[normalised(caption) for caption in raw])
+    found = [labels[sha256(caption.encode()).hexdigest()[:16]] for caption in raw]
+    scores = Hate(HateConfig())(batch) | Sexual(SexualConfig())(batch) | Language(LanguageConfig())(batch)
+    before = [h >= 0.12 or o >= 0.45 for h, o in zip(scores["hate"], scores["offensive"], strict=True)]
+    print("hate before", figures([False] * len(found), before))
+    print(
+        "hateful    ",
+        figures([False] * len(found), flagged(scores["hateful"])),
+        sum(scores["hateful_unsure"]),
+        "unsure",
+    )
+    print("sexual     ", figures([label == "s" for _, label in found], flagged(scores["sexual"])))
+    clear = [row for row, (language, _) in enumerate(found) if language != "mixed"]
+    is_english = [found[row][0] == "en" for row in clear]
+    for name, kept in (
+        ("language = en", [scores["language"][row] == "en" for row in clear]),
+        ("english >= .5", [scores["english"][row] >= 0.5 for row in clear]),
+    ):
+        print(name, figures(is_english, kept), f"lost {1 - figures(is_english, kept).recall:.3f}")
+
+
 if __name__ == "__main__":
     main()
+    for path in sys.argv[1:]:
+        of_web(Path(path))

@@ -50,7 +50,8 @@ def config(folder: Path, table: Path, **plan: object) -> PipelineConfig:
 
 
 def key_of(pair: dict[str, Any]) -> str:
-    return sha256(f"{pair['url']}\n{pair['caption']}".encode()).hexdigest()[:24]
+    caption = pair.get("caption_raw", pair["caption"])  # as the table has it
+    return sha256(f"{pair['url']}\n{caption}".encode()).hexdigest()[:24]
 
 
 def test_every_row_is_planned_once_or_dropped_with_its_reason(tmp_path: Path):
