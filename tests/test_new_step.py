@@ -159,7 +159,10 @@ def test_the_step_is_a_command_that_runs(answers: dict[str, str]):
 def test_status_submit_and_why_know_the_step(answers: dict[str, str]):
     assert any(line.split()[:4] == ["loudness", "1", "of", "1"] for line in answers["status"].splitlines())
     assert "loudness=$(sbatch --parsable --dependency=afterok:$download " in answers["submit"]
-    assert "--array=0-2 " in answers["submit"].split("loudness.sbatch\n#!/bin/bash")[1]
+    script = answers["submit"].split("loudness.sbatch\n#!/bin/bash")[1]
+    assert (
+        script.split("#SBATCH --array=0 ")[1].split("\n")[0].endswith("# slurm.loudness.tasks")
+    )  # one shard, one task
     assert "loudness  loudness = 3" in answers["why"].splitlines()
 
 
