@@ -54,7 +54,7 @@ def _counted(step: LossyStep, shards: Iterable[Shard]) -> tuple[Counter[str], di
         told = fates.read(shard.path(step.writes))
         for reason, fate in (told if told is not None else fates.summed(step.fates(shard))).items():
             if reason != TAKEN_DOWN:
-                counts[reason] += fate.count
+                counts[reason] += fate.pairs
                 first.setdefault(reason, Place(shard, fate.first))
     return counts, first
 

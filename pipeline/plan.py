@@ -141,6 +141,8 @@ class Plan(TableStep):
     def _database(self, files: list[TableFile]) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open a database with a scratch folder of its own, which goes with it."""
         settings = {"memory_limit": f"{self.plan.memory_gb}GB", "temp_directory": str(self._scratch / "spilled")}
+        if self._scratch.is_symlink():  # somebody else's: what it leads to is left as it is
+            self._scratch.unlink()
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.mkdir()
         try:

@@ -18,7 +18,7 @@ FATES = "corgi.fates"
 class Fate(NamedTuple):
     """Of the pairs of one shard that came to the same."""
 
-    count: int
+    pairs: int
     first: int  # row
 
 

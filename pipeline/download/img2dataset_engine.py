@@ -164,7 +164,8 @@ def _environment(config: DownloadConfig) -> dict[str, str]:
     """
     kept = {name: value for name, value in os.environ.items() if name.lower() not in PROXIES or not config.resolve}
     proxy = {"http_proxy": f"http://{list(config.resolve.values())[-1]}"} if config.resolve else {}
-    return {**kept, **proxy, "NO_ALBUMENTATIONS_UPDATE": "1"}
+    workers = {"PYSPARK_PYTHON": sys.executable}  # else Spark's take what is called python3 today
+    return {**workers, **kept, **proxy, "NO_ALBUMENTATIONS_UPDATE": "1"}
 
 
 def _adopt(config: DownloadConfig, planned: Sequence[dict[str, Any]], add: Add, out: Path) -> None:

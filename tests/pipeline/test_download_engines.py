@@ -18,7 +18,7 @@ from PIL import Image
 
 from configs import UserError
 from pipeline.download.config import DownloadConfig
-from pipeline.download.img2dataset_engine import http_status_of, reason_of
+from pipeline.download.img2dataset_engine import _environment, http_status_of, reason_of
 from pipeline.download.step import Download
 from storage.atomic import read_json
 from storage.shard import PAIRS, STATS, TAR, Shard
@@ -180,6 +180,13 @@ def test_a_distributor_that_is_not_installed_is_named_with_what_to_install(tmp_p
     config = DownloadConfig(engine="img2dataset", distributor="pyspark")
     with pytest.raises(UserError, match='distributor is pyspark, which is not installed: pip install "pyspark"'):
         Download(config)(shard)
+
+
+def test_workers_of_spark_run_on_our_python_unless_another_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("PYSPARK_PYTHON", raising=False)
+    assert _environment(DownloadConfig())["PYSPARK_PYTHON"] == sys.executable
+    monkeypatch.setenv("PYSPARK_PYTHON", "/cluster/python")
+    assert _environment(DownloadConfig())["PYSPARK_PYTHON"] == "/cluster/python"
 
 
 @pytest.mark.parametrize("lacking", ["img2dataset", "imghdr"])  # imghdr: what it imports and Python 3.13 dropped

@@ -252,11 +252,11 @@ def test_a_keep_list_tells_what_its_rows_tell_also_without_some_of_them(tmp_path
     config = selected(tmp_path, [{"caption": "one", **hateful}, {"caption": "two"}, {"caption": "three", **hateful}])
     step, shard = Select(config.run, config.select), Shard(config.run, 0)
     told = fates.summed(step.fates(shard))
-    assert sorted(fate.count for fate in told.values()) == [1, 2] and fates.read(shard.path(KEEP)) == told
+    assert sorted(fate.pairs for fate in told.values()) == [1, 2] and fates.read(shard.path(KEEP)) == told
     with monkeypatch.context() as patch:
         patch.setattr(Select, "fates", never)
         assert heavy_losses(step, [shard]) == []
-    keep_list.remove(shard, np.array([fate.first == 0 for fate in told.values() for _ in range(fate.count)]))
+    keep_list.remove(shard, np.array([fate.first == 0 for fate in told.values() for _ in range(fate.pairs)]))
     assert fates.read(shard.path(KEEP)) == fates.summed(step.fates(shard)) != told
 
 
