@@ -1,7 +1,7 @@
 """Is this pair fit? Scorers compute columns, rules decide over them: arrays in, columns out.
 
 base         Batch, and what a scorer is           scorers      the registry of scorers, and which of them run
-size, caption, language, hate, nsfw, pdq           a scorer each
+size, caption, language, hate, nsfw, pdq, clip     a scorer each
 own          scorers of somebody's own, from a file or an installed package
 model_file   where a scorer's model lies, its digest, a session on one thread
 rules        named SQL expressions that must hold  expression   what an expression may say
