@@ -9,14 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
-from pydantic import create_model
+from pydantic import Field, create_model
 
 from configs import Config, UserError
 
 from .base import Scorer
 from .own import own_scorers
 
-SCORERS = ("size", "caption", "language", "hate", "sexual", "privacy", "nsfw", "pdq")  # in the order of their columns
+# In the order of their columns.
+SCORERS = ("size", "caption", "language", "hate", "sexual", "privacy", "nsfw", "pdq", "clip")
+_EXAMPLES = {"clip": {"model": "openai/clip-vit-base-patch32"}}
+OFF = tuple(_EXAMPLES)  # until a config names their model
 # Microseconds of a core a pair, with the decoding of its picture where the scorer looks at it; docs/filters.md has how.
 RATES_US = {
     **{"size": 1.5, "caption": 9, "language": 79, "hate": 62, "sexual": 59, "privacy": 3},
@@ -33,7 +36,12 @@ if TYPE_CHECKING:
 else:  # a section for each registered scorer, with its defaults
     _CONFIGS = {name: _of_module(name, "Config") for name in SCORERS}
     ScorerSections = create_model(
-        "ScorerSections", __base__=Config, **{name: (config | None, config()) for name, config in _CONFIGS.items()}
+        "ScorerSections",
+        __base__=Config,
+        **{
+            name: (config | None, Field(default=None, examples=[_EXAMPLES[name]]) if name in OFF else config())
+            for name, config in _CONFIGS.items()
+        },
     )
 
 
@@ -62,6 +70,11 @@ def _all(scorers: list[Scorer]) -> list[str]:
 @cache
 def _columns_of_all() -> frozenset[str]:
     return frozenset(name for scorer in SCORERS for name in _of_module(scorer).columns)
+
+
+def columns_of_ours() -> dict[str, dict[str, pa.DataType]]:
+    """Return the columns of every scorer that comes with Corgi, whether a config has it or not."""
+    return {name: _of_module(name).columns for name in SCORERS}
 
 
 def columns_of(config: ScorersConfig) -> dict[str, pa.DataType]:

@@ -4,7 +4,7 @@ from functools import cache
 
 import pyarrow as pa
 
-from filters.scorers import ScorersConfig, columns_of
+from filters.scorers import ScorersConfig, columns_of, columns_of_ours
 from storage import duplicates, pairs
 
 OURS = ("key", "url", "caption", "caption_raw")  # and what begins with corgi_
@@ -17,7 +17,8 @@ def is_made_here(name: str) -> bool:
 
 @cache
 def _made_here() -> frozenset[str]:
-    return frozenset([*OURS, *pairs.COLUMNS.names, *columns_of(ScorersConfig()), *duplicates.COLUMNS])
+    scored = [name for columns in columns_of_ours().values() for name in columns]
+    return frozenset([*OURS, *pairs.COLUMNS.names, *scored, *duplicates.COLUMNS])
 
 
 def judged(planned: pa.Schema, scorers: ScorersConfig) -> pa.Schema:

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from configs import UserError
 from filters.rules import columns_of
-from filters.scorers import RATES_US, ScorersConfig, columns_by_scorer
+from filters.scorers import RATES_US, ScorersConfig, columns_of_ours
 
 from .adopt.step import schema_of as adopted_schema_of
 from .columns import judged
@@ -22,6 +22,7 @@ PUBLISHED = {
     "clip_l14_similarity_score": "DataComp's tables bring it (CLIP ViT-L/14 of picture and caption)",
     "punsafe": "LAION's safety tables bring it (a head on CLIP ViT-L/14)",
 }
+OR_CLIP = "; or name a model in score.clip.model and ask for clip_similarity"
 
 
 def planned_schema(config: PipelineConfig) -> pa.Schema:
@@ -74,7 +75,7 @@ def check_scorers(
     """
     left_out = {
         column: name
-        for name, made in columns_by_scorer(ScorersConfig()).items()
+        for name, made in columns_of_ours().items()
         if dict(scorers)[name] is None
         for column in made
         if column not in columns.names
@@ -89,7 +90,10 @@ def check_scorers(
                     f"switched on it costs {cost_of(scorer, pairs)}"
                 )
             if column not in columns.names:
+                is_of_clip = "similarity" in column
                 raise UserError(
                     f"rule {rule!r} uses the column {column!r}, which no scorer here makes: {PUBLISHED[column]}; "
                     f"take it in by plan.join, or leave the rule out: `{rule}: null` in select.rules"
+                    + OR_CLIP
+                    * is_of_clip
                 )

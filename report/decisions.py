@@ -41,13 +41,18 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     ]
 
 
-def veiled(pairs: Iterable[Mapping[str, Any]], rules: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return examples without the caption and url of those that are sensitive, by the rules of the run."""
+def veiled(
+    pairs: Iterable[Mapping[str, Any]], rules: Mapping[str, str], *, is_kept: bool = False
+) -> list[dict[str, Any]]:
+    """Return examples without the caption and url of those that are sensitive, by the rules of the run.
+
+    is_kept: these rules keep the pairs; what they fail are others, which say nothing of who may see them.
+    """
     pairs, sensitive = list(pairs), SensitivePairs(rules)
     hateful = sensitive.hateful(pair["caption"] for pair in pairs)
     return [
         {**{name: value for name, value in pair.items() if name not in ("caption", "url")}, "hidden": True}
-        if sensitive.covers(pair, hateful)
+        if sensitive.covers({**pair, "failed": []} if is_kept else pair, hateful)
         else {**pair, "hidden": False}
         for pair in pairs
     ]
@@ -77,8 +82,9 @@ def _short(value: object) -> str:
 
 def what_if_json(found: WhatIf) -> dict[str, Any]:
     """Return all that was found."""
-    rules = {**found.now, **found.then}
-    examples = {name: _plain(veiled(pairs, rules)) for name, pairs in (found.examples or {}).items()}
+    examples = {
+        name: _plain(veiled(pairs, found.now, is_kept=name == "lost")) for name, pairs in (found.examples or {}).items()
+    }
     return {**vars(found), "lost": dict(found.lost or {}), "gained": dict(found.gained or {}), "examples": examples}
 
 
@@ -99,7 +105,7 @@ def what_if_told(found: WhatIf) -> str:
     lines.append(f"pairs      {found.rows:,} with an image")
     kept = [f"{count:,} ({share(count, found.rows)})" for count in (found.kept_now, found.kept_then)]
     lines.append(f"kept       today {kept[0]}, then {kept[1]}")
-    rules, examples = {**found.now, **found.then}, found.examples or {}
+    examples = found.examples or {}
     for name, counts, what in (
         ("lost", found.lost, "kept today and not then, by the first rule that each would fail"),
         ("gained", found.gained, "kept then and not today, by the first rule that each fails today"),
@@ -107,7 +113,7 @@ def what_if_told(found: WhatIf) -> str:
         assert counts is not None
         lines.append(f"{name:10} {counts.total():,} {what}" if counts else f"{name:10} 0")
         lines += [f"    {rule:20} {count:>12,}" for rule, count in counts.most_common()]
-        lines += _lines(veiled(examples.get(name, []), rules))
+        lines += _lines(veiled(examples.get(name, []), found.now, is_kept=name == "lost"))
     return "\n".join(lines)
 
 

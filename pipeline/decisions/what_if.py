@@ -103,11 +103,17 @@ def what_if(config: PipelineConfig, wishes: Sequence[str]) -> WhatIf:
         found.gained += answer["gained"]  # type: ignore[operator]
         for name, some in places.items():
             some += answer["places"][name][: EXAMPLES - len(some)]
-    changed = [{name: rule} for name, rule in found.then.items() if found.now.get(name) != rule]
-    gone = [{name: rule} for name, rule in found.now.items() if found.then.get(name) != rule]
-    used = columns_of([*changed, *(rule for rule in gone if _asks_for(*next(iter(rule.items())), known))], known)
-    found.examples = {name: pairs_at(config.run, some, used) for name, some in places.items()}
+    for name, rules in (("lost", found.then), ("gained", found.now)):
+        shown = [_example(config, place, rules, known) for place in places[name]]
+        found.examples = {**(found.examples or {}), name: shown}
     return found
+
+
+def _example(config: PipelineConfig, place: Place, rules: Mapping[str, str], known: Sequence[str]) -> dict[str, Any]:
+    """Return a pair with the values that the first rule looks at that it fails."""
+    first = place.failed[0]
+    used = (_asks_for(first, rules[first], known) if first in rules else None) or set()
+    return pairs_at(config.run, [place], used)[0]
 
 
 def known_columns(shard: Shard) -> list[str]:

@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from configs import UserError, dump, load, resolve
+from pipeline.check import problems_of
 from pipeline.config import PipelineConfig
+from pipeline.runner import build, run_table
 from pipeline.select import SelectConfig
 
 VALUES = {"run": "runs/x", "table": ["x.parquet"]}
@@ -56,3 +60,23 @@ def test_a_policy_that_cannot_be_taken_is_told_in_a_line(select, said):
     with pytest.raises(UserError) as caught:
         resolve(PipelineConfig, VALUES | {"select": select})
     assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_rule_on_a_missing_column_says_what_would_bring_it(tmp_path: Path):
+    pq.write_table(pa.table({"url": ["http://a.test/1.jpg"], "caption": ["a"]}), tmp_path / "t.parquet")
+    values = {"run": str(tmp_path / "run"), "table": [str(tmp_path / "t.parquet")]}
+    score = {"nsfw": None}
+    config = resolve(PipelineConfig, {**values, "score": score, "select": {"policy": "laion400m"}})
+    told = [str(problem) for problem in problems_of(config)]
+    assert len(told) == 2
+    assert "'similarity', which no scorer here makes: LAION's tables bring it" in told[0]
+    assert "`similarity: null` in select.rules; or name a model in score.clip.model" in told[0]
+    assert "'nsfw_score', which score.nsfw makes, and it is null" in told[1]
+    assert told[1].endswith("switched on it costs about 12 core-hours for a million pairs")
+    run_table(build("plan", config))
+    assert [str(problem) for problem in problems_of(config)][1].endswith("core-hours for the 1 pairs here")
+    similar = {**values, "select": {"rules": {"similarity": "clip_similarity > 0.3"}}}
+    (told_of_clip,) = [str(problem) for problem in problems_of(resolve(PipelineConfig, similar))]
+    assert told_of_clip.endswith(
+        "score.clip makes, and it is null; switched on it costs an amount that was not measured"
+    )

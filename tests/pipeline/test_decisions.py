@@ -196,3 +196,5 @@ def test_the_commands_hide_what_is_sensitive_and_escape_the_rest(tmp_path: Path)
     told = runner.invoke(app, ["select", run, "--what-if", "english: null"]).output
     assert "what if    english: no rule, in the place of language = 'en'" in told
     assert "kept       today 3 (50.0 %), then 4 (66.7 %)" in told
+    told = runner.invoke(app, ["select", run, "--what-if", "nsfw_score < 0.01"]).output
+    assert '"a red apple 0"' in told and "nsfw_score = 0.01  [safe]" in told  # kept today, so it may be seen

@@ -1,0 +1,169 @@
+"""How well picture and caption fit: the cosine of their embeddings by CLIP, SigLIP or any model of two such towers.
+
+Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021. The model is loaded by
+transformers, from a folder or by its name on the hub, out of safetensors alone; no model comes with Corgi, so the
+scorer is off until one is named. LAION-400M took openai/clip-vit-base-patch32, DataComp openai/clip-vit-large-patch14.
+"""
+
+import hashlib
+import json
+import re
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+from pydantic import Field
+
+from configs import Config, UserError, fingerprint
+
+from .base import Batch
+
+VERSION = 1
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+FILES = ("*.json", "*.safetensors", "*.model", "*.txt")  # all that is read of a model, and no pickle among it
+
+
+class ClipConfig(Config):
+    """Which model, and where it runs."""
+
+    paths = ("model",)
+
+    model: str = Field(examples=["openai/clip-vit-base-patch32"])  # a folder, or a name on the Hugging Face hub
+    revision: str = "main"  # of a name on the hub
+    device: Literal["cpu", "cuda"] = "cpu"  # where both towers run
+    batch: int = Field(default=16, ge=1)  # pairs a run; always as many, so that a score stays a score
+
+
+class Clip:
+    """clip_similarity in [-1, 1]. NULL never: an empty caption has an embedding, too."""
+
+    name: ClassVar[str] = "clip"
+    needs: ClassVar[tuple[str, ...]] = ("images", "captions")
+    columns: ClassVar[dict[str, pa.DataType]] = {"clip_similarity": pa.float32()}
+
+    def __init__(self, config: ClipConfig) -> None:
+        self.config = config
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Cover the model's files and the library that runs them."""
+        digests = [[path.name, _sha256(path)] for pattern in FILES for path in sorted(self._folder.glob(pattern))]
+        return fingerprint(self.name, VERSION, self.config.batch, digests, version("transformers"))
+
+    @cached_property
+    def _folder(self) -> Path:
+        if Path(self.config.model).is_dir():
+            folder = Path(self.config.model)
+        elif HUB_NAME.fullmatch(self.config.model):
+            folder = _fetched(self.config.model, self.config.revision)
+        else:
+            raise UserError(f"score.clip.model {self.config.model!r} is no folder here and no name on the hub")
+        if not list(folder.glob("*.safetensors")):
+            raise UserError(f"score.clip.model: {folder} holds no .safetensors; convert the weights first")
+        return folder
+
+    @cached_property
+    def _towers(self) -> Any:
+        """Return the model, its tokenizer, and how pictures are prepared."""
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+
+        torch.set_num_threads(1)  # there is a process a core
+        model = AutoModel.from_pretrained(self._folder, use_safetensors=True, local_files_only=True)
+        if not hasattr(model, "get_image_features") or not hasattr(model, "get_text_features"):
+            raise UserError(f"score.clip.model: {self.config.model} has no two towers of pictures and text")
+        tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
+        return model.eval().to(self.config.device), tokenizer, _Prepared.of(self._folder)
+
+    def __call__(self, batch: Batch) -> dict[str, list[Any]]:
+        size = self.config.batch
+        parts = [self._run(batch.images[at : at + size], batch.captions[at : at + size]) for at in self._starts(batch)]
+        return {"clip_similarity": [value for part in parts for value in part]}
+
+    def _starts(self, batch: Batch) -> range:
+        return range(0, len(batch.captions), self.config.batch)
+
+    def _run(self, images: list[np.ndarray], captions: list[str]) -> list[float]:
+        """Score at most `batch` pairs; what is missing is filled up with grey pictures and empty captions."""
+        import torch
+
+        model, tokenizer, prepared = self._towers
+        missing = self.config.batch - len(captions)
+        pixels = np.zeros((self.config.batch, 3, prepared.side, prepared.side), np.float32)
+        for row, image in zip(pixels, images, strict=False):
+            row[:] = prepared(image)
+        length = (
+            model.config.text_config.max_position_embeddings
+        )  # padded in full: no caption's length matters to others
+        tokens = tokenizer(
+            [*captions, *[""] * missing], padding="max_length", truncation=True, max_length=length, return_tensors="pt"
+        )
+        with torch.inference_mode():
+            image_vectors = _pooled(model.get_image_features(pixel_values=torch.from_numpy(pixels).to(model.device)))
+            text_vectors = _pooled(model.get_text_features(**tokens.to(model.device)))
+            similar = torch.nn.functional.cosine_similarity(image_vectors.float(), text_vectors.float())
+        return [float(value) for value in similar[: len(captions)].cpu()]
+
+
+class _Prepared:
+    """Pictures as the model's own preprocessor_config.json says: resized, cropped, scaled, normalised."""
+
+    def __init__(self, said: dict[str, Any]) -> None:
+        size, crop = said.get("size", 224), said.get("crop_size")
+        sides = size if isinstance(size, dict) else {"shortest_edge": size}
+        self.shortest: int | None = sides.get("shortest_edge")
+        cropped = crop.get("height") if isinstance(crop, dict) else crop
+        self.side: int = (cropped if said.get("do_center_crop", True) else None) or sides.get("height") or self.shortest
+        self._filter = Image.Resampling(said.get("resample", Image.Resampling.BICUBIC))
+        self._mean, self._std = (np.array(said[name], np.float32) for name in ("image_mean", "image_std"))
+        self._scale = np.float32(said.get("rescale_factor", 1 / 255))
+
+    @classmethod
+    def of(cls, folder: Path) -> "_Prepared":
+        """Read the file."""
+        path = folder / "preprocessor_config.json"
+        try:
+            return cls(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"{path} does not say how pictures are prepared: {error}") from None
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Return (3, side, side) float32."""
+        height, width = image.shape[:2]
+        picture = Image.fromarray(image)
+        if self.shortest is None:
+            resized = picture.resize((self.side, self.side), self._filter)
+        else:  # the shorter side first, the longer one rounded down, as transformers does
+            short, long = min(height, width), max(height, width)
+            other = int(self.shortest * long / short)
+            sides = (other, self.shortest) if width >= height else (self.shortest, other)
+            resized = picture.resize(sides, self._filter)
+        left, top = (resized.width - self.side) // 2, (resized.height - self.side) // 2
+        pixels = np.asarray(resized, np.float32)[top : top + self.side, left : left + self.side]
+        return ((pixels * self._scale - self._mean) / self._std).transpose(2, 0, 1)
+
+
+def _pooled(output: Any) -> Any:
+    """Return one vector a row, whichever way this version of the library answers."""
+    return output if not hasattr(output, "pooler_output") else output.pooler_output
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _fetched(name: str, revision: str) -> Path:
+    import huggingface_hub
+
+    try:
+        return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=list(FILES)))
+    except Exception as error:  # the library's own errors, and those of every layer of the network below it
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"score.clip.model {name!r} cannot be fetched: {reason}; or give a folder", exit_code=1
+        ) from error
