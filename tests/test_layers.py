@@ -55,6 +55,14 @@ def test_a_folder_imports_only_from_folders_below_it(folder: str):
             assert ours <= ALLOWED[folder], f"{name} imports {ours - ALLOWED[folder]}"
 
 
+def test_no_job_knows_a_tracker():
+    """A tracker that hangs can then hang none, and one that is not there is missed by none."""
+    knows = {
+        name.split(".")[0] for name in FILES if {"wandb", "tensorboardX"} & {m.split(".")[0] for m in imported_by(name)}
+    }
+    assert knows == {"tracking"}
+
+
 def test_no_ring_of_modules():
     ours = {name: {module for module in imported_by(name) if module in FILES} for name in FILES}
     TopologicalSorter(ours).prepare()  # CycleError names the ring

@@ -17,7 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from pipeline.config import PipelineConfig
 from pipeline.status import config_of
+from report.scores import histograms
 from report.sensitive import SensitivePairs
 from storage.atomic import commit_json, read_json
 from storage.processes import locked
@@ -142,11 +146,25 @@ def _media(source: Source, line: Line, sensitive: SensitivePairs, *, is_last: bo
         return {"grid": [wandb.Image(Image.fromarray(image), caption=caption) for caption, image in images]}
     if source.name == EXAMPLES_AT and not source.is_training and is_last:
         table = wandb.Table(columns=["verdict", "reason", "key", "caption", "url", "image"])
-        for example in examples(config_of(source.folder)):
+        config = config_of(source.folder)
+        for example in examples(config):
             image = None if example.image is None else wandb.Image(Image.fromarray(example.image))
             table.add_data(*example[:-1], image)
-        return {"examples": table}
+        return {"examples": table, **_histograms(config)}
     return {}
+
+
+def _histograms(config: PipelineConfig) -> dict[str, Any]:
+    """Return what the scorers found, by column."""
+    import wandb
+
+    found = {}
+    for histogram in histograms(config):
+        starts, ends, counts = zip(*histogram.bars, strict=True)
+        found[f"scores/{histogram.name}"] = wandb.Histogram(
+            np_histogram=(np.array(counts), np.array([*starts, ends[-1]]))
+        )
+    return found
 
 
 def _artifact(wandb: Any, artifact: Artifact) -> Any:

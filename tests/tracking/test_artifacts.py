@@ -1,6 +1,7 @@
 """What was made of what: each artifact that a step makes is the one that the next uses, by its content."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +25,7 @@ KINDS = ("url-table", "shards", "keep-list", "embeddings", "checkpoint", "sample
 
 def made_run(folder, *, shortest: int = 0) -> PipelineConfig:
     """A run whose steps were all called; its embeds and its training's checkpoint are made up."""
-    rows = [{"caption": f"a shape {number}", "seed": number} for number in range(4)]
+    rows: list[dict[str, Any]] = [{"caption": f"a shape {number}", "seed": number} for number in range(4)]
     config = downloaded(folder, rows, select={"rules": {"long": f"length(caption) > {shortest}"}})
     through(config, "score", "dedup", "select")
     shard = Shard(config.run, 0)

@@ -104,7 +104,7 @@ def test_no_secret_is_in_what_a_run_shows_or_sends(tmp_path, web, train, monkeyp
     for step in ("plan", "download"):
         assert not run_step(step, config).failed
     through(config, "score", "dedup", "select")
-    ledger.note(run, event="step", step="select", counts={"kept": 1, "apple": 2})
+    ledger.note(run, event="step", step="select", seconds=1.0, counts={"kept": 1, "apple": 2})
     wandb = {"mode": "offline", "group": f"https://me:{CANARY}@a.test/"}
     training = values_of(run / "train/base16", make_run(tmp_path / "data"), steps=2, wandb=wandb)
     assert train(write_yaml(tmp_path / "configs", training)) == 0

@@ -57,9 +57,20 @@ def heard(lines, name="base16"):
     return [(number, alert.title) for number, alert in alerts(name, lines)]
 
 
-def test_bad_steps_in_a_row_are_one_alert():
+def test_what_lasts_is_one_alert():
+    good = [line("step", step) for step in range(6, 26)]
     lines = [line("step", 1), line("bad_step", 2), line("bad_step", 3), line("step", 4), line("bad_step", 5)]
-    assert heard(lines) == [(1, "base16: a number was not finite"), (4, "base16: a number was not finite")]
+    assert heard([*lines, *good, line("bad_step", 27)]) == [
+        (1, "base16: a number was not finite"),
+        (25, "base16: a number was not finite"),
+    ]
+
+
+def test_an_alert_says_what_its_line_says():
+    (loud,) = alerts("base16", [line("not_saved", 3, reason="no space at https://me:pw@a.test/", keys=[1, 2, 3])])
+    assert loud[1].text == "base16, step 3: reason no space at https://***@a.test/"
+    (slow,) = alerts("base16", [line("straggler", 3, rank=1, node="node2", seconds=1.5)])
+    assert slow[1].text == "base16, step 3: rank 1, node node2, seconds 1.5"
 
 
 def test_a_rate_that_falls_and_stays_low_is_one_alert():

@@ -51,6 +51,7 @@ def test_a_step_has_its_calls_and_veiled_examples(hostile):
     found = mirrored(hostile.run)
     (row,) = [row for row in history(found) if "counts/kept" in row]
     assert (row["counts/kept"], row["share_kept"], row["_step"]) == (1, 0.25, 0)
+    assert row["scores/hate/_type"] == "histogram" and sum(row["scores/hate/values"]) == 4
     (begun,) = [record.run for record in found if record.WhichOneof("record_type") == "run"]
     assert (begun.run_group, begun.job_type, begun.run_id) == ("run", "select", f"{run_id(hostile.run)}-select")
     (table,) = (hostile.run / "wandb").rglob("offline-run-*/files/media/table/*.json")
