@@ -5,6 +5,7 @@ train/<stage>  the trainings of a pipeline's run; in each
   run.json       fingerprint, commit, content of the index that it was begun with, machine
   stop           a file that asks it to save and leave
   lock           held while it trains
+  attempts.json  starts since its newest checkpoint
   wandb.json     id of its run in Weights & Biases; in a pipeline's run too, where it begins those of its steps
   wandb.log      what `corgi sync` said that ran beside it
 """
@@ -19,7 +20,7 @@ from .machine import machine
 
 CONFIG = "config.yaml"
 TRAIN = "train"
-TRAINING, STOP, LOCK = "run.json", "stop", "lock"
+TRAINING, STOP, LOCK, ATTEMPTS = "run.json", "stop", "lock", "attempts.json"
 WANDB, MIRROR_LOG = "wandb.json", "wandb.log"
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .config import OptimConfig, TrainConfig, accumulation, effective_zero
 from .data.loader import Batch
-from .distributed import Ranks, partition
+from .distributed import Ranks, limit_collectives, partition
 from .loss import DiffusionLoss
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -132,6 +132,8 @@ def _prepared(config: TrainConfig, objective: DiffusionLoss, adam: torch.optim.O
         kwargs_handlers=gloo,
     )
     engine, _ = accelerator.prepare(objective, adam)
+    if ranks.world_size > 1:
+        limit_collectives(60 * config.health.hang_min)  # DeepSpeed has made groups by now
     if ranks.world_size == 1 and not effective_zero(config, 1):
         engine.enable_backward_allreduce = False  # it copies all gradients to and fro, 10 % of a step on a CPU
     return engine
