@@ -211,6 +211,22 @@ def test_starts_that_lead_nowhere_end_with_93_and_a_person_may_try_again(start):
     assert not (training.run / ATTEMPTS).exists() or committed(training.run)
 
 
+@pytest.mark.long
+def test_a_full_disk_is_a_line_and_the_training_goes_on_or_stops(start):
+    """No file may grow beyond what a rank's share needs: as on a full disk, every write of one fails half way."""
+    limit = ["prlimit", "--fsize=40000"]
+    going = start("going", *limit, checkpoint={"every_steps": 3}).reach(7)
+    going.process.terminate()
+    assert going.code() == 75 and committed(going.run) == [], going.said
+    failed = [line for line in read_training(going.run) if line["event"] == "not_saved"]
+    assert [line["step"] for line in failed][:2] == [3, 6] and "File too large" in failed[0]["reason"]
+    assert "step 3 could not be saved (rank " in going.said and "Traceback" not in going.said
+    assert [*(going.run / "checkpoints").glob("step_*")] == []
+    stopping = start("stopping", *limit, checkpoint={"every_steps": 3, "on_error": "stop"})
+    assert stopping.code() == 1 and "make room and run the same command again" in stopping.said, stopping.said
+    assert "Traceback" not in stopping.said
+
+
 def test_checkpoints_come_by_the_clock_too(run):
     folder, _ = run("mine", checkpoint={"every_steps": 100, "every_min": 1e-9, "keep": 9})
     assert [each.name[-1] for each in committed(folder)] == ["6", "5", "4", "3", "2", "1"]
