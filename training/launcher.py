@@ -167,7 +167,7 @@ def _main(arguments: Sequence[str]) -> int:
     parser.add_argument("--node", type=int, default=0, help="which of them this is, from 0")
     parser.add_argument("--processes", type=int, default=None, help="on each machine; else the config's")
     parser.add_argument("--meet", default="127.0.0.1:0", metavar="HOST:PORT", help="a free port of the first machine")
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     host, _, port = given.meet.rpartition(":")
     return train(
         given.config,

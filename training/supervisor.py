@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from .config import HealthConfig
 from .nodes import Ending, Nodes, host_name
-from .preemption import on_signals
+from .preemption import SIGNALS, on_signals
 from .vital_signs import BEGAN, DONE, LAUNCHER, LOADED, LOST_PEER, PULSE, STACKS, STOPPED
 
 POLL_S = 0.1
@@ -94,7 +94,7 @@ def _outcome(ranks: list[Rank], nodes: Nodes, health: HealthConfig, asked: list[
                 return nodes.end(Ending(STOPPED, "ended at once; the same command goes on from the last checkpoint"))
             _signal(ranks, signal.SIGTERM)
         codes = [rank.process.poll() for rank in ranks]
-        if asked and -signal.SIGTERM in codes:
+        if asked and {-number for number in SIGNALS} & {*codes}:  # it did not listen yet
             return nodes.end(Ending(STOPPED, "asked to leave before it had begun; the same command begins again"))
         if any(code not in (None, DONE, STOPPED) for code in codes):
             return nodes.end(_blamed(ranks))
