@@ -76,9 +76,17 @@ def code_commit() -> str | None:
     here = Path(__file__).parent
     if "site-packages" in here.parts:
         return None
-    command = ["git", "-C", str(here), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    git = [
+        "git",
+        "--no-optional-locks",
+        "-C",
+        str(here),
+    ]  # a kill in the middle must not leave a lock in somebody's tree
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        commit, changed = (
+            subprocess.run([*git, *words], capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
     except (OSError, subprocess.SubprocessError):
         return None
-    return answer.stdout.strip()
+    return commit + "+" * bool(changed)

@@ -18,7 +18,7 @@ from .data.index import Index
 from .data.positions import Range
 from .state import TrainState
 
-WHERE = ("run", "processes", "zero", "health", "wandb", "log_every_steps", "init_from", "init_track")
+WHERE = ("run", "processes", "zero", "recompute", "health", "wandb", "log_every_steps", "init_from", "init_track")
 WHERE_DATA = ("index", "workers", "ahead", "cache_mib", "bad_images")
 FIXED = ("stage.", "text.encoder.", "seed", "data.window_shards")
 CONTENT, SAMPLES = "data.content", "data.samples"  # of the index; they stand among the settings of a checkpoint

@@ -27,7 +27,8 @@ class DataConfig(Config):
     window_shards: int = Field(default=16, ge=1)  # samples are shuffled over so many shards at a time
     workers: int = Field(default=1, ge=0)  # threads that make batches ready; 0: made when asked for
     ahead: int = Field(default=2, ge=1)  # micro-batches that each worker keeps ready
-    cache_mib: int = Field(default=512, ge=0)  # of decoded images kept in memory, and of live text embeds, per process
+    # of decoded images kept in memory, and of live text embeds, per process; none of images where 99 % would not fit
+    cache_mib: int = Field(default=512, ge=0)
     bad_images: int = Field(default=100, ge=0)  # that may be missing or broken before training stops
 
 
@@ -114,6 +115,7 @@ class TrainConfig(Config):
     processes: int = Field(default=1, ge=1)  # on each machine
     zero: Literal[0, 1, 2, 3] = 1  # what DeepSpeed shares out: 1 optimizer state, 2 gradients too, 3 weights too
     precision: Literal["fp32", "bf16"] = "fp32"  # bf16: autocast over fp32 masters
+    recompute: Literal["none", "block"] = "none"  # block: activations once more in the backward pass, to save memory
     ema: dict[str, EmaConfig] = {"ema": EmaConfig()}
     checkpoint: CheckpointConfig = CheckpointConfig()
     validation: ValidationConfig = ValidationConfig()

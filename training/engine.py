@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cascade.layers import UNet
+
 from .config import OptimConfig, TrainConfig, accumulation, effective_zero
 from .data.loader import Batch
 from .distributed import Ranks, limit_collectives, partition
@@ -57,7 +59,8 @@ def deepspeed_config(config: TrainConfig, *, world_size: int, elements: int) -> 
 class Engine:
     """One net in training. Every rank makes one, and all call the same methods in the same order."""
 
-    def __init__(self, config: TrainConfig, net: nn.Module, *, ranks: Ranks) -> None:
+    def __init__(self, config: TrainConfig, net: UNet, *, ranks: Ranks) -> None:
+        net.recompute = config.recompute
         self.config, self.ranks = config, ranks
         self.zero = effective_zero(config, ranks.world_size)
         objective = DiffusionLoss(net.to(ranks.device), config.stage, precision=config.precision)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from cascade.text_encoder import TextEmbedder
 from configs import UserError
@@ -21,6 +22,8 @@ from training.config import OWN, TrainConfig
 from .crops import StageImage, with_low_res
 from .index import Index
 from .shard_rows import ImageError, OpenShards, ShardRows, Split
+
+WORTHWHILE = 0.01  # share of the images that a cache must hold
 
 __all__ = ["Dataset", "ImageError", "PairDataset", "Place", "Sample", "ShuffledCaptions", "Split"]
 
@@ -49,9 +52,10 @@ class PairDataset:
         self.counts: np.ndarray = index.counts if split == "train" else index.held_out  # (shards,) samples of each
         self._stage, self._text = config.stage, config.text
         self._shards = OpenShards(index, split, limit=2 * config.data.window_shards)
-        self._images = ImageCache(config.data.cache_mib)
+        self._images = ImageCache(worthwhile_mib(config, samples=int(self.counts.sum())))
         bytes_each = 2 * config.text.encoder.max_tokens * config.stage.text_width
-        self._embedder = TextEmbedder(remember=config.data.cache_mib * 2**20 // bytes_each)
+        device = f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_initialized() else "cpu"  # that of this rank
+        self._embedder = TextEmbedder(device=device, remember=config.data.cache_mib * 2**20 // bytes_each)
 
     def __getitem__(self, place: Place) -> Sample:
         """Return a sample. Raises ImageError."""
@@ -121,6 +125,13 @@ class ShuffledCaptions:
 
 
 Dataset = PairDataset | ShuffledCaptions
+
+
+def worthwhile_mib(config: TrainConfig, *, samples: int) -> int:
+    """Return the memory to keep images in: what is asked for, or none where hardly one of them would be met again."""
+    sides = (config.stage.image_px, config.stage.low_res_px or 0)
+    kept = config.data.cache_mib * 2**20 // (3 * sum(px * px for px in sides))
+    return config.data.cache_mib if kept >= WORTHWHILE * samples else 0
 
 
 class ImageCache:
