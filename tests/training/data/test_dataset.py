@@ -51,13 +51,13 @@ def test_wide_images_give_their_middle_square(tmp_path):
 
 
 def test_images_are_decoded_once_as_long_as_there_is_room(tmp_path, monkeypatch):
-    index, decoded, read = make_run(tmp_path), [], TarReader.scaled_image
+    index, decoded, read = make_run(tmp_path), [], TarReader.read
 
     def counted(*args, **options):
         decoded.append(args)
         return read(*args, **options)
 
-    monkeypatch.setattr(TarReader, "scaled_image", counted)
+    monkeypatch.setattr(TarReader, "read", counted)
     for cache_mib, expected in ((1, 24), (0, 48)):
         data = {"index": str(index), "workers": 0, "cache_mib": cache_mib}
         loader = loader_of(config_of(tmp_path / "train", index, data=data))
