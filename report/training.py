@@ -54,7 +54,7 @@ def _image_px(folder: Path) -> int:
 
 
 def _stage(name: str, events: Events, grids: Over | None) -> Stage:
-    pairs = [(earlier, later) for earlier, later in pairwise(events) if later["event"] != "restart"]
+    pairs = [(earlier, later) for earlier, later in pairwise(events) if later["event"] not in ("restart", "rewind")]
     seen = [(earlier["seen"], later["seen"]) for earlier, later in pairs if "seen" in earlier and "seen" in later]
     looks = [event for event in events if event["event"] == "validation" and {*SPLITS} & {*event}]
     return Stage(

@@ -8,7 +8,8 @@ first_host() { # node-[01-03,07]-ib,other -> node-01-ib
 }
 
 meet() { # many | one: how many machines the nodes are
-  MASTER_PORT=$((15000 + SLURM_JOB_ID % 15000)) # two jobs on one node do not collide; below the ephemeral ports
+  # two jobs on one node do not collide, nor a requeued job with its own ghost; below the ephemeral ports
+  MASTER_PORT=$((15000 + (SLURM_JOB_ID + 4999 * ${SLURM_RESTART_COUNT:-0}) % 15000))
   MASTER_ADDR=127.0.0.1
   [ "$1" = one ] && return
   MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" 2>/dev/null | head -n 1) || true

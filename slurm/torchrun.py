@@ -1,6 +1,6 @@
-"""The lines of a training script: where the processes meet, and torchrun on every node by srun.
+"""The lines of a training script: where the nodes meet, and a launcher on every node by srun.
 
-srun, one task a node -> torchrun -> training.launcher, one a process
+srun, one task a node -> training.launcher, which looks after the ranks of its node
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,12 @@ def launch_lines(
     """Return bash that trains the stage of `file` on all nodes of the job.
 
     processes: of a node, where the chain does not say; flags: of `corgi train`.
-    A node that leaves with 75 says so by a file, and ends with 0: srun would kill the others while they leave, too.
-    The text in double quotes is read twice: here, on the first node, and there, on each. What a node must fill in
-    itself is escaped. The id of the rendezvous holds the restarts, so that a requeued job does not meet its own ghost.
+    A node that leaves with 75 says so by a file, and ends with 0: srun would kill the others while they leave, too. So
+    does one whose launcher was told to leave before it listened. The text in double quotes is read twice: here, on the
+    first node, and there, on each. What a node must fill in itself is escaped.
     """
     words = [str(file), *(word for setting in settings.all("overrides") for word in setting.value), *flags]
     each, hosts, cpus = _processes(settings, processes), _hosts(settings), settings.get("cpus")
-    here = "127.0.0.1" if hosts.value == "one" else r"\$SLURMD_NODENAME"
     threads = [f"export OMP_NUM_THREADS=${{OMP_NUM_THREADS:-{max(1, cpus.value // each.value)}}}"] if cpus else []
     return [
         RENDEZVOUS.read_text(encoding="utf-8"),
@@ -33,12 +32,11 @@ def launch_lines(
         f"# processes of a node: {each.key}",
         *threads,
         f"step srun --ntasks-per-node=1 --kill-on-bad-exit=1 --wait=60 {join(runner.srun)}".rstrip()
-        + f' bash -c "trap : USR1 TERM; code=0; {in_double_quotes(join(runner.words))} -m torch.distributed.run \\',
-        f"  --nnodes=$SLURM_NNODES --nproc-per-node={each.value} --rdzv-backend=c10d \\",
-        "  --rdzv-endpoint=$MASTER_ADDR:$MASTER_PORT --rdzv-id=$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0} \\",
-        rf"  --rdzv-conf=is_host=\$((\$SLURM_PROCID == 0)) --local-addr={here} " + "\\",
-        f"  -m training.launcher {in_double_quotes(join(words))} || code=\\$?",
-        r'  [ \$code != 75 ] || { touch \"\$mark.stopped\"; code=0; }; exit \$code"',
+        + f' bash -c "trap : USR1 TERM; code=0; {in_double_quotes(join(runner.words))} -m training.launcher \\',
+        rf"  --nodes=$SLURM_NNODES --node=\$SLURM_PROCID --processes={each.value} " + "\\",
+        "  --meet=$MASTER_ADDR:$MASTER_PORT \\",
+        f"  {in_double_quotes(join(words))} || code=\\$?",
+        r"  case \$code in 75 | 138 | 143) touch \"\$mark.stopped\"; code=0 ;; esac; exit \$code" + '"',
     ]
 
 

@@ -8,7 +8,7 @@ staging      how a shard's files change together                  takedown     w
 scores       columns of the scorers                               keep_list    kept or not, and which rules failed
 plan         where shards begin, what was dropped                 duplicates   which pairs are copies of which
 text_embeds  vectors of the kept captions                         index        one row a shard, for training
-checkpoint   safetensors that commit                              ledger       what happened, line by line
+checkpoint   safetensors that commit; marks: of their bytes       ledger       what happened, line by line
 samples      generated images of a run                            grids        what a training drew over time
 spread       scratch records of all rows, part by part            processes, lease   one writer; no orphans
 pictures     PNGs that say how they were drawn                 machine      what a machine is, in a few words

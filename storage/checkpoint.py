@@ -14,9 +14,6 @@ Tensors are fp32 and go by the net's own parameter names, each in the folder of 
 clock: equal trainings make equal bytes.
 """
 
-import hashlib
-import json
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
@@ -24,11 +21,20 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load as parse_tensors
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .atomic import commit, commit_json, commit_text, sha256_file
+from .atomic import commit, commit_json, commit_text
+from .marks import (
+    BrokenError,
+    fault_of,
+    files_in,
+    mark_of,
+    read_object,
+    read_safetensors,
+    read_sealed,
+    with_seal,
+)
 
 FOLDER = "checkpoints"
 COMMIT = "COMMIT.json"
@@ -36,11 +42,6 @@ MANIFEST = "manifest.json"
 STAGE = "stage.json"
 STATE = "state.json"
 RAW = "params"  # the track of the weights themselves, without averaging
-NAMES = re.compile(r"(rank_\d+/)?[\w-][\w.-]*")  # of files in a checkpoint; nothing outside of it is ever read
-
-
-class BrokenError(Exception):
-    """A checkpoint that cannot be used; says what is wrong in a line."""
 
 
 def folder_of(run: Path, step: int) -> Path:
@@ -73,7 +74,7 @@ def write_share(folder: Path, rank: int, tensors: Iterable[tuple[str, dict[str, 
     home.mkdir(parents=True)
     for kind, share in tensors:
         commit(home / f"{kind}.safetensors", partial(save_file, share))
-    files = {path.name: _mark_of(path) for path in sorted(home.glob("*.safetensors"))}
+    files = {path.name: mark_of(path) for path in sorted(home.glob("*.safetensors"))}
     commit_json(home / MANIFEST, {"files": files})
 
 
@@ -82,8 +83,9 @@ def seal(folder: Path, *, step: int, world_size: int, stage: Any, state: Any) ->
     commit_json(folder / STAGE, stage)
     commit_json(folder / STATE, state)
     sealed = [*(folder / f"rank_{rank}" / MANIFEST for rank in range(world_size)), folder / STAGE, folder / STATE]
-    files = {str(path.relative_to(folder)): _mark_of(path) for path in sealed}
-    commit_json(folder / COMMIT, {"step": step, "world_size": world_size, "files": files})
+    files = {str(path.relative_to(folder)): mark_of(path) for path in sealed}
+    content = {"step": step, "world_size": world_size, "files": files}
+    commit_json(folder / COMMIT, with_seal(content))
     commit_text(folder.parent / "latest", f"{folder.name}\n")
 
 
@@ -94,26 +96,37 @@ def remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
+def remove_torn(run: Path) -> list[str]:
+    """Remove what saves and removals that were cut short have left; return the names of the folders.
+
+    Only where nobody else can be saving.
+    """
+    torn = sorted(path for path in (run / FOLDER).glob("step_*") if not (path / COMMIT).exists())
+    for folder in torn:
+        remove(folder)
+    return [folder.name for folder in torn]
+
+
 def faults(folder: Path, *, part: slice = slice(None)) -> list[str]:
     """Return what is wrong with the files of a committed checkpoint, a line each. part: of its files."""
     try:
         files = _all_files(folder)
     except BrokenError as error:
         return [str(error)]
-    lines = {folder / name: _fault(folder / name, mark) for name, mark in files[part]}
+    lines = {folder / name: fault_of(folder / name, mark) for name, mark in files[part]}
     return [f"{path} {fault}" for path, fault in lines.items() if fault]
 
 
 def read_about(folder: Path) -> tuple[int, dict[str, Any]]:
     """Return a checkpoint's step and its stage.json, whose digest is checked. Raises BrokenError."""
     path = folder / COMMIT
-    content = _object(path)
-    files, step = _files(path, content), content.get("step")
+    content = read_sealed(path)
+    files, step = files_in(path, content), content.get("step")
     if STAGE not in files:
         raise BrokenError(f"{path} does not list {STAGE}")
     if not isinstance(step, int):
         raise BrokenError(f"{path} names no step")
-    return step, _object(folder / STAGE, files[STAGE])
+    return step, read_object(folder / STAGE, files[STAGE])
 
 
 def read_track(folder: Path, track: str) -> tuple[dict[str, Tensor], list[str]]:
@@ -124,10 +137,10 @@ def read_track(folder: Path, track: str) -> tuple[dict[str, Tensor], list[str]]:
     tensors: dict[str, Tensor] = {}
     tracks: set[str] = set()
     for manifest, mark in _manifests(folder):
-        files = _files(manifest, _object(manifest, mark))
+        files = files_in(manifest, read_object(manifest, mark))
         tracks |= _tracks_in(files)
         if file_of(track) in files:
-            tensors |= _parsed(manifest.parent / file_of(track), files[file_of(track)])
+            tensors |= read_safetensors(manifest.parent / file_of(track), files[file_of(track)])
     return tensors, sorted(tracks)
 
 
@@ -139,7 +152,7 @@ def read_shapes(folder: Path, track: str) -> tuple[dict[str, tuple[int, ...]], l
     shapes: dict[str, tuple[int, ...]] = {}
     tracks: set[str] = set()
     for manifest, mark in _manifests(folder):
-        files = _files(manifest, _object(manifest, mark))
+        files = files_in(manifest, read_object(manifest, mark))
         tracks |= _tracks_in(files)
         if file_of(track) in files:
             try:
@@ -164,13 +177,9 @@ def _tracks_in(files: Iterable[str]) -> set[str]:
     return {stem.removeprefix("ema_") for stem in stems if stem == RAW or stem.startswith("ema_")}
 
 
-def _mark_of(path: Path) -> dict[str, Any]:
-    return {"sha256": sha256_file(path), "size": path.stat().st_size}
-
-
 def _manifests(folder: Path) -> list[tuple[Path, Mapping[str, Any]]]:
     """Return the manifest of each rank and its mark."""
-    sealed = _files(folder / COMMIT, _object(folder / COMMIT))
+    sealed = files_in(folder / COMMIT, read_sealed(folder / COMMIT))
     manifests = [(folder / name, mark) for name, mark in sorted(sealed.items()) if Path(name).name == MANIFEST]
     if not manifests:
         raise BrokenError(f"{folder / COMMIT} lists no {MANIFEST}")
@@ -179,56 +188,8 @@ def _manifests(folder: Path) -> list[tuple[Path, Mapping[str, Any]]]:
 
 def _all_files(folder: Path) -> list[tuple[str, Mapping[str, Any]]]:
     """Return (name, mark) of every file that a checkpoint must have, by COMMIT and the manifests."""
-    files = list(_files(folder / COMMIT, _object(folder / COMMIT)).items())
+    files = list(files_in(folder / COMMIT, read_sealed(folder / COMMIT)).items())
     for manifest, _ in _manifests(folder):
-        inside = _files(manifest, _object(manifest))
+        inside = files_in(manifest, read_object(manifest))
         files += [(f"{manifest.parent.name}/{name}", mark) for name, mark in inside.items()]
-    return files
-
-
-def _fault(path: Path, mark: Mapping[str, Any]) -> str | None:
-    if not path.exists():
-        return "is missing"
-    if path.stat().st_size != mark["size"]:
-        return f"has {path.stat().st_size} bytes, not {mark['size']}"
-    return None if sha256_file(path) == mark["sha256"] else "has other bytes than were written (sha256 differs)"
-
-
-def _read(path: Path, mark: Mapping[str, Any] | None) -> bytes:
-    """Return the bytes of a file, equal to those that were written where a mark says what they were."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BrokenError(f"{path} cannot be read: {error.strerror}") from None
-    if mark is not None and hashlib.sha256(data).hexdigest() != mark["sha256"]:
-        raise BrokenError(f"{path} has other bytes than were written (sha256 differs)")
-    return data
-
-
-def _parsed(path: Path, mark: Mapping[str, Any]) -> dict[str, Tensor]:
-    try:
-        return parse_tensors(_read(path, mark))
-    except SafetensorError as error:
-        raise BrokenError(f"{path} is not safetensors: {error}") from None
-
-
-def _object(path: Path, mark: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return a JSON object, its bytes checked where there is a mark of them."""
-    try:
-        value = json.loads(_read(path, mark))
-    except ValueError as error:
-        raise BrokenError(f"{path} is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise BrokenError(f"{path} holds {type(value).__name__}, not an object")
-    return value
-
-
-def _files(path: Path, content: dict[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return name -> {sha256, size}, the marks in a COMMIT or a manifest."""
-    files = content.get("files")
-    if not isinstance(files, dict):
-        raise BrokenError(f"{path} lists no files")
-    for name, mark in files.items():
-        if not (NAMES.fullmatch(name) and isinstance(mark, dict) and {"sha256", "size"} <= mark.keys()):
-            raise BrokenError(f"{path} has an entry that no checkpoint has: {name!r}")
     return files

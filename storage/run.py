@@ -5,6 +5,7 @@ train/<stage>  the trainings of a pipeline's run; in each
   run.json       fingerprint, commit, content of the index that it was begun with, machine
   stop           a file that asks it to save and leave
   lock           held while it trains
+  attempts.json  starts since its newest checkpoint
   wandb.json     id of its run in Weights & Biases; in a pipeline's run too, where it begins those of its steps
   wandb.log      what `corgi sync` said that ran beside it
 """
@@ -19,7 +20,7 @@ from .machine import machine
 
 CONFIG = "config.yaml"
 TRAIN = "train"
-TRAINING, STOP, LOCK = "run.json", "stop", "lock"
+TRAINING, STOP, LOCK, ATTEMPTS = "run.json", "stop", "lock", "attempts.json"
 WANDB, MIRROR_LOG = "wandb.json", "wandb.log"
 
 
@@ -75,9 +76,17 @@ def code_commit() -> str | None:
     here = Path(__file__).parent
     if "site-packages" in here.parts:
         return None
-    command = ["git", "-C", str(here), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    git = [
+        "git",
+        "--no-optional-locks",
+        "-C",
+        str(here),
+    ]  # a kill in the middle must not leave a lock in somebody's tree
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        commit, changed = (
+            subprocess.run([*git, *words], capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
     except (OSError, subprocess.SubprocessError):
         return None
-    return answer.stdout.strip()
+    return commit + "+" * bool(changed)

@@ -99,6 +99,7 @@ class TextEmbedsFile:
         if "text_embeds" not in self._table.column_names:
             raise UserError(f'{self.path} is of an earlier version; run "corgi embed" and "corgi index" again')
         self.width = int(self._table.schema.metadata[WIDTH.encode()])
+        self.beside: dict[str, str | None] = json.loads(self._table.schema.metadata.get(BESIDE.encode(), b"{}"))
         self._ends = np.cumsum([len(chunk) for chunk in self._table["text_embeds"].chunks])
 
     def __len__(self) -> int:

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 from configs import absolute
 
-from .checkpoint import TrainState
 from .config import TrainConfig
 from .data.index import Index
+from .data.positions import Range
+from .state import TrainState
 
-WHERE = ("run", "processes", "zero", "wandb", "log_every_steps", "init_from", "init_track")
+WHERE = ("run", "processes", "zero", "recompute", "health", "wandb", "log_every_steps", "init_from", "init_track")
 WHERE_DATA = ("index", "workers", "ahead", "cache_mib", "bad_images")
 FIXED = ("stage.", "text.encoder.", "seed", "data.window_shards")
 CONTENT, SAMPLES = "data.content", "data.samples"  # of the index; they stand among the settings of a checkpoint
@@ -91,14 +92,30 @@ class Stretch(NamedTuple):
 
 def stretches(lines: Iterable[Mapping[str, Any]], *, batch: int) -> list[Stretch]:
     """Return the stretches of a training. lines: of its ledger, those that hold; batch: today's."""
-    changed = [line for line in lines if line["event"] == "changed"]
-    sizes = [line["changes"].get("batch") for line in changed]
+    lines = [line for line in lines if line["event"] in ("changed", "rewind")]
+    sizes = [line["changes"].get("batch") for line in lines if line["event"] == "changed"]
     first = next((size[0] for size in sizes if size), batch)
     found = [Stretch(0, 0, first, is_ordered_anew=False)]
-    for line, size in zip(changed, sizes, strict=True):
-        now = size[1] if size else found[-1].batch
-        found.append(Stretch(line["step"], line["seen"], now, is_ordered_anew=CONTENT in line["changes"]))
+    for line in lines:
+        if line["event"] == "rewind":
+            begin, end = line["left_out"]
+            while len(found) > 1 and found[-1].seen > begin:
+                found.pop()  # of an earlier rewind, whose positions are among these
+            done, rest = divmod(begin - found[-1].seen, found[-1].batch)
+            found.append(found[-1]._replace(step=found[-1].step + done, seen=end - rest, is_ordered_anew=False))
+        else:
+            size, is_anew = line["changes"].get("batch"), CONTENT in line["changes"]
+            found.append(Stretch(line["step"], line["seen"], size[1] if size else found[-1].batch, is_anew))
     return found
+
+
+def left_out_in(lines: Iterable[Mapping[str, Any]], *, until_step: int | None = None) -> list[Range]:
+    """Return the positions that a training has left out, as its ledger tells. until_step: by a rewind to it or before.
+
+    lines: those that hold.
+    """
+    rewinds = [line for line in lines if line["event"] == "rewind"]
+    return [tuple(line["left_out"]) for line in rewinds if until_step is None or line["step"] <= until_step]
 
 
 def noted(lines: Iterable[Mapping[str, Any]]) -> list[str]:

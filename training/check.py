@@ -17,17 +17,23 @@ TRAIN_COLUMN = "train"  # of every keep-list
 
 
 def problems_of(
-    config: TrainConfig, *, world_size: int, here: bool = True, pipeline: PipelineConfig | None = None
+    config: TrainConfig,
+    *,
+    world_size: int,
+    here: bool = True,
+    processes: int | None = None,
+    pipeline: PipelineConfig | None = None,
 ) -> Iterator[UserError]:
     """Yield what does not fit: batch, GPUs of this machine, pairs, text.
 
-    here: it is to be trained on this machine. pipeline: what makes the index first, where that is so; else it must be
-    there.
+    here: it is to be trained on this machine, by so many processes; None: as the config says. pipeline: what makes the
+    index first, where that is so; else it must be there.
     """
     yield from _raised(accumulation, config, world_size)
-    if here and torch.cuda.is_available() and config.processes > torch.cuda.device_count():
+    each = processes or config.processes
+    if here and torch.cuda.is_available() and each > torch.cuda.device_count():
         count = torch.cuda.device_count()
-        yield UserError(f"processes is {config.processes}, but this machine has {count} GPUs; say processes: {count}")
+        yield UserError(f"processes is {each}, but this machine has {count} GPUs; say processes: {count}")
     if config.text.mode == "live":
         yield from _raised(_check_width, config)
     if pipeline is not None and config.data.index.absolute() == (pipeline.run / INDEX).absolute():

@@ -3,13 +3,15 @@
 The format is storage.checkpoint's. Each rank writes the tensors of its share of names, and all of them load all.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from torch import Tensor
 
-from configs import Config, UserError, absolute
+from configs import UserError, absolute
 from storage.atomic import read_json, sha256_file
 from storage.checkpoint import (
     COMMIT,
@@ -29,39 +31,66 @@ from .config import TrainConfig
 from .distributed import Ranks, all_gather, barrier
 from .ema import Ema
 from .engine import Engine
+from .state import TrainState
+from .vital_signs import beat
 
 
-class TrainState(Config):
-    """Everything but the tensors. Counts say where the data, the randomness and the learning rate stand."""
-
-    step: int = 0  # batches seen
-    seen: int = 0  # samples seen: the position of the next one
-    updates: int = 0  # optimizer steps applied; fewer than `step` where some were skipped
-    bad_steps: int = 0  # skipped steps in a row, up to now
-    config: str = ""  # fingerprint of its settings
-    settings: dict[str, Any] = {}  # of training.changes: what led here since the last change
-    data: str = ""  # content of the index it reads
-    order_from: int = 0  # position from which on the order is that of this index
+class NotSavedError(Exception):
+    """A checkpoint could not be written; says why in a line, the same on every rank."""
 
 
 def save(config: TrainConfig, engine: Engine, ema: Ema, state: TrainState) -> Path:
-    """Write and commit a checkpoint; all ranks call. A kill at any moment leaves the one before it whole."""
+    """Write and commit a checkpoint; all ranks call. A kill at any moment leaves the one before it whole.
+
+    Raises NotSavedError on all ranks where one of them could not write; nothing is left of it then.
+    """
     ranks, folder = engine.ranks, folder_of(config.run, state.step)
+    _agreed(lambda: remove(folder), ranks=ranks, only_main=True)  # what a killed save left behind
+    shares = _share(engine, ema)
+    try:
+        _agreed(lambda: write_share(folder, ranks.rank, shares), ranks=ranks, at_last=lambda: [*shares])
+        _agreed(lambda: _seal(config, folder, state, world_size=ranks.world_size), ranks=ranks, only_main=True)
+    except NotSavedError:
+        if ranks.is_main:
+            with suppress(OSError):
+                remove(folder)
+        barrier(ranks)
+        raise
     if ranks.is_main:
-        remove(folder)  # what a killed save left behind
-    barrier(ranks)
-    write_share(folder, ranks.rank, _share(engine, ema))
-    barrier(ranks)
-    if ranks.is_main:
-        stage = {
-            "stage": config.stage.model_dump(mode="json"),
-            "text": absolute(config.text.encoder).model_dump(mode="json"),
-        }
-        seal(folder, step=state.step, world_size=ranks.world_size, stage=stage, state=state.model_dump(mode="json"))
         for old in committed(config.run)[config.checkpoint.keep :]:
-            remove(old)
+            with suppress(OSError):  # there is room for one more, or the next save tells of it
+                remove(old)
     barrier(ranks)
     return folder
+
+
+def _seal(config: TrainConfig, folder: Path, state: TrainState, *, world_size: int) -> None:
+    stage = {
+        "stage": config.stage.model_dump(mode="json"),
+        "text": absolute(config.text.encoder).model_dump(mode="json"),
+    }
+    seal(folder, step=state.step, world_size=world_size, stage=stage, state=state.model_dump(mode="json"))
+
+
+def _agreed(
+    write: Callable[[], object], *, ranks: Ranks, only_main: bool = False, at_last: Callable[[], object] | None = None
+) -> None:
+    """Write on all ranks, or on the main one. Raises NotSavedError on all where it failed on one.
+
+    at_last: what a rank that failed does in step with the others, who still gather tensors.
+    """
+    wrong = ""
+    try:
+        if ranks.is_main or not only_main:
+            write()
+    except (OSError, SafetensorError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        wrong = " ".join(f"rank {ranks.rank}: {reason}".split())
+        if at_last:
+            at_last()
+    said = [line for line in all_gather(wrong, ranks=ranks) if line]
+    if said:
+        raise NotSavedError(said[0])
 
 
 def load(config: TrainConfig, engine: Engine, ema: Ema) -> tuple[TrainState, list[str]]:
@@ -79,6 +108,7 @@ def load(config: TrainConfig, engine: Engine, ema: Ema) -> tuple[TrainState, lis
     for kind in optimizer_state.KINDS:
         for name, tensor in read_tensors(folder, kind):
             optimizer_state.write(engine, name, kind, tensor)
+            beat()
     for track, averages in ema.averages.items():
         ema.start(track)  # one that is new begins with the weights as they are
         for name, tensor in read_tensors(folder, _ema(track)):
@@ -125,6 +155,7 @@ def _share(engine: Engine, ema: Ema) -> Iterator[tuple[str, dict[str, Tensor]]]:
         tensors = {}
         for name in engine.params:  # all ranks ask for all names: reading may be a collective
             tensor = optimizer_state.read(engine, name, kind)
+            beat()
             if name in own:
                 tensors[name] = tensor.float().cpu().contiguous()
         yield kind, tensors

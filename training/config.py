@@ -27,8 +27,9 @@ class DataConfig(Config):
     window_shards: int = Field(default=16, ge=1)  # samples are shuffled over so many shards at a time
     workers: int = Field(default=1, ge=0)  # threads that make batches ready; 0: made when asked for
     ahead: int = Field(default=2, ge=1)  # micro-batches that each worker keeps ready
-    cache_mib: int = Field(default=512, ge=0)  # of decoded images kept in memory, and of live text embeds, per process
-    bad_images: int = Field(default=100, ge=0)  # that may be missing or broken before training stops, per process
+    # of decoded images kept in memory, and of live text embeds, per process; none of images where 99 % would not fit
+    cache_mib: int = Field(default=512, ge=0)
+    bad_images: int = Field(default=100, ge=0)  # that may be missing or broken before training stops
 
 
 class TextDataConfig(Config):
@@ -58,7 +59,8 @@ class OptimConfig(Config):
     cosine_steps: int | None = Field(
         default=None, ge=1, examples=[100_000]
     )  # where cosine reaches zero; null: at `steps`
-    max_bad_steps: int = Field(default=10, ge=1)  # steps in a row with a loss that is not finite before training stops
+    max_bad_steps: int = Field(default=10, ge=1)  # steps in a row with a loss that is not finite, all of them skipped
+    max_rewinds: int = Field(default=1, ge=0)  # then: to the same checkpoint, leaving out their samples; then it stops
 
 
 class EmaConfig(Config):
@@ -72,6 +74,9 @@ class CheckpointConfig(Config):
     """When checkpoints are written, and how many stay."""
 
     every_steps: int = Field(default=1000, ge=1)  # the last step writes one, too
+    # minutes after the last one that another is due, whatever the steps: most of what a kill costs; null: never
+    every_min: float | None = Field(default=30, gt=0)
+    on_error: Literal["go_on", "stop"] = "go_on"  # where one cannot be written, e.g. for a full disk; the last must be
     keep: int = Field(default=2, ge=2)  # fewer than two would leave nothing to fall back to
 
 
@@ -83,6 +88,14 @@ class ValidationConfig(Config):
     buckets: int = Field(default=8, ge=1)  # of log-SNR, at times (b + 1/2) / buckets
     grid: int = Field(default=8, ge=0)  # images drawn each time, half of held-out captions; 0: none
     grid_steps: int = Field(default=32, ge=1)  # of the stage's sampler, where it would take more
+
+
+class HealthConfig(Config):
+    """When a training that does not move, or gets nowhere, is ended."""
+
+    hang_min: float = Field(default=10, gt=0)  # minutes in which a rank does nothing, until all are ended with 75
+    leave_s: float = Field(default=120, gt=0)  # the same in seconds, once the training was asked to leave
+    restarts: int = Field(default=2, ge=1)  # in a row without a newer checkpoint, after which the next ends with 93
 
 
 class TrainConfig(Config):
@@ -102,9 +115,11 @@ class TrainConfig(Config):
     processes: int = Field(default=1, ge=1)  # on each machine
     zero: Literal[0, 1, 2, 3] = 1  # what DeepSpeed shares out: 1 optimizer state, 2 gradients too, 3 weights too
     precision: Literal["fp32", "bf16"] = "fp32"  # bf16: autocast over fp32 masters
+    recompute: Literal["none", "block"] = "none"  # block: activations once more in the backward pass, to save memory
     ema: dict[str, EmaConfig] = {"ema": EmaConfig()}
     checkpoint: CheckpointConfig = CheckpointConfig()
     validation: ValidationConfig = ValidationConfig()
+    health: HealthConfig = HealthConfig()
     wandb: WandbConfig = WandbConfig()
     log_every_steps: int = Field(default=10, ge=1)  # a line in the ledger and on the terminal
     seed: int = Field(default=0, ge=0, lt=2**63)  # of weights, order, noise, crops: the same gives the same training

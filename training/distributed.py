@@ -12,7 +12,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-TIMEOUT = timedelta(minutes=30)  # of one collective; a rank that is gone is found sooner by the launcher
+from .vital_signs import beat
+
+GRACE_S = 60  # by which a collective waits longer for a rank than the launcher, which knows better what is wrong
 ALONE = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
 
 
@@ -31,11 +33,11 @@ class Ranks:
 
 
 @contextmanager
-def process_group() -> Iterator[Ranks]:
+def process_group(*, timeout_s: float) -> Iterator[Ranks]:
     """Join the other processes as the launcher's environment says; alone where there is no launcher.
 
     gloo on CPU, nccl on GPUs. A single process needs no port. accelerate reads the environment too, so it is set for
-    the time of a training that is alone.
+    the time of a training that is alone. timeout_s: in which any two ranks come to each collective.
     """
     on_gpu, alone = torch.cuda.is_available(), "RANK" not in os.environ
     backend = "nccl" if on_gpu else "gloo"
@@ -46,13 +48,21 @@ def process_group() -> Iterator[Ranks]:
         torch.cuda.set_device(device)
     rendezvous: dict[str, Any] = {"store": dist.HashStore(), "rank": 0, "world_size": 1} if alone else {}
     try:
-        dist.init_process_group(backend, timeout=TIMEOUT, **rendezvous)
+        dist.init_process_group(backend, timeout=timedelta(seconds=timeout_s + GRACE_S), **rendezvous)
         yield Ranks(dist.get_rank(), dist.get_world_size(), device)
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
         for name in ALONE if alone else ():
             del os.environ[name]
+
+
+def limit_collectives(timeout_s: float) -> None:
+    """Give every process group the patience of `process_group`: libraries make some of their own, with another."""
+    from torch.distributed import distributed_c10d as c10d
+
+    for group in [*c10d._world.pg_map]:
+        c10d._set_pg_timeout(timedelta(seconds=timeout_s + GRACE_S), group)
 
 
 def partition(sizes: Mapping[str, int], *, world_size: int) -> list[list[str]]:
@@ -74,7 +84,9 @@ def all_reduce_sum(values: list[float], *, ranks: Ranks) -> list[float]:
         return values
     summed = torch.tensor(values, dtype=torch.float64, device=ranks.device)
     dist.all_reduce(summed)
-    return summed.tolist()
+    total = summed.tolist()
+    beat()  # only now: a GPU is waited for here
+    return total
 
 
 def add_up(tensor: Tensor, *, ranks: Ranks) -> Tensor:

@@ -15,9 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cascade.layers import UNet
+
 from .config import OptimConfig, TrainConfig, accumulation, effective_zero
 from .data.loader import Batch
-from .distributed import Ranks, partition
+from .distributed import Ranks, limit_collectives, partition
 from .loss import DiffusionLoss
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -57,7 +59,8 @@ def deepspeed_config(config: TrainConfig, *, world_size: int, elements: int) -> 
 class Engine:
     """One net in training. Every rank makes one, and all call the same methods in the same order."""
 
-    def __init__(self, config: TrainConfig, net: nn.Module, *, ranks: Ranks) -> None:
+    def __init__(self, config: TrainConfig, net: UNet, *, ranks: Ranks) -> None:
+        net.recompute = config.recompute
         self.config, self.ranks = config, ranks
         self.zero = effective_zero(config, ranks.world_size)
         objective = DiffusionLoss(net.to(ranks.device), config.stage, precision=config.precision)
@@ -132,6 +135,8 @@ def _prepared(config: TrainConfig, objective: DiffusionLoss, adam: torch.optim.O
         kwargs_handlers=gloo,
     )
     engine, _ = accelerator.prepare(objective, adam)
+    if ranks.world_size > 1:
+        limit_collectives(60 * config.health.hang_min)  # DeepSpeed has made groups by now
     if ranks.world_size == 1 and not effective_zero(config, 1):
         engine.enable_backward_allreduce = False  # it copies all gradients to and fro, 10 % of a step on a CPU
     return engine

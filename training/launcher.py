@@ -1,69 +1,107 @@
 """`corgi train CONFIG`: from a config to a training in one process or in many, and to an exit code.
 
     one process       in this one
-    processes: 8      what torchrun itself runs, in this one, with eight children
-    under torchrun    this process is one of those children; so it is on several machines (`corgi submit` writes it)
+    processes: 8      this one looks after eight of them (training.supervisor)
+    many machines     one launcher on each, which are told where to meet (training.nodes); `corgi submit` writes it
+    under torchrun    this process is one rank, and torchrun looks after it
 
-Exit codes: 0 done, 75 stopped early by SIGTERM, SIGUSR1 or a file `stop` in the run folder: saved, to be run again.
+Exit codes: 0 done; 75 stopped early, to be run again: it was asked to by SIGTERM, SIGUSR1, SIGINT or a file `stop` in
+the run folder, and has saved; or a rank was killed, or hung, and the last checkpoint stands; 93 it gets nowhere.
 """
 
-import logging
+import argparse
 import os
 import sys
 import warnings
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from configs import exit_code_of, load, refuse
+from configs import UserError, exit_code_of, load, refuse
 from pipeline.mirror import start_mirror
-from storage.checkpoint import committed, faults, step_of
-from storage.processes import die_with
+from storage.checkpoint import committed, faults, remove_torn, step_of
 from storage.run import STOP
 
+from . import attempts
 from .check import problems_of
 from .config import TrainConfig, shown
 from .data.index import Index, read_index
 from .ending import last_lines
-from .preemption import signals_to_file
+from .nodes import Ending, Node, Nodes
 from .run_folder import ACCEPT_NEW_DATA, check, lock, prepare
-
-DONE, STOPPED = 0, 75
-LAUNCHER = "CORGI_LAUNCHER"  # environment of ranks that we started: the process to die with
+from .vital_signs import DONE, LAUNCHER, LOST_PEER, STOPPED, attend_to_launcher, is_lost_peer
 
 
-def train(config_file: Path, overrides: Sequence[str] = (), *, accepts_new_data: bool = False) -> int:
+def train(
+    config_file: Path,
+    overrides: Sequence[str] = (),
+    *,
+    accepts_new_data: bool = False,
+    node: Node = Node(),
+    processes: int | None = None,
+) -> int:
     """Train one stage, or go on where it stopped; return the exit code.
 
-    accepts_new_data: goes on where the index has changed. Raises UserError for what a person can mend; the run folder
-    is then as it was.
+    accepts_new_data: goes on where the index has changed. node: this machine among several; processes: on each of them,
+    None: as the config says. Raises UserError for what a person can mend; the run folder is then as it was.
     """
     config = load(TrainConfig, config_file, overrides)
     if LAUNCHER in os.environ:
-        die_with(int(os.environ[LAUNCHER]))  # else it would train on behind the back of the next launcher
+        attend_to_launcher()
         return run_rank(config, read_index(config.data))
-    is_rank = "RANK" in os.environ  # torchrun has made it one
-    world_size = int(os.environ["WORLD_SIZE"]) if is_rank else config.processes
+    if "RANK" in os.environ:  # torchrun has made it one
+        world_size, run = int(os.environ["WORLD_SIZE"]), partial(run_rank, config)
+        if os.environ["RANK"] == "0":
+            return in_folder(config, run, world_size=world_size, accepts_new_data=accepts_new_data)
+        return DONE if finished(config) else run(read_index(config.data))
+    here = processes or config.processes
+    known: dict[str, Any] = {"world_size": node.total * here, "here": here, "accepts_new_data": accepts_new_data}
+    if node.total * here == 1:
+        return in_folder(config, partial(run_rank, config), **known)
+    with Nodes(node) as nodes:
+        start = partial(start_ranks, config, [str(config_file), *overrides], nodes, processes=here)
+        if not node.is_first:
+            return start()
+        try:
+            code = in_folder(config, lambda index: start(), **known)
+        except Exception as error:
+            nodes.end(Ending(getattr(error, "exit_code", 1), ""))  # else the other machines would wait for this one
+            raise
+        return nodes.end(Ending(code, "")).code
+
+
+def in_folder(
+    config: TrainConfig,
+    run: Callable[[Index], int],
+    *,
+    world_size: int,
+    accepts_new_data: bool,
+    here: int | None = None,
+) -> int:
+    """Look whether the training can go on in its folder, and let it, with nobody else in there; return its exit code.
+
+    here: processes on this machine, None where another program has started them. By the first process alone.
+    """
     index = read_index(config.data)
-    looks_after_folder = os.environ.get("RANK", "0") == "0"  # the first of all processes
-    if looks_after_folder:
-        check(config, index, accepts_new_data=accepts_new_data)  # before the lock, which makes the folder
-    refuse(problems_of(config, world_size=world_size, here=not is_rank))
-    with ExitStack() as stack:
-        if looks_after_folder:
-            stack.enter_context(lock(config.run))
-            check(config, index, accepts_new_data=accepts_new_data)  # again: it may have been another's until now
+    check(config, index, accepts_new_data=accepts_new_data)  # before the lock, which makes the folder
+    refuse(problems_of(config, world_size=world_size, here=here is not None, processes=here))
+    with lock(config.run):
+        check(config, index, accepts_new_data=accepts_new_data)  # again: it may have been another's until now
         if finished(config):
             done = f"{config.steps:,} steps are done already, see {config.run}"
-            for line in [done, *last_lines(config.run)] if looks_after_folder else ():
+            for line in [done, *last_lines(config.run)]:
                 print(f"{config.stage.name}: {line}", file=sys.stderr)
             return DONE
-        if looks_after_folder:
-            _begin(config, index, world_size=world_size)
-        if is_rank or world_size == 1:
-            return run_rank(config, index)
-        return start_ranks(config, [str(config_file), *overrides])
+        _begin(config, index, world_size=world_size)
+        try:
+            code = run(index)
+        except UserError:
+            attempts.forget(config)
+            raise
+        if code != STOPPED:
+            attempts.forget(config)
+    return code
 
 
 def run_rank(config: TrainConfig, index: Index) -> int:
@@ -72,42 +110,23 @@ def run_rank(config: TrainConfig, index: Index) -> int:
     from .distributed import process_group
     from .trainer import Trainer
 
-    with process_group() as ranks:
-        outcome = Trainer(config, index, ranks=ranks).train()
+    try:
+        with process_group(timeout_s=60 * config.health.hang_min) as ranks:
+            outcome = Trainer(config, index, ranks=ranks).train()
+    except Exception as error:
+        if LAUNCHER in os.environ and is_lost_peer(error):
+            return LOST_PEER  # it knows, and says, which one is gone
+        raise
     return DONE if outcome == "done" else STOPPED
 
 
-def start_ranks(config: TrainConfig, arguments: Sequence[str]) -> int:
-    """Run all processes of the config to their end; return the first exit code that is not 0.
+def start_ranks(config: TrainConfig, arguments: Sequence[str], nodes: Nodes, *, processes: int) -> int:
+    """Run all ranks of this machine to their end; return the exit code. arguments: of training.launcher."""
+    from .supervisor import supervise
 
-    arguments: of training.launcher.
-    """
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # a child that stops early is no news
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // config.processes)))
-    launch = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=config.processes,
-        run_id=str(os.getpid()),
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",  # any free port
-        local_addr="localhost",
-        max_restarts=0,
-        signals_to_handle="SIGHUP",  # SIGTERM and SIGUSR1 are ours
-    )
-    os.environ[LAUNCHER] = str(os.getpid())
-    with signals_to_file(config.run):
-        try:
-            elastic_launch(launch, sys.executable)("-m", "training.launcher", *arguments)
-        except ChildFailedError as error:
-            code = error.get_first_failure()[1].exitcode
-            return code if code > 0 else 1
-        finally:
-            del os.environ[LAUNCHER]
-    return DONE
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    command = [sys.executable, "-m", "training.launcher", *arguments]
+    return supervise(command, nodes, processes=processes, health=config.health)
 
 
 def finished(config: TrainConfig) -> bool:
@@ -128,14 +147,36 @@ def leave(code: int) -> NoReturn:
 
 def _begin(config: TrainConfig, index: Index, *, world_size: int) -> None:
     """Say what was asked for before anything else happens: in the run folder, and on the terminal."""
+    attempts.begin(config)
     prepare(config, content=index.content)
     (config.run / STOP).unlink(missing_ok=True)
+    for name in remove_torn(config.run):
+        print(f"{config.stage.name}: {name} was never committed; it is removed", file=sys.stderr)
     start_mirror(config.run, config.wandb, follows=True)
     for line in shown(config, world_size=world_size, samples=index.samples):
         print(f"{config.stage.name}: {line}", file=sys.stderr)
 
 
+def _main(arguments: Sequence[str]) -> int:
+    """Train as a command line says: that of `corgi train`, and where this machine stands among several."""
+    parser = argparse.ArgumentParser(prog="python -m training.launcher", allow_abbrev=False)
+    parser.add_argument("config", type=Path, help="YAML of one stage's training")
+    parser.add_argument("overrides", nargs="*", help="key.sub=value")
+    parser.add_argument(ACCEPT_NEW_DATA, action="store_true")
+    parser.add_argument("--nodes", type=int, default=1, help="machines of the training")
+    parser.add_argument("--node", type=int, default=0, help="which of them this is, from 0")
+    parser.add_argument("--processes", type=int, default=None, help="on each machine; else the config's")
+    parser.add_argument("--meet", default="127.0.0.1:0", metavar="HOST:PORT", help="a free port of the first machine")
+    given = parser.parse_intermixed_args(arguments)
+    host, _, port = given.meet.rpartition(":")
+    return train(
+        given.config,
+        given.overrides,
+        accepts_new_data=given.accept_new_data,
+        node=Node(given.node, given.nodes, host, int(port)),
+        processes=given.processes,
+    )
+
+
 if __name__ == "__main__":
-    arguments = [argument for argument in sys.argv[1:] if argument != ACCEPT_NEW_DATA]
-    accepts = ACCEPT_NEW_DATA in sys.argv
-    leave(exit_code_of(lambda: train(Path(arguments[0]), arguments[1:], accepts_new_data=accepts)))
+    leave(exit_code_of(lambda: _main(sys.argv[1:])))

@@ -9,6 +9,7 @@ from cascade.diffusion import add_noise, aug_log_snr, augment, log_snr_at, loss_
 from cascade.stage import StageConfig
 
 from .data.loader import Batch
+from .vital_signs import beat
 
 
 class DiffusionLoss(nn.Module):
@@ -20,6 +21,7 @@ class DiffusionLoss(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the weighted squared error of each sample, (b,) fp32."""
+        beat()
         diffusion = self.stage.diffusion
         log_snr = log_snr_at(diffusion, batch.time)
         z = add_noise(batch.x, noise=batch.noise, log_snr=log_snr)

@@ -1,4 +1,4 @@
-"""Requests to save and leave: SIGTERM, SIGUSR1, or a file named `stop` in the run folder."""
+"""Requests to save and leave: SIGTERM, SIGUSR1, SIGINT (Ctrl-C), or a file named `stop` in the run folder."""
 
 import signal
 import threading
@@ -9,7 +9,7 @@ from types import FrameType
 
 from storage.run import STOP
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 class PreemptionSignal:
@@ -20,23 +20,25 @@ class PreemptionSignal:
         self._signalled = threading.Event()
 
     def listening(self) -> AbstractContextManager[None]:
-        """Take note of signals inside; outside they mean what they meant before."""
-        return _on_signals(self._signalled.set)
+        """Take note of signals inside; outside they mean what they meant before. A second Ctrl-C leaves at once."""
+        return on_signals(self._note)
 
     def requested(self, *, look_for_file: bool) -> bool:
         """Tell whether this process was asked. One rank is enough to look for the file."""
         return self._signalled.is_set() or (look_for_file and self._file.exists())
 
-
-def signals_to_file(run: Path) -> AbstractContextManager[None]:
-    """Pass signals on, for a launcher whose children train: inside, they write the file that asks all to leave."""
-    return _on_signals((run / STOP).touch)
+    def _note(self, number: int) -> None:
+        if number == signal.SIGINT and self._signalled.is_set():
+            raise KeyboardInterrupt
+        self._signalled.set()
 
 
 @contextmanager
-def _on_signals(act: Callable[[], None]) -> Iterator[None]:
+def on_signals(act: Callable[[int], None]) -> Iterator[None]:
+    """Call `act` with the number of each request that comes as a signal."""
+
     def handle(number: int, frame: FrameType | None) -> None:
-        act()
+        act(number)
 
     is_main = threading.current_thread() is threading.main_thread()  # Python lets no other thread handle signals
     before = {number: signal.signal(number, handle) for number in SIGNALS} if is_main else {}

@@ -4,34 +4,39 @@ One Trainer trains any stage; a stage is data that is handed to it.
 """
 
 import math
-import shlex
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Generator, Iterator
 from contextlib import closing
-from typing import Any, Literal
+from typing import Literal
 
+import numpy as np
 import torch
 
 from cascade.stage import build
 from configs import UserError
-from storage.run import CONFIG
+from storage.ledger import read_training
 
-from . import checkpoint, grid
-from .changes import consequences, go_on
+from . import beginning, checkpoint
+from .beginning import not_finite
+from .changes import go_on, left_out_in
 from .config import TrainConfig, learning_rate
 from .data.dataset import PairDataset, ShuffledCaptions
 from .data.index import Index
 from .data.loader import Batch, Loader
+from .data.positions import merged, of_step
 from .data.prefetch import steps_of
 from .distributed import Ranks, all_gather, all_reduce_sum
 from .ema import Ema
 from .ending import last_lines
 from .engine import Engine
+from .looks import Looks
 from .metrics import RunLogger
+from .nodes import host_name
 from .preemption import PreemptionSignal
 from .recent import Recent
 from .run_folder import identity
-from .validation import bucket_log_snr, fixed_sets, validate
+from .stragglers import DeviceClock, find
 
 Outcome = Literal["done", "stopped"]
 
@@ -44,34 +49,55 @@ class Trainer:
         torch.manual_seed(config.seed)  # the same net on every rank
         self.engine = Engine(config, build(config.stage), ranks=ranks)
         self.ema = Ema(config.ema, {name: self.engine.params[name] for name in self.engine.share})
-        self.fixed_sets = fixed_sets(config, index)
-        self.grid_items = grid.items_of(config, self.fixed_sets)
+        self.looks = Looks(config, index, self.engine, self.ema)
         saved, self.passed_over = checkpoint.load(config, self.engine, self.ema)
         starts_from_another = config.init_from is not None and not saved.step
         self.initial = checkpoint.load_initial(config, self.engine, self.ema) if starts_from_another else None
         state, self.changes = go_on(saved, config, index)
-        self.state = state.model_copy(update={"config": identity(config)})
+        left_out = merged([*state.left_out, *left_out_in(read_training(config.run), until_step=saved.step)])
+        self.state = state.model_copy(update={"config": identity(config), "left_out": left_out})
         dataset = PairDataset(config, index)
         chosen = ShuffledCaptions(dataset) if config.text.pairing == "shuffled" else dataset
-        self.loader = Loader(config, chosen, order_from=state.order_from)
-        self.saved_at, self.stopping, self.recent = saved.step, False, Recent()
+        self.loader = Loader(config, chosen, order_from=state.order_from, bad_images=state.bad_images)
+        self.saved_at, self.saved_when = saved.step, time.monotonic()
+        self.stopping, self.saving, self.recent = False, False, Recent()
+        self.forward, self.nodes = DeviceClock(ranks.device), all_gather(host_name(), ranks=ranks)
+        self.rewinding, self.rewinds = False, Counter[int]()  # by the step that was gone back to
         self.preemption = PreemptionSignal(config.run)
         self.logger = RunLogger(config, ranks=ranks, done=saved.step)  # last, as it opens files
 
     def train(self) -> Outcome:
         """Train to the last step, or until one of the ranks is asked to stop."""
-        batches = steps_of(self.loader, seen=self.state.seen, ranks=self.ranks)
-        with self.logger, self.preemption.listening(), closing(batches):
-            self.log_start()
-            while self.state.step < self.config.steps and not self.stopping:
-                self.step(batches)
-                if self.due("log"):
-                    self.log()
-                if self.due("validation"):
-                    self.validate()
-                if self.due("checkpoint"):
-                    self.save()
+        with self.logger, self.preemption.listening():
+            beginning.note(self.logger, self.engine, self.state, self.changes, self.passed_over, self.initial)
+            while not self.is_over:
+                if self.rewinding:
+                    self.rewind()
+                with closing(self.batches()) as batches:
+                    self.go_on(batches)
             return self.finish()
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether the last step is done, or all ranks leave."""
+        return self.stopping or (self.state.step >= self.config.steps and not self.rewinding)
+
+    def batches(self) -> Generator[list[Batch]]:
+        """Yield this rank's micro-batches, a list a step, from where the training stands."""
+        return steps_of(self.loader, seen=self.state.seen, ranks=self.ranks, left_out=self.state.left_out)
+
+    def go_on(self, batches: Iterator[list[Batch]]) -> None:
+        """Take steps, and do what is due after each, until it is over or must go back."""
+        while not self.is_over:
+            self.step(batches)
+            if self.rewinding:
+                return
+            if self.due("log"):
+                self.log()
+            if self.due("validation"):
+                self.looks.look(self.logger, **self.position())
+            if self.due("checkpoint"):
+                self.save()
 
     def due(self, event: Literal["log", "validation", "checkpoint"]) -> bool:
         """Tell whether this step ends with it. The last step ends with all that happens at all."""
@@ -80,14 +106,15 @@ class Trainer:
             "validation": self.config.validation.every_steps,
             "checkpoint": self.config.checkpoint.every_steps,
         }[event]
-        return every > 0 and (self.state.step % every == 0 or self.state.step == self.config.steps)
+        is_due = every > 0 and (self.state.step % every == 0 or self.state.step == self.config.steps)
+        return is_due or (event == "checkpoint" and self.saving)
 
     def step(self, batches: Iterator[list[Batch]]) -> None:
         """Take one optimizer step from this rank's micro-batches, or none where a number is not finite."""
         began, micro_batches = time.monotonic(), next(batches)
         self.recent.data_s += time.monotonic() - began
         losses = self.all_losses(self.backward(micro_batches))
-        self.stopping = self.is_stop_requested()
+        self.stopping, self.saving = self.requests()
         self.note_bad_images(micro_batches)
         lr = learning_rate(self.config.optim, step=self.state.step, steps=self.config.steps)
         result = self.engine.step(lr=lr)
@@ -96,7 +123,8 @@ class Trainer:
             self.recent.losses.append(math.fsum(losses) / len(losses))
         else:
             self.note_skipped(losses)
-        self.advance(applied=result.applied)
+        self.state = self.state.after_step(int(self.positions_of_step()[-1]) + 1, applied=result.applied)
+        self.rewinding = self.bad_numbers_call_for_a_rewind()
         self.recent.lr, self.recent.grad_norm = lr, result.grad_norm if result.applied else None
         self.recent.seconds += time.monotonic() - began
 
@@ -104,7 +132,8 @@ class Trainer:
         """Add up the gradients of the step; return the loss of each micro-batch of this rank."""
         losses = []
         for number, batch in enumerate(micro_batches):
-            loss = self.engine.loss(batch)
+            with self.forward.running():
+                loss = self.engine.loss(batch)
             self.engine.backward(loss, last=number == len(micro_batches) - 1)
             losses.append(loss.detach())
         return [float(loss) for loss in losses]  # only now: float() waits for the GPU
@@ -115,51 +144,68 @@ class Trainer:
         together[self.ranks.rank :: self.ranks.world_size] = losses
         return all_reduce_sum(together, ranks=self.ranks)
 
-    def is_stop_requested(self) -> bool:
-        """Tell whether any rank was asked to save and leave."""
+    def requests(self) -> tuple[bool, bool]:
+        """Tell whether any rank was asked to save and leave, and whether a checkpoint is due by the clock of one."""
         requested = self.preemption.requested(look_for_file=self.ranks.is_main)
-        return all_reduce_sum([float(requested)], ranks=self.ranks)[0] > 0
+        every_s = 60 * (self.config.checkpoint.every_min or math.inf)
+        is_late = self.ranks.is_main and time.monotonic() - self.saved_when >= every_s
+        stop, save = all_reduce_sum([float(requested), float(is_late)], ranks=self.ranks)
+        return stop > 0, save > 0
 
     def note_bad_images(self, micro_batches: list[Batch]) -> None:
-        """Note the images of all ranks that could not be used."""
+        """Note the images of all ranks that could not be used; from here on no rank uses them."""
         bad = [image._asdict() for batch in micro_batches for image in batch.bad]
-        if all_reduce_sum([float(len(bad))], ranks=self.ranks)[0]:
-            for images in all_gather(bad, ranks=self.ranks):
-                for image in images:
-                    self.logger.note("bad_image", step=self.state.step + 1, seen=self.state.seen, **image)
+        if not all_reduce_sum([float(len(bad))], ranks=self.ranks)[0]:
+            return
+        known = set(self.state.bad_images)
+        for images in all_gather(bad, ranks=self.ranks):
+            for image in images:
+                self.logger.note("bad_image", step=self.state.step + 1, seen=self.state.seen, **image)
+                known |= {(number, key) for number, key in [(image["shard"], image["key"]), *image["also"]]}
+        self.loader.reader.know(known)
+        self.state = self.state.model_copy(update={"bad_images": sorted(known)})
 
     def note_skipped(self, losses: list[float]) -> None:
-        """Note the samples of a step that was not taken. Raises UserError when too many follow each other."""
-        size, first = self.config.micro_batch, self.state.seen
+        """Note the samples of a step that was not taken."""
         bad = [number for number, loss in enumerate(losses) if not math.isfinite(loss)]
-        positions = [first + number * size + place for number in bad or range(len(losses)) for place in range(size)]
+        parts = self.positions_of_step().reshape(len(losses), -1)
+        positions = parts[bad or range(len(losses))].flatten().tolist()
         keys = self.loader.keys(positions) if self.ranks.is_main else []
-        self.logger.note("bad_step", step=self.state.step + 1, seen=first, positions=positions, keys=keys)
+        self.logger.note("bad_step", step=self.state.step + 1, seen=self.state.seen, positions=positions, keys=keys)
         self.logger.say(f"step {self.state.step + 1}: a number was not finite; the step is skipped, see the ledger")
-        if self.state.bad_steps + 1 >= self.config.optim.max_bad_steps:
-            lr = self.config.optim.lr
-            raise UserError(
-                f"{self.config.optim.max_bad_steps} steps in a row were not finite (the last is step "
-                f"{self.state.step + 1}); look at the pairs that the ledger names, or go on from step "
-                f"{self.saved_at:,} with a lower learning rate than {lr:g}: "
-                f"corgi train {shlex.quote(str(self.config.run / CONFIG))} optim.lr={lr / 4:g}",
-                exit_code=1,
-            )
 
-    def advance(self, *, applied: bool) -> None:
-        """Count one more step."""
-        self.state = self.state.model_copy(
-            update={
-                "step": self.state.step + 1,
-                "seen": self.state.seen + self.config.batch,
-                "updates": self.state.updates + int(applied),
-                "bad_steps": 0 if applied else self.state.bad_steps + 1,
-            }
+    def positions_of_step(self) -> np.ndarray:
+        """Return the (batch,) positions of the step that comes next."""
+        return of_step(self.state.seen, batch=self.config.batch, left_out=self.state.left_out)
+
+    def bad_numbers_call_for_a_rewind(self) -> bool:
+        """Tell whether too many steps in a row were skipped. Raises UserError where going back has not helped."""
+        optim = self.config.optim
+        if self.state.bad_steps < optim.max_bad_steps:
+            return False
+        if self.saved_at and self.rewinds[self.saved_at] < optim.max_rewinds:
+            return True
+        raise not_finite(self.config, step=self.state.step, saved_at=self.saved_at)
+
+    def rewind(self) -> None:
+        """Go back to the last checkpoint, and leave out from now on the samples that led to bad numbers."""
+        saved, _ = checkpoint.load(self.config, self.engine, self.ema)
+        self.state, (begin, end) = self.state.back_at(saved)
+        self.rewinding, self.saved_at, self.recent = False, saved.step, Recent()
+        self.rewinds[saved.step] += 1
+        self.logger.note("rewind", **self.position(), left_out=[begin, end])
+        self.logger.say(
+            f"{self.config.stage.name}: goes back to step {saved.step:,} and leaves out positions {begin:,} to "
+            f"{end - 1:,}"
         )
+        self.logger.sync()
 
     def log(self) -> None:
         """Note the steps since the last line."""
         recent, self.recent = self.recent, Recent()
+        own = (recent.data_s, self.forward.take())
+        for slow in find(own, total_s=recent.seconds, ranks=self.ranks):
+            self.logger.note("straggler", **self.position(), **slow._asdict(), node=self.nodes[slow.rank])
         if not recent.losses:
             return
         line = recent.line(batch=self.config.batch)
@@ -167,72 +213,27 @@ class Trainer:
         shown = {name: line[name] for name in ("loss", "images_per_s", "data_share")}
         self.logger.show(self.state.step, **shown)
 
-    def validate(self) -> None:
-        """Note the loss by noise level on the fixed sets, with right and with shuffled captions; and draw a grid."""
-        began = time.monotonic()
-        gaps = {
-            split: validate(self.engine.objective, fixed, ranks=self.ranks) for split, fixed in self.fixed_sets.items()
-        }
-        splits: dict[str, Any] = {
-            split: {
-                "loss": gap.loss,
-                "shuffled": gap.shuffled,
-                "gap": gap.gap,
-                "mean_loss": gap.mean_loss,
-                "middle_gap": gap.middle_gap,
-            }
-            for split, gap in gaps.items()
-        }
-        seconds = round(time.monotonic() - began, 2)
-        self.logger.note(
-            "validation", **self.position(), log_snr=bucket_log_snr(self.config), seconds=seconds, **splits
-        )
-        if self.grid_items:
-            self.draw_grid()
-
-    def draw_grid(self) -> None:
-        """Draw the fixed captions with the weights of now, and store the images."""
-        began, items = time.monotonic(), self.grid_items
-        images = grid.draw(self.engine, self.ema, items)
-        self.logger.note_grid(
-            images,
-            **self.position(),
-            captions=[item.sample.caption for item in items],
-            splits=[item.split for item in items],
-            keys=[item.sample.key for item in items],
-            track=grid.track_of(self.config),
-            seconds=round(time.monotonic() - began, 2),
-        )
-
     def save(self) -> None:
-        """Commit a checkpoint; from here on what the ledger says is durable too."""
+        """Commit a checkpoint; from here on what the ledger says is durable too. UserError where that must not fail."""
         began = time.monotonic()
-        folder = checkpoint.save(self.config, self.engine, self.ema, self.state)
+        self.saved_when = began  # also where it fails: not at every step from here on
+        try:
+            folder = checkpoint.save(self.config, self.engine, self.ema, self.state)
+        except checkpoint.NotSavedError as error:
+            self.note_not_saved(error)
+            return
         self.saved_at = self.state.step
         seconds = round(time.monotonic() - began, 2)
         self.logger.note("checkpoint", **self.position(), folder=folder.name, seconds=seconds)
         self.logger.sync()
 
-    def log_start(self) -> None:
-        """Note where the training starts from. What an earlier start did after that place is void."""
-        event = "start" if self.logger.is_first else "restart"
-        shape = {"zero": self.engine.zero, "world_size": self.ranks.world_size}
-        self.logger.note(event, **self.position(), **shape, passed_over=self.passed_over)
-        for line in self.passed_over:
-            self.logger.say(f"passed over: {line}")
-        if self.state.step:
-            self.logger.say(f"{self.config.stage.name}: goes on from step {self.state.step:,}")
-        if self.initial:
-            self.logger.note("init", **self.position(), **self.initial)
-            self.logger.say(
-                f"{self.config.stage.name}: starts from {self.initial['track']} of {self.initial['folder']}"
-            )
-        if self.changes:
-            changes = {change.key: [change.was, change.now] for change in self.changes}
-            self.logger.note("changed", **self.position(), changes=changes)
-        for line in consequences(self.state, self.changes):
-            self.logger.say(f"{self.config.stage.name}: {line}")
-        self.logger.sync()  # else a checkpoint could outlive, on a machine that fails, the note of what led to it
+    def note_not_saved(self, error: checkpoint.NotSavedError) -> None:
+        """Note a checkpoint that could not be written. Raises UserError where the training ends for it."""
+        self.logger.note("not_saved", **self.position(), reason=str(error))
+        line = f"step {self.state.step:,} could not be saved ({error}); step {self.saved_at:,} is the last that stands"
+        if self.config.checkpoint.on_error == "stop" or self.state.step >= self.config.steps:
+            raise UserError(f"{self.config.run}: {line}; make room and run the same command again", exit_code=1)
+        self.logger.say(f"{self.config.stage.name}: {line}")
 
     def finish(self) -> Outcome:
         """Save where that is not done yet, and note how it ended."""

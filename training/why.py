@@ -13,11 +13,12 @@ from pipeline.why import find
 from storage.ledger import read_training
 from storage.run import index_of, trainings_of
 
-from .changes import Stretch, stretches
+from .changes import Stretch, left_out_in, stretches
 from .config import TrainConfig
 from .data.dataset import PairDataset
 from .data.index import read_index
 from .data.loader import Loader
+from .data.positions import is_left_out
 from .run_folder import read_config
 
 SHOWN = 100  # steps at each end of a list; a pair of a small set is seen hundreds of times
@@ -74,7 +75,8 @@ def steps_of_pairs(config: TrainConfig, shards: Mapping[str, int]) -> dict[str, 
     index = read_index(config.data)
     if index_of(config.run) != index.content:
         raise UserError("it was trained on another index than there is now")
-    parts = stretches(read_training(config.run), batch=config.batch)
+    lines = read_training(config.run)
+    parts, left_out = stretches(lines, batch=config.batch), left_out_in(lines)
     begins = max(part.seen for part in parts if part.is_ordered_anew or part is parts[0])
     until = parts[-1].position_at(_steps_done(config))
     dataset, row_of = PairDataset(config, index), {number: row for row, number in enumerate(index.numbers.tolist())}
@@ -83,7 +85,8 @@ def steps_of_pairs(config: TrainConfig, shards: Mapping[str, int]) -> dict[str, 
     for key, shard in shards.items():
         place = dataset.find(row_of[shard], key) if shard in row_of else None
         positions = order.positions_of(*place, until=until) if place else []
-        steps[key] = [_step_of(parts, position) for position in positions] if place else None
+        seen = [position for position in positions if not is_left_out(position, left_out)]
+        steps[key] = [_step_of(parts, position) for position in seen] if place else None
     return steps
 
 

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from cascade.layers import UNet
 from cascade.stage import StageConfig
 from cascade.text_encoder import TextConfig
+from storage.marks import with_seal
 
 
 def save(
@@ -33,7 +34,7 @@ def save(
 def commit(folder: Path, step: int) -> None:
     sealed = [*sorted(folder.glob("rank_*/manifest.json")), folder / "stage.json"]
     files = {str(path.relative_to(folder)): digest(path) for path in sealed}
-    (folder / "COMMIT.json").write_text(json.dumps({"step": step, "files": files}))
+    (folder / "COMMIT.json").write_text(json.dumps(with_seal({"step": step, "files": files})))
 
 
 def digest(path: Path) -> dict[str, object]:

@@ -118,32 +118,28 @@ def test_training_is_launched_on_every_node_by_srun(chain):
     launch = rendered(chain)["train-base16"].script.partition("\nstep srun ")[2]
     assert launch.startswith("--ntasks-per-node=1 --kill-on-bad-exit=1 --wait=60 --cpus-per-task=2 bash -c")
     for part in [
-        f"{PYTHON} -m torch.distributed.run",
-        "--nnodes=$SLURM_NNODES --nproc-per-node=2 --rdzv-backend=c10d",
-        "--rdzv-endpoint=$MASTER_ADDR:$MASTER_PORT",
-        "--rdzv-id=$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}",
-        r"--rdzv-conf=is_host=\$((\$SLURM_PROCID == 0))",  # each node's own, so not ours to fill in
-        r"--local-addr=\$SLURMD_NODENAME",
-        "-m training.launcher runs/q/base16.yaml micro_batch=2 seed=7",
+        f"{PYTHON} -m training.launcher",
+        r"--nodes=$SLURM_NNODES --node=\$SLURM_PROCID --processes=2",  # the second: each node's own to fill in
+        "--meet=$MASTER_ADDR:$MASTER_PORT",
+        " runs/q/base16.yaml micro_batch=2 seed=7 ||",
     ]:
         assert part in launch
 
 
 def test_processes_of_a_node_are_given_or_one_a_gpu_or_the_stages_own(chain):
     jobs = rendered(chain)
-    assert "--nproc-per-node=2 " in jobs["train-base16"].script  # slurm.stages.base16.processes_per_node
-    assert "--nproc-per-node=8 " in jobs["train-sr64"].script  # slurm.train.gpus_per_node
+    assert "--processes=2 " in jobs["train-base16"].script  # slurm.stages.base16.processes_per_node
+    assert "--processes=8 " in jobs["train-sr64"].script  # slurm.train.gpus_per_node
     plain = chain.model_copy(update={"slurm": type(chain.slurm)(arrays="asked")})
-    assert "--nproc-per-node=3 " in rendered(plain, Work(processes={"sr64": 3}))["train-sr64"].script
-    assert "--nproc-per-node=1 " in rendered(plain)["train-sr64"].script
+    assert "--processes=3 " in rendered(plain, Work(processes={"sr64": 3}))["train-sr64"].script
+    assert "--processes=1 " in rendered(plain)["train-sr64"].script
 
 
 def test_nodes_on_one_machine_meet_on_loopback(chain):
     one = changed(chain, "slurm.train.hosts=one")
     script = rendered(one)["train-sr64"].script
     assert "\nmeet one  # slurm.train.hosts\n" in script
-    assert " --local-addr=127.0.0.1 " in script
-    assert r" --local-addr=\$SLURMD_NODENAME " in rendered(chain)["train-sr64"].script
+    assert "\nmeet many  # slurm.train.hosts, default\n" in rendered(chain)["train-sr64"].script
 
 
 def test_a_job_of_one_node_needs_no_names(chain):
@@ -239,7 +235,7 @@ def test_a_job_is_asked_to_leave_before_its_time_is_over(chain):
 
 
 def test_data_that_changed_is_accepted_by_trainings(chain):
-    launch = "-m training.launcher runs/q/sr64.yaml micro_batch=2"
+    launch = "  runs/q/sr64.yaml micro_batch=2"
     assert f"{launch} --accept-new-data ||" in rendered(chain, accepts_new_data=True)["train-sr64"].script
     assert f"{launch} ||" in rendered(chain)["train-sr64"].script
 
@@ -256,7 +252,7 @@ def test_containers_and_other_interpreters(chain):
     python = changed(chain, "slurm.python=/conda/envs/t2i/bin/python")
     assert "export PATH=/conda/envs/t2i/bin:$PATH" in body(rendered(python)["score"])
     assert "/conda/envs/t2i/bin/python -m corgi score " in body(rendered(python)["score"])[-2]
-    assert "/conda/envs/t2i/bin/python -m torch.distributed.run" in rendered(python)["train-sr64"].script
+    assert "/conda/envs/t2i/bin/python -m training.launcher" in rendered(python)["train-sr64"].script
     pyxis = rendered(changed(chain, "slurm.container=/i/c.sqsh", "slurm.mounts=[/scratch:/scratch]"))
     image = "--container-image=/i/c.sqsh --container-mounts=/home/ada/corgi:/home/ada/corgi,/scratch:/scratch"
     assert f"{image} --container-workdir=/home/ada/corgi python3 -m corgi score " in body(pyxis["score"])[-2]
@@ -264,7 +260,7 @@ def test_containers_and_other_interpreters(chain):
     assert not [line for line in body(pyxis["score"]) if line.startswith("export PATH=")]
     apptainer = rendered(changed(chain, "slurm.container=c.sif", "slurm.container_by=apptainer"))
     run = "apptainer exec --nv --bind /home/ada/corgi:/home/ada/corgi --pwd /home/ada/corgi c.sif python3 -m"
-    assert f"{run} torch.distributed.run" in apptainer["train-sr64"].script
+    assert f"{run} training.launcher" in apptainer["train-sr64"].script
     assert f"{run.replace(' --nv', '')} corgi score " in body(apptainer["score"])[-2]  # it asked for no GPU
 
 

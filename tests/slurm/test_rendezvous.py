@@ -71,3 +71,10 @@ def test_a_name_without_address_is_refused(tmp_path):
 def test_one_machine_needs_no_names(tmp_path):
     said = bash('meet one; echo "$MASTER_ADDR:$MASTER_PORT"', path=tmp_path, SLURM_JOB_NODELIST="gpu[07-08]")
     assert said.stdout == "127.0.0.1:15007\n"
+
+
+def test_a_requeued_job_meets_at_another_port(tmp_path):
+    script, ports = 'meet one; echo "$MASTER_PORT"', set()
+    for restarts in range(5):
+        ports.add(int(bash(script, path=tmp_path, SLURM_RESTART_COUNT=str(restarts)).stdout))
+    assert len(ports) == 5 and all(15000 <= port < 30000 for port in ports)

@@ -50,14 +50,23 @@ exit 75
 """
 
 LAUNCH = """
-import json, os, pathlib, sys
+import argparse, json, os, pathlib, subprocess, sys
 import torch
 import torch.distributed as dist
 
-dist.init_process_group("gloo")
+parser = argparse.ArgumentParser()
+for name in ("nodes", "node", "processes", "local"):
+    parser.add_argument(f"--{name}", type=int)
+parser.add_argument("--meet")
+given, words = parser.parse_known_args()
+if given.local is None:
+    ranks = [[sys.executable, *sys.argv, f"--local={local}"] for local in range(given.processes)]
+    sys.exit(max([rank.wait() for rank in [subprocess.Popen(rank) for rank in ranks]]))
+rank, world = given.node * given.processes + given.local, given.nodes * given.processes
+dist.init_process_group("gloo", init_method=f"tcp://{given.meet}", rank=rank, world_size=world)
 total = torch.tensor([float(2 ** dist.get_rank())])
 dist.all_reduce(total)
-said = [dist.get_rank(), dist.get_world_size(), total.item(), os.environ["SLURMD_NODENAME"], *sys.argv[1:]]
+said = [dist.get_rank(), dist.get_world_size(), total.item(), os.environ["SLURMD_NODENAME"], *words]
 pathlib.Path("events", f"train-{dist.get_rank()}").write_text(json.dumps(said))
 dist.destroy_process_group()
 """

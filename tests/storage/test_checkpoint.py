@@ -11,6 +11,7 @@ from safetensors.torch import save
 
 from storage import checkpoint
 from storage.checkpoint import BrokenError, faults, read_about, read_tensors, read_track
+from storage.marks import SEAL, with_seal
 
 STAGE = {"stage": {"name": "base16"}, "text": {"encoder": "minilm"}}
 
@@ -32,6 +33,8 @@ def rewrite(folder, path, change):
     """Change a JSON file and make every mark above it right again, as one would who forges a checkpoint."""
     content = json.loads(path.read_text())
     change(content)
+    if path.name == checkpoint.COMMIT:
+        content = with_seal({name: value for name, value in content.items() if name != SEAL})
     path.write_text(json.dumps(content))
     if path.name != checkpoint.COMMIT:
         mark = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "size": path.stat().st_size}
@@ -112,7 +115,7 @@ def hurt(path: Path, damage: str) -> None:
 
 
 def test_a_flip_in_a_commit_or_a_manifest_changes_nothing_or_is_broken(tmp_path):
-    """COMMIT has no digest of its own: with a flip the tensors are as before, or it is BrokenError and nothing else."""
+    """With a flip the tensors are as before, or it is BrokenError and nothing else."""
     folder = written(tmp_path, ranks=1, kinds=("params",))
     whole = read_track(folder, "params")[0]
     for name in (checkpoint.COMMIT, f"rank_0/{checkpoint.MANIFEST}"):
@@ -128,6 +131,19 @@ def test_a_flip_in_a_commit_or_a_manifest_changes_nothing_or_is_broken(tmp_path)
             else:
                 assert tensors.keys() == whole.keys() and all(torch.equal(tensors[key], whole[key]) for key in whole)
         (folder / name).write_bytes(data)
+
+
+@pytest.mark.parametrize("change", [{"step": 6}, {"world_size": 1}, {"further": 1}, {"files": {}}, {SEAL: "0" * 64}])
+def test_an_edited_commit_is_noticed(tmp_path, change):
+    folder = written(tmp_path)
+    path = folder / checkpoint.COMMIT
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    (line,) = faults(folder)
+    assert line.startswith(f"{path} says something else than was written")
+    with pytest.raises(BrokenError, match="says something else than was written"):
+        read_about(folder)
+    with pytest.raises(BrokenError, match="says something else than was written"):
+        read_track(folder, "ema")
 
 
 def test_the_ranks_can_share_the_reading(tmp_path):

@@ -122,7 +122,7 @@ def test_what_a_killed_save_left_is_written_over(saved):
     assert again() == 0 and digests(run, 6) == whole
 
 
-def test_a_full_disk_leaves_the_one_before_whole(saved, monkeypatch):
+def test_a_full_disk_leaves_the_one_before_whole_and_is_one_line(saved, monkeypatch, capsys):
     run, again = saved
     write, calls = files.save_file, []
 
@@ -133,11 +133,19 @@ def test_a_full_disk_leaves_the_one_before_whole(saved, monkeypatch):
         write(tensors, path)
 
     monkeypatch.setattr(files, "save_file", full)
-    with pytest.raises(OSError, match=r"No space left"):
+    with pytest.raises(UserError, match=r"step 9 could not be saved \(rank 0: No space left on device\)") as error:
         again("steps=9")
-    assert [folder.name for folder in committed(run)] == ["step_00000006", "step_00000003"]
-    monkeypatch.undo()
-    assert again("steps=9") == 0 and checkpoint.newest(run, ranks=lone())[0] == folder_of(run, 9)
+    assert error.value.exit_code == 1 and "step 6 is the last that stands" in str(error.value)
+    assert sorted(folder.name[-1] for folder in (run / "checkpoints").glob("step_*")) == ["3", "6"]
+    assert [line["step"] for line in events(run, "not_saved")] == [9]
+    calls.clear()
+    assert again("steps=12") == 0  # the save at step 9 fails again, that of step 12 does not
+    assert "step 9 could not be saved (rank 0: No space left on device)" in capsys.readouterr().err
+    assert [folder.name for folder in committed(run)] == ["step_00000012", "step_00000006"]
+    assert [line["step"] for line in events(run, "not_saved")] == [9]
+    calls.clear()
+    with pytest.raises(UserError, match=r"step 15 could not be saved"):
+        again("steps=18", "checkpoint.on_error=stop")
 
 
 def test_nothing_in_it_depends_on_the_clock_or_is_a_pickle(saved):

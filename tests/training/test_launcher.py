@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -39,6 +38,17 @@ if os.environ.get("RANK") == "1":
     DiffusionLoss.forward = poisoned
 """
 
+DAWDLES = """
+import os, time
+if os.environ.get("RANK") == "1":
+    from training.data.loader import Loader
+    batch = Loader.batch
+    def slow(self, positions):
+        time.sleep(1)
+        return batch(self, positions)
+    Loader.batch = slow
+"""
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -62,12 +72,6 @@ def trained(home: Path, name: str, **further: Any) -> Path:
     """Train to the end: one process is this one, several are its children."""
     assert train_afresh(file_of(home, name, **further)) == 0
     return home / name
-
-
-def start(home: Path, name: str, **further: Any) -> subprocess.Popen[str]:
-    """Start the launcher in a process of its own."""
-    command = [sys.executable, "-m", "training.launcher", str(file_of(home, name, **further))]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
 def from_step_10(run: Path, name: str) -> None:
@@ -201,16 +205,6 @@ def test_a_signal_saves_and_leaves_with_75(home):
 
 
 @pytest.mark.long
-def test_a_signal_to_the_launcher_saves_and_leaves_with_75(home):
-    process = start(home, "signalled2", processes=2, **FOREVER)
-    wait_for_step(home / "signalled2", 4, is_alive=lambda: process.poll() is None)
-    process.send_signal(signal.SIGUSR1)
-    _, lines = process.communicate(timeout=240)
-    assert process.returncode == 75, lines
-    assert saved_and_left(home / "signalled2")
-
-
-@pytest.mark.long
 def test_a_bad_number_on_one_rank_skips_the_step_on_all(home, tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text(OVERFLOWS)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path.cwd()}")
@@ -221,26 +215,22 @@ def test_a_bad_number_on_one_rank_skips_the_step_on_all(home, tmp_path, monkeypa
 
 
 @pytest.mark.long
+def test_a_slow_rank_is_named(home, tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(DAWDLES)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path.cwd()}")
+    run = trained(home, "dawdling", **SMALL | {"processes": 2, "steps": 3})
+    lines = events(run, "straggler")
+    assert {(line["rank"], line["section"]) for line in lines} >= {(1, "data")}
+    assert all(line["seconds"] >= 1 and line["node"] for line in lines if line["section"] == "data")
+
+
+@pytest.mark.long
 def test_an_error_for_people_on_one_rank_ends_all_with_its_code(home, capfd):
     make_run(home / "holes")
     Shard(home / "holes", 0).path(TAR).unlink()
     data = {"index": str(home / "holes/index.parquet"), "bad_images": 2, "workers": 0}
     assert train_afresh(file_of(home, "holed", **SMALL | {"processes": 2, "data": data})) == 1
     assert "corgi: more than data.bad_images = 2 images cannot be used" in capfd.readouterr().err
-
-
-@pytest.mark.long
-def test_children_die_with_a_killed_launcher(home):
-    process = start(home, "orphaned", processes=2, **FOREVER)
-    wait_for_step(home / "orphaned", 2, is_alive=lambda: process.poll() is None)
-    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
-    assert len(children) >= 2
-    process.kill()
-    process.communicate(timeout=60)
-    deadline = time.monotonic() + 60
-    while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not any(Path(f"/proc/{child}").exists() for child in children)
 
 
 @pytest.mark.long

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from cascade import layers
 from cascade.stage import build
 from configs import UserError
 from storage.checkpoint import committed
@@ -178,3 +179,18 @@ def test_parameters_are_named_as_the_net_names_them(run):
         names = set(file.keys())
     net = build(config_of(folder, folder).stage)
     assert names == {name for name, _ in net.named_parameters()}
+
+
+def test_activations_that_are_computed_again_give_the_same_training(run, monkeypatch):
+    plain, _ = run("plain", "steps=2")
+    checkpoint, calls = layers.checkpoint, []
+
+    def counted(*args, **how):
+        calls.append(args)
+        return checkpoint(*args, **how)
+
+    monkeypatch.setattr(layers, "checkpoint", counted)
+    run("plain", "steps=2")
+    assert not calls
+    again, code = run("again", "steps=2", "recompute=block")
+    assert code == 0 and calls and losses(again) == losses(plain) and digests(again, 2) == digests(plain, 2)

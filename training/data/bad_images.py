@@ -1,6 +1,6 @@
 """What stands in where an image is missing or broken: the next good row of its shard, so that the order stays."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from configs import UserError
@@ -18,40 +18,59 @@ class BadImage(NamedTuple):
     key: str
     reason: str
     instead: str  # the key of the pair that was used
+    also: list[tuple[int, str]] = []  # shard and key of others that might have stood in, and could not be used either
+
+    @property
+    def all(self) -> list[tuple[int, str]]:
+        """Return shard and key of all images that could not be used here."""
+        return [(self.shard, self.key), *self.also]
 
 
 class SubstitutingReader:
     """Reads samples of a dataset, and remembers which images are bad. Safe to use from several threads.
 
-    limit: how many may be bad before reading on is an error for people.
+    limit: how many may be bad before reading on is an error for people. known: shard and key of images that are bad,
+    whether they could be read by now or not: all processes, and all restarts, train on the same samples.
     """
 
-    def __init__(self, dataset: Dataset, *, limit: int) -> None:
+    def __init__(self, dataset: Dataset, *, limit: int, known: Iterable[tuple[int, str]] = ()) -> None:
         self._dataset, self._limit = dataset, limit
-        self._reasons: dict[Place, str] = {}  # of the bad images
+        self._reasons: dict[tuple[int, str], str] = {}
+        self.know(known)
+
+    def know(self, images: Iterable[tuple[int, str]]) -> None:
+        """Learn of images, by shard and key, that another process could not use."""
+        for image in images:
+            self._reasons.setdefault(image, "it could not be used before")
 
     def read(self, place: Place, *, position: int) -> tuple[Sample, BadImage | None]:
         """Return the sample of a place, or what stands in for it and why. Raises UserError beyond the limit."""
+        failed: list[tuple[int, str]] = []
         for candidate in self._candidates(place):
             sample = self._try(candidate)
             if sample is None:
-                continue
-            if candidate == place:
+                failed.append(self._name(candidate))
+            elif not failed:
                 return sample, None
-            number, key = int(self._dataset.index.numbers[place.shard]), self._dataset.key(place)
-            return sample, BadImage(position, number, key, self._reasons[place], sample.key)
+            else:
+                first, *also = failed
+                return sample, BadImage(position, *first, self._reasons[first], sample.key, also)
         raise UserError("no image of any shard can be read; are the tars where the index is?", exit_code=1)
 
+    def _name(self, place: Place) -> tuple[int, str]:
+        return int(self._dataset.index.numbers[place.shard]), self._dataset.key(place)
+
     def _try(self, place: Place) -> Sample | None:
-        if place in self._reasons:
+        name = self._name(place)
+        if name in self._reasons:
             return None
         try:
             return self._dataset[place]
         except ImageError as error:
-            self._reasons[place] = str(error)
+            self._reasons[name] = str(error)
         if len(self._reasons) > self._limit:
             raise UserError(
-                f"more than data.bad_images = {self._limit} images cannot be used; the last: {self._reasons[place]}",
+                f"more than data.bad_images = {self._limit} images cannot be used; the last: {self._reasons[name]}",
                 exit_code=1,
             )
         return None

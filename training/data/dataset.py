@@ -9,33 +9,23 @@ are not those of the index are an error for people: the order of samples would n
 """
 
 import threading
-import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-from torch import Tensor
+import torch
 
-from cascade.resize import fit_scaled
 from cascade.text_encoder import TextEmbedder
 from configs import UserError
-from storage import keep_list, pairs
-from storage.shard import KEEP, PAIRS
-from storage.tables import content
-from storage.tar import TarReader
-from storage.text_embeds import TextEmbedsFile
 from training.config import OWN, TrainConfig
 
 from .crops import StageImage, with_low_res
 from .index import Index
+from .shard_rows import ImageError, OpenShards, ShardRows, Split
 
-Split = Literal["train", "held_out"]
+WORTHWHILE = 0.01  # share of the images that a cache must hold
 
-
-class ImageError(Exception):
-    """An image cannot be used; says why in a line."""
+__all__ = ["Dataset", "ImageError", "PairDataset", "Place", "Sample", "ShuffledCaptions", "Split"]
 
 
 class Place(NamedTuple):
@@ -62,9 +52,10 @@ class PairDataset:
         self.counts: np.ndarray = index.counts if split == "train" else index.held_out  # (shards,) samples of each
         self._stage, self._text = config.stage, config.text
         self._shards = OpenShards(index, split, limit=2 * config.data.window_shards)
-        self._images = ImageCache(config.data.cache_mib)
+        self._images = ImageCache(worthwhile_mib(config, samples=int(self.counts.sum())))
         bytes_each = 2 * config.text.encoder.max_tokens * config.stage.text_width
-        self._embedder = TextEmbedder(remember=config.data.cache_mib * 2**20 // bytes_each)
+        device = f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_initialized() else "cpu"  # that of this rank
+        self._embedder = TextEmbedder(device=device, remember=config.data.cache_mib * 2**20 // bytes_each)
 
     def __getitem__(self, place: Place) -> Sample:
         """Return a sample. Raises ImageError."""
@@ -136,90 +127,11 @@ class ShuffledCaptions:
 Dataset = PairDataset | ShuffledCaptions
 
 
-class ShardRows:
-    """The rows of one shard that belong to a split, its tar and its text embeds, held open."""
-
-    def __init__(self, index: Index, place: int, split: Split) -> None:
-        self.shard, self._tar_path = index.shard(place), index.tar(place)
-        self._encoder, self._files = index.file.encoder, dict[str, TextEmbedsFile]()
-        keep = _keep_list(index, place)
-        chosen = keep_list.validated_on(keep) if split == "held_out" else keep_list.trained_on(keep, index.column)
-        self._rows = rows = np.flatnonzero(chosen)
-        self._kept_rank = np.cumsum(keep["kept"].to_numpy())[rows] - 1  # embeds are stored for the kept pairs only
-        self._table = keep.take(pa.array(rows))
-        self.keys, self._captions = self._table["key"], {OWN: self._table["caption"]}
-        self._tar = TarReader(self._tar_path) if self._tar_path.exists() else None
-        if self._tar is not None:
-            weakref.finalize(self, self._tar.close)  # a thread may read on after the shard left the cache
-
-    def __len__(self) -> int:
-        return len(self._table)
-
-    def caption(self, row: int, column: str = OWN) -> str:
-        """Return the caption of a column; the pair's own where it has none there."""
-        if column not in self._captions:
-            self._captions[column] = self._read_captions(column)
-        text = self._captions[column][row].as_py()
-        return text if text and text.strip() else self._captions[OWN][row].as_py()
-
-    def _read_captions(self, column: str) -> pa.ChunkedArray:
-        try:
-            return pairs.stored(self.shard, [column])[column].take(pa.array(self._rows))
-        except pa.ArrowInvalid:
-            raise UserError(f"text.captions has {column!r}, but {self.shard.path(PAIRS)} has no such column") from None
-
-    def text_embeds(self, row: int, column: str = OWN) -> np.ndarray:
-        """Return (tokens, width) uint16, the bits of bfloat16, read where they lie."""
-        if column not in self._files:  # opened when first asked for: live text needs none
-            self._files[column] = TextEmbedsFile(self.shard, self._encoder, None if column == OWN else column)
-        return self._files[column].at(int(self._kept_rank[row]), key=self.keys[row].as_py())
-
-    def image(self, row: int, *, px: int) -> Tensor:
-        """Return (3, px, px) uint8: the middle square, made small by area means. Raises ImageError."""
-        if self._tar is None:
-            raise ImageError(f"{self._tar_path} is not there")
-        offset, size, width, height = (
-            self._table[name][row].as_py() for name in ("tar_offset", "tar_size", "stored_width", "stored_height")
-        )
-        if min(width, height) < px:
-            raise ImageError(
-                f"{width} x {height} px is smaller than the stage's {px} px; give the stage a rule in select.stages"
-            )
-        try:
-            image, scale, height, width = self._tar.scaled_image(offset, size=size, at_least_px=px)
-            return fit_scaled(image, px=px, scale=scale, height=height, width=width)
-        except (OSError, ValueError) as error:
-            raise ImageError(" ".join(str(error).split())) from None
-
-
-def _keep_list(index: Index, place: int) -> pa.Table:
-    """Return the keep-list of a shard, if it is the one that the index counted."""
-    shard, own = index.shard(place), [] if index.column == keep_list.TRAIN else [index.column]
-    keep = keep_list.read(shard, ["kept", "held_out", *own, *keep_list.CARRIED])
-    if content(shard.path(KEEP)) != index.content_of(place, "content_keep"):
-        raise UserError(f'{shard.path(KEEP)} has changed since the index was made; run "corgi embed" and "corgi index"')
-    if content(shard.path(PAIRS)) not in (None, index.content_of(place, "content_pairs")):
-        raise UserError(f'{index.tar(place)} holds other pairs than the index; run "corgi score" and what follows')
-    return keep
-
-
-class OpenShards:
-    """The shards opened last; safe to ask from several threads."""
-
-    def __init__(self, index: Index, split: Split, *, limit: int) -> None:
-        self._index, self._split, self._limit = index, split, limit
-        self._open: OrderedDict[int, ShardRows] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def __getitem__(self, place: int) -> ShardRows:
-        """Return the shard in row `place` of the index. Raises UserError where it is not the one of the index."""
-        with self._lock:
-            if place not in self._open:
-                self._open[place] = ShardRows(self._index, place, self._split)
-                if len(self._open) > self._limit:
-                    self._open.popitem(last=False)
-            self._open.move_to_end(place)
-            return self._open[place]
+def worthwhile_mib(config: TrainConfig, *, samples: int) -> int:
+    """Return the memory to keep images in: what is asked for, or none where hardly one of them would be met again."""
+    sides = (config.stage.image_px, config.stage.low_res_px or 0)
+    kept = config.data.cache_mib * 2**20 // (3 * sum(px * px for px in sides))
+    return config.data.cache_mib if kept >= WORTHWHILE * samples else 0
 
 
 class ImageCache:

@@ -10,7 +10,11 @@ from configs import UserError, fingerprint, nearest
 from storage.index import CONTENTS, IndexFile, read
 from storage.run import CONFIG
 from storage.shard import Shard
+from storage.tables import content
+from storage.text_embeds import suffix
 from training.config import OWN, DataConfig, TextDataConfig
+
+LOOKED_AT = 64  # shards whose text embeds are looked at before a training begins
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,10 @@ def read_index(data: DataConfig) -> Index:
 
 
 def check_text(index: Index, text: TextDataConfig, *, text_width: int) -> None:
-    """Raise UserError where the stored text embeds are not those that the stage expects."""
+    """Raise UserError where the stored text embeds are not those that the stage expects, or that the index counted.
+
+    Of many shards a few are looked at; each is when it is opened.
+    """
     if text.mode == "live":
         return
     for column in text.captions:
@@ -99,3 +106,13 @@ def check_text(index: Index, text: TextDataConfig, *, text_width: int) -> None:
         raise UserError(
             f"stage.text_width is {text_width}, but text embeds of {index.file.encoder!r} are {index.file.width} wide"
         )
+    places = np.unique(np.linspace(0, len(index.counts) - 1, LOOKED_AT).round().astype(int))
+    for place in places.tolist():
+        check_embeds(index, place)
+
+
+def check_embeds(index: Index, place: int) -> None:
+    """Raise UserError where a shard's text embeds are not those that the index counted."""
+    path = index.shard(place).path(suffix(index.file.encoder))
+    if path.exists() and content(path) != index.content_of(place, "content_text_embeds"):
+        raise UserError(f'{path} holds other text embeds than the index; run "corgi embed" and "corgi index" again')

@@ -55,17 +55,24 @@ class Batch:
 class Loader:
     """Batches of a dataset by position, from the position `order_from` on. Safe to use from several threads."""
 
-    def __init__(self, config: TrainConfig, dataset: Dataset, *, order_from: int = 0) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        dataset: Dataset,
+        *,
+        order_from: int = 0,
+        bad_images: Sequence[tuple[int, str]] = (),
+    ) -> None:
         self.config, self.dataset = config, dataset
         window = config.data.window_shards
         self.order = Order(dataset.counts, seed=config.seed, window_shards=window, begins=order_from)
-        self._reader = SubstitutingReader(dataset, limit=config.data.bad_images)
+        self.reader = SubstitutingReader(dataset, limit=config.data.bad_images, known=bad_images)
 
     def batch(self, positions: Sequence[int] | np.ndarray) -> Batch:
         """Return the batch of these positions, in this order."""
         positions = np.asarray(positions, np.int64)
         asked = zip(positions.tolist(), self.places(positions), strict=True)
-        samples, bad = zip(*(self._reader.read(place, position=position) for position, place in asked), strict=True)
+        samples, bad = zip(*(self.reader.read(place, position=position) for position, place in asked), strict=True)
         places, columns = [sample.place for sample in samples], caption_columns(self.config, positions)
         text = training_text(self.config, positions, self.dataset.text_embeds(places, columns))
         captions = [self.dataset.caption(place, column) for place, column in zip(places, columns, strict=True)]

@@ -1,9 +1,8 @@
 """Batches made ahead of the step that needs them, handed out in order."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import count
 
 import numpy as np
 import torch
@@ -12,10 +11,11 @@ from training.config import accumulation
 from training.distributed import Ranks
 
 from .loader import Batch, Loader
+from .positions import Range, of_step
 
 
-def steps_of(loader: Loader, *, seen: int, ranks: Ranks) -> Generator[list[Batch]]:
-    """Yield this rank's micro-batches of each step from the position `seen` on, for ever.
+def steps_of(loader: Loader, *, seen: int, ranks: Ranks, left_out: Sequence[Range] = ()) -> Generator[list[Batch]]:
+    """Yield this rank's micro-batches of each step from the position `seen` on, for ever. left_out: nobody sees them.
 
     Steps follow each other by position, whatever the batch was before. The micro-batches of a step are dealt to the
     ranks in turn, so any world size sees the same ones.
@@ -24,10 +24,11 @@ def steps_of(loader: Loader, *, seen: int, ranks: Ranks) -> Generator[list[Batch
     rounds = accumulation(config, world)
 
     def positions() -> Iterator[np.ndarray]:
-        for first_of_step in count(seen, config.batch):
-            for number in range(ranks.rank, rounds * world, world):
-                first = first_of_step + number * config.micro_batch
-                yield np.arange(first, first + config.micro_batch)
+        at = seen
+        while True:
+            step = of_step(at, batch=config.batch, left_out=left_out)
+            at = int(step[-1]) + 1
+            yield from step.reshape(-1, config.micro_batch)[ranks.rank :: world]
 
     batches = in_order(loader.batch, positions(), workers=config.data.workers, ahead=config.data.ahead)
     try:

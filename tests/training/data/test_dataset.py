@@ -10,7 +10,7 @@ from storage.tar import TarReader
 from storage.text_embeds import suffix
 from tests.factory import ENCODER, Pair, draw, embed, make_run, write_run
 from tests.training.small_training import BASE, config_of
-from training.data.dataset import PairDataset, ShuffledCaptions
+from training.data.dataset import PairDataset, ShuffledCaptions, worthwhile_mib
 from training.data.index import read_index
 from training.data.loader import Loader
 
@@ -51,13 +51,13 @@ def test_wide_images_give_their_middle_square(tmp_path):
 
 
 def test_images_are_decoded_once_as_long_as_there_is_room(tmp_path, monkeypatch):
-    index, decoded, read = make_run(tmp_path), [], TarReader.scaled_image
+    index, decoded, read = make_run(tmp_path), [], TarReader.read
 
     def counted(*args, **options):
         decoded.append(args)
         return read(*args, **options)
 
-    monkeypatch.setattr(TarReader, "scaled_image", counted)
+    monkeypatch.setattr(TarReader, "read", counted)
     for cache_mib, expected in ((1, 24), (0, 48)):
         data = {"index": str(index), "workers": 0, "cache_mib": cache_mib}
         loader = loader_of(config_of(tmp_path / "train", index, data=data))
@@ -93,3 +93,9 @@ def test_live_text_needs_no_files_and_has_the_numbers_of_stored_text(tmp_path):
     for row, caption in enumerate(batch.captions):
         bits = batch.text_embeds[row, : len(stored[caption])].numpy().view(np.uint32) >> 16
         assert (bits == stored[caption]).all() and batch.text_mask[row].sum() == len(stored[caption])
+
+
+def test_images_of_a_web_sized_set_are_not_kept(tmp_path):
+    config = config_of(tmp_path, tmp_path / "index.parquet")  # 16 px: 699,050 images in 512 MiB
+    assert worthwhile_mib(config, samples=24) == worthwhile_mib(config, samples=69_000_000) == 512
+    assert worthwhile_mib(config, samples=70_000_000) == 0
