@@ -22,7 +22,7 @@ from storage import pairs, scores
 from storage.scores import Made
 from storage.shard import PAIRS, TAR, Shard
 from storage.tables import content
-from storage.tar import TarReader
+from storage.tar import TarReader, decode_scaled
 
 from .step import ShardStep, State
 from .workers import Tally
@@ -115,4 +115,4 @@ class Score(ShardStep):
                 yield Batch(images=images, captions=columns["caption"], columns=columns)
 
     def _image(self, tar: TarReader, offset: int, size: int) -> np.ndarray:
-        return tar.scaled_image(offset, size=size, at_least_px=self.image_px).pixels
+        return decode_scaled(tar.read(offset, size=size), at_least_px=self.image_px).pixels
