@@ -21,7 +21,7 @@ from filters.rules import failed_rules
 
 from .render import clean
 
-SENSITIVE = re.compile(r"\b(hate|offensive|nsfw|nsfw_score)\b", re.IGNORECASE)  # columns of a pair
+SENSITIVE = re.compile(r"\b(hate|hateful|offensive|sexual|nsfw|nsfw_score)\b", re.IGNORECASE)  # columns of a pair
 TEXT_SCORES = ("hate", "offensive")
 TEXT_LIMITS = {"hate": "hate < 0.12", "offensive": "offensive < 0.40"}  # where the policy has no rule of its own
 IMAGE_LIMIT = 0.5  # nsfw_score from which an image is hidden, whatever the policy says
