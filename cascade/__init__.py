@@ -1,7 +1,8 @@
 """The models: text encoder, U-Nets, diffusion, samplers, and what a trained cascade draws.
 
-stage            a stage as data: StageConfig and build()       weights       a trained stage, read back
+config           a stage as data, read without torch            stage         from it to its net
 adm, efficient   the nets of base and SR stages                 layers        the blocks and the call they share
+weights          a trained stage, read back
 conditioning     noise level and text, ready for every block    dropout       masks that belong to a sample
 text_encoder     T5, MiniLM: captions to embeds                 resize        one kernel for data and sampler
 diffusion        log-SNR, what nets predict, losses             samplers      ddpm, ddim, dpmpp_2m, heun; guidance

@@ -8,53 +8,13 @@
 Plain ADM at 192 channels has 296 M parameters; its scaling to 512 channels is Imagen's "2B".
 """
 
-from typing import Literal
-
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from configs import Config
-
-from .conditioning import Condition, Conditioning, NullText
-from .layers import Attention, QkNorm, Resample, ResBlock, UNet, norm_layer, number_res_blocks, zero_init
-
-
-class AdmConfig(Config):
-    """An ADM U-Net; the defaults are the paper's base model."""
-
-    kind: Literal["adm"] = "adm"  # which net: Dhariwal and Nichol's
-    channels: int = Field(default=512, gt=0)  # width at full size
-    multipliers: tuple[int, ...] = (1, 2, 3, 4)  # channels of each level, in units of `channels`
-    res_blocks: int = Field(default=3, gt=0)  # per level; one more on the way up
-    attention_px: tuple[int, ...] = (32, 16, 8)  # feature map sizes that get attention
-    head_channels: int = Field(default=64, gt=0)  # width of one head of attention
-    text_dim: int = Field(default=512, gt=0)  # text embeds are projected to this width
-    qk_norm: QkNorm = "none"  # of queries and keys before attention
-    null_text: NullText = "zeros"  # what stands for no text
-    patch: int = Field(default=1, gt=0)  # pixels folded into channels at both ends
-    dropout: float = Field(default=0.0, ge=0, lt=1)  # in the res blocks, as in ADM; for few images
-
-    @property
-    def stride(self) -> int:
-        """Return what image sizes must be multiples of."""
-        return self.patch * 2 ** (len(self.multipliers) - 1)
-
-    @property
-    def uses_self_attention(self) -> bool:
-        """Return True: the middle block has it whatever attention_px says."""
-        return True
-
-    @model_validator(mode="after")
-    def _check(self) -> "AdmConfig":
-        for multiplier in self.multipliers:
-            if (self.channels * multiplier) % self.head_channels:
-                raise ValueError(
-                    f"head_channels {self.head_channels} must divide channels x {multiplier} = "
-                    f"{self.channels * multiplier}"
-                )
-        return self
+from .conditioning import Condition, Conditioning
+from .config import AdmConfig
+from .layers import Attention, Resample, ResBlock, UNet, norm_layer, number_res_blocks, zero_init
 
 
 class Block(nn.Module):

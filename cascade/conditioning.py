@@ -10,14 +10,14 @@ Dimensions in comments: b batch, t text tokens, n positions, k heads, d channels
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-NullText = Literal["zeros", "learned"]
+from .config import NullText
 
 
 class Condition(NamedTuple):

@@ -12,43 +12,14 @@ log-SNR: `log_snr_at(config, t)`. Everything here is fp32 or better.
 import functools
 import math
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 
-from configs import Config
+from .config import AugSchedule, DiffusionConfig, Prediction, Schedule, Weighting
 
-Prediction = Literal["eps", "x", "v"]
-Weighting = Literal["eps", "x", "v", "min_snr", "sigmoid"]
-Schedule = Literal["cosine", "shifted_cosine", "linear"]
-AugSchedule = Literal["cosine", "linear"]
 AUG_LOG_SNR_CLIP = (-20.0, 20.0)
-
-
-class DiffusionConfig(Config):
-    """How one stage's noise is drawn, what its net predicts, and how errors are weighed.
-
-    `paper` presets: cosine (linear for SR1024), eps, weighting eps.
-    """
-
-    schedule: Schedule = "cosine"  # log-SNR by time
-    shift: float = 0.0  # added to the log-SNR of shifted_cosine; 2 log(64 / image_px) for full images above 64 px
-    prediction: Prediction = "v"  # what the net says: noise, image, or velocity
-    weighting: Weighting = "sigmoid"  # of errors by log-SNR: equal in eps, x or v, or as named
-    min_snr: float = Field(default=5.0, gt=0)  # gamma of weighting min_snr (2303.09556)
-    sigmoid_bias: float = 0.0  # b of weighting sigmoid (SiD2, 2410.19324): weight falls above this log-SNR
-    log_snr_clip: tuple[float, float] = (-20.0, 20.0)  # between which log-SNR is kept
-
-    @model_validator(mode="after")
-    def _check(self) -> "DiffusionConfig":
-        if self.log_snr_clip[0] >= self.log_snr_clip[1]:
-            raise ValueError(f"log_snr_clip must rise, got {self.log_snr_clip}; write [low, high]")
-        if self.shift and self.schedule != "shifted_cosine":
-            raise ValueError(f"shift {self.shift} needs schedule: shifted_cosine, got {self.schedule}")
-        return self
 
 
 def log_snr_at(config: DiffusionConfig, t: Tensor) -> Tensor:

@@ -11,63 +11,13 @@ and runs on whole images.
 """
 
 import math
-from typing import Literal
 
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from configs import Config
-
-from .conditioning import Condition, Conditioning, NullText
-from .layers import Attention, Norm, QkNorm, ResBlock, UNet, norm_layer, number_res_blocks, zero_init
-
-LevelAttention = Literal["none", "text", "self_text"]
-
-
-class EfficientConfig(Config):
-    """An Efficient U-Net; the defaults are the paper's SR256 in the reading that gives its 600M.
-
-    One entry a level, shallow to deep. `attn_per` says where the attention layers of a level stand: one after the
-    level's last res block (`block`, as the paper draws) or one after each (`resblock`, which alone adds up to "600M").
-    `film_per`: one FiLM projection for all res blocks of a D/UBlock (`block`, the paper's CombineEmbs) or one each.
-    """
-
-    kind: Literal["efficient"] = "efficient"  # which net: Imagen's Efficient U-Net
-    channels: tuple[int, ...] = (128, 256, 512, 1024)  # width of each level
-    res_blocks: tuple[int, ...] = (2, 4, 8, 8)  # of each level, on the way down and up
-    strides: tuple[Literal[1, 2], ...] = (2, 2, 2, 2)  # by which each level makes its input smaller
-    attention: tuple[LevelAttention, ...] = ("none", "none", "none", "self_text")  # of each level: to what
-    attn_per: Literal["block", "resblock"] = "resblock"  # one layer a level, or one after each of its res blocks
-    film_per: Literal["block", "resblock"] = "block"  # one projection of the time a level, or one a res block
-    heads: int = Field(default=8, gt=0)  # of attention
-    hidden: int = Field(default=2, gt=0)  # width of attention in units of the level's channels
-    text_dim: int = Field(default=1024, gt=0)  # text embeds are projected to this width
-    qk_norm: QkNorm = "none"  # of queries and keys before attention
-    norm: Norm = "group"  # position: strictly local, so that a crop is treated as it is within the whole image
-    null_text: NullText = "zeros"  # what stands for no text
-    patch: int = Field(default=1, gt=0)  # pixels folded into channels at both ends: 4 runs 256 px on a 64 x 64 grid
-    dropout: float = Field(default=0.0, ge=0, lt=1)  # in the res blocks; the paper has none
-
-    @property
-    def stride(self) -> int:
-        """Return what image and crop sizes must be multiples of."""
-        return self.patch * math.prod(self.strides)
-
-    @property
-    def uses_self_attention(self) -> bool:
-        """Return whether pixels attend to pixels, so that a crop is not treated as the whole image is."""
-        return "self_text" in self.attention
-
-    @model_validator(mode="after")
-    def _check(self) -> "EfficientConfig":
-        for name in ("res_blocks", "strides", "attention"):
-            if len(getattr(self, name)) != len(self.channels):
-                raise ValueError(f"{name} must have one entry per level of channels {self.channels}")
-        for channels, attention in zip(self.channels, self.attention, strict=True):
-            if attention != "none" and channels * self.hidden % self.heads:
-                raise ValueError(f"heads {self.heads} must divide channels x hidden = {channels * self.hidden}")
-        return self
+from .conditioning import Condition, Conditioning
+from .config import EfficientConfig
+from .layers import Attention, ResBlock, UNet, norm_layer, number_res_blocks, zero_init
 
 
 class Stack(nn.Module):

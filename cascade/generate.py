@@ -12,7 +12,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -21,16 +20,14 @@ from torch import Tensor
 from configs import UserError
 
 from .conditioning import TextEmbeds, null_text_embeds, pad_text_embeds
+from .config import Precision, SamplerConfig, StageConfig
 from .device import find_device
 from .diffusion import aug_log_snr, augment, to_x
 from .layers import UNet
 from .resize import enlarge, from_uint8, to_uint8
-from .samplers import Denoise, SamplerConfig, SeededNoise, grid, guide, guides, sample, stage_seed, threshold
-from .stage import StageConfig
+from .samplers import Denoise, SeededNoise, grid, guide, guides, sample, stage_seed, threshold
 from .text_encoder import TextConfig, TextEmbedder
 from .weights import LoadedStage, load_stage
-
-Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True)

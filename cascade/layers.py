@@ -14,11 +14,10 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from .conditioning import Condition, Conditioning, attend, merge_heads, split_heads
+from .config import Norm, QkNorm
 from .dropout import dropout
 
-QkNorm = Literal["none", "rms"]
 Resample = Literal["none", "down", "up"]
-Norm = Literal["group", "position"]
 
 
 class HeadNorm(nn.RMSNorm):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from configs import UserError, resolve
 
-from .samplers import SamplerConfig
+from .config import SamplerConfig
 from .stage import StageConfig
 
 OF_ENLARGING = ("aug_level",)

@@ -12,41 +12,17 @@ import hashlib
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 
-from configs import Config
-
-from .diffusion import DiffusionConfig, alpha, log_snr_at, sigma
+from .config import DiffusionConfig, SamplerConfig
+from .diffusion import alpha, log_snr_at, sigma
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
 Noise = Callable[[], Tensor]
-Method = Literal["ddpm", "ddim", "dpmpp_2m", "heun"]
 
 CLEAN = 20.0  # a log-SNR that is as good as no noise: sigma 4.5e-5
-
-
-class SamplerConfig(Config):
-    """How images are drawn; nothing here needs training anew."""
-
-    method: Method = "ddpm"  # how a step is taken; ddpm alone draws noise at each
-    steps: int = Field(default=128, gt=0, le=10_000)  # of the grid; heun asks the net twice a step, guidance once more
-    grid: Literal["schedule", "edm"] = "schedule"  # uniform in the schedule's time, or EDM's sigma .002..80, rho 7
-    gamma: float = Field(default=0.3, ge=0, le=1)  # ddpm: how its variance is interpolated (Imagen, eq. 6)
-    guidance: float = Field(default=1.35, ge=0, allow_inf_nan=False)  # 1 is conditional, 0 unconditional
-    guidance_interval: tuple[float, float] = (-20.0, 20.0)  # log-SNR range in which guidance acts
-    threshold: Literal["none", "static", "dynamic"] = "dynamic"  # of x-hat: cut at 1, or by percentile (Imagen, 2.3)
-    percentile: float = Field(default=99.5, gt=0, le=100)  # of abs(x-hat), for the dynamic threshold
-    aug_level: float = Field(default=0.0, ge=0, le=1)  # SR stages: noise on the low-res input, which the net is told
-
-    @model_validator(mode="after")
-    def _check(self) -> "SamplerConfig":
-        if self.method == "heun" and self.grid != "edm":
-            raise ValueError("method heun needs grid: edm; the wide first step of the schedule's grid breaks it")
-        return self
 
 
 def grid(config: SamplerConfig, diffusion: DiffusionConfig) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from configs import UserError, resolve
 from storage.checkpoint import COMMIT, STAGE, BrokenError, committed, read_about, read_track
+from storage.typed import typed_training
 
 from .layers import UNet
 from .stage import StageConfig, build
@@ -43,7 +44,7 @@ def load_stage(folder: str | Path, *, track: str = "ema", device: str = "cpu") -
     folder = Path(folder)
     candidates = [folder] if (folder / COMMIT).exists() else committed(folder)
     if not candidates:
-        raise UserError(f'{folder} has no committed checkpoint; train the stage first ("corgi train")')
+        raise UserError(f'{folder} has no committed checkpoint; run "{typed_training(folder)}" first')
     reasons = []
     for candidate in candidates:
         try:

@@ -1,5 +1,6 @@
 """Where a newcomer begins."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,7 @@ def init(
     preset: Annotated[str | None, typer.Option(help="tiny, small or paper; as suits the machine if not given.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0, help="Of training, for all stages together.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Of each stage, in the place of minutes.")] = None,
+    pairs: Annotated[int | None, typer.Option(min=1, help="With --quickstart: only so many drawings.")] = None,
 ) -> None:
     """Look at what is there and write the configs for it, with a reason beside each key. Nothing is overwritten."""
     from configs import UserError
@@ -32,8 +34,10 @@ def init(
     if is_quickstart:
         from quickstart.run import begin
 
-        begin(folder, minutes=7.0 if minutes is None else minutes)
+        begin(folder, minutes=7.0 if minutes is None else minutes, pairs=pairs)
         return
+    if pairs is not None:
+        raise UserError("--pairs is for --quickstart; of your own data all pairs are taken that the rules let through")
     words = {"url": url, "caption": caption, "preset": preset, "minutes": minutes, "steps": steps}
     for line in write_configs(folder, str(source), **words):  # type: ignore[arg-type]
         print(line, flush=True)
@@ -58,7 +62,7 @@ def run(configs: ConfigsPath) -> None:
     from project.run import Whole
     from quickstart.run import web_beside
 
-    Whole(project_of(configs), typed=f"corgi run {configs}", around=web_beside(configs)).go()
+    Whole(project_of(configs), typed=shlex.join(["corgi", "run", str(configs)]), around=web_beside(configs)).go()
 
 
 @app.command()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from cascade.generate import Precision
+from cascade.config import Precision
 from configs import UserError, fingerprint, resolve
 from configs.steps import StepEntry
 from pipeline.runner import Outcome, run_shards

@@ -7,8 +7,7 @@
 
 from pydantic import Field
 
-from cascade.generate import Precision
-from cascade.samplers import SamplerConfig
+from cascade.config import Precision, SamplerConfig
 from configs import Config
 
 

@@ -15,6 +15,7 @@ from cascade.weights import LoadedStage, load_stage
 from configs import UserError, load, resolve
 from storage.run import trainings_of
 from storage.samples import EVALUATE, FIGURES, read_figures, write_figures
+from storage.typed import typed_whole
 
 from .config import Bars, EvaluateConfig
 from .eval_set import kept
@@ -47,7 +48,7 @@ def cascade_of(run: Path, config: EvaluateConfig) -> list[LoadedStage]:
     """Return the run's trained stages, lowest first, as far as each enlarges what the one before makes."""
     folders = trainings_of(run)
     if not folders:
-        raise UserError(f"{run} has no trained stage; train one into {run / 'train'} first: corgi train CONFIG")
+        raise UserError(f'{run} has no trained stage; run "{typed_whole(run)}" first')
     loaded = [load_stage(folder, track=config.track, device=config.device) for folder in folders]
     cascade: list[LoadedStage] = []
     for stage in sorted(loaded, key=lambda stage: stage.config.image_px):

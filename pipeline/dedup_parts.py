@@ -25,6 +25,7 @@ from filters.hamming import BYTES, Band, masks_by_part, plan
 from filters.hamming import part_of as band_part_of
 from storage import duplicates, pairs, scores, spread
 from storage.shard import PAIRS, Shard
+from storage.typed import typed
 
 from .blocks import Block
 from .plan import KEY_CHARS
@@ -89,7 +90,7 @@ class Parts:
                 kept[kind].append(_digests(stored[VALUES[kind]], ids))
             scored = scores.read(shard, HASHES, of=stored)
             if (HASHES[0] in scored.column_names) != self.has_hashes:
-                raise UserError('only some shards are scored with pdq; run "corgi score" first')
+                raise UserError(f'only some shards are scored with pdq; run "{typed(shard.run, "score")}" first')
             if self.has_hashes:
                 kept["hashes"].append(self._hashes(scored, ids))
         for kind, arrays in kept.items():
@@ -221,7 +222,9 @@ def _keys(table: pa.Table, shard: Shard, first_key: str | None, count: int) -> n
     if is_whole and first_key is not None:
         is_whole = texts[0] == first_key and {*map(len, texts)} == {KEY_CHARS} and bool((keys[1:] > keys[:-1]).all())
     if not is_whole:
-        raise UserError(f'{shard.path(PAIRS)} is not of the pairs that are planned now; run "corgi download" first')
+        raise UserError(
+            f'{shard.path(PAIRS)} is not of the pairs that are planned now; run "{typed(shard.run, "download")}" first'
+        )
     return keys
 
 

@@ -15,6 +15,7 @@ from storage.plan import shards_of
 from storage.shard import KEEP, PAIRS, Shard
 from storage.tables import read_mark
 from storage.text_embeds import TextEmbedsFile
+from storage.typed import typed
 
 from .embed import Embed, EmbedConfig
 from .progress import Progress, pace
@@ -70,8 +71,10 @@ class Index(TableStep):
         marks = {step: read_mark(shard.path(suffix)) for step, suffix in suffixes.items()}
         for step, mark in marks.items():
             if mark is None:
-                raise UserError(f'{shard.path(suffixes[step])} is not there; run "corgi {step}" first')
+                raise UserError(f'{shard.path(suffixes[step])} is not there; run "{typed(shard.run, step)}" first')
         embeds = marks["embed"]
         if embeds and embeds.fingerprint != self._step.fingerprint(shard):
-            raise UserError(f'{shard.path(self._step.writes)} is not of the pairs kept now; run "corgi embed" first')
+            raise UserError(
+                f'{shard.path(self._step.writes)} is not of the pairs kept now; run "{typed(shard.run, "embed")}" first'
+            )
         return {name: mark.content for name, mark in zip(index.CONTENTS, marks.values(), strict=True) if mark}

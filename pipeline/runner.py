@@ -25,6 +25,7 @@ from storage.machine import machine
 from storage.plan import shards_of
 from storage.run import write_config
 from storage.shard import Shard
+from storage.typed import typed
 
 from .check import check_pipeline
 from .config import PipelineConfig
@@ -155,9 +156,7 @@ def run_shards(
 
 def _absent(step: ShardStep, shard: Shard) -> str:
     suffix = next(suffix for suffix in step.entry.reads if not shard.path(suffix).exists())
-    command, *others = made_by(suffix)
-    otherwise = "".join(f' (or "corgi {name}", if that is how the run begins)' for name in others)
-    return f'{shard.path(suffix)} is not there; run "corgi {command}" first{otherwise}'
+    return f'{shard.path(suffix)} is not there; run "{typed(shard.run, made_by(suffix)[0])}" first'
 
 
 def _is_hopeless(error: BaseException) -> bool:

@@ -10,6 +10,7 @@ from configs.steps import entries_of
 from storage.plan import PLAN, shards_of
 from storage.run import CONFIG
 from storage.shard import Shard
+from storage.typed import typed
 
 from .config import PipelineConfig
 from .runner import build
@@ -49,7 +50,7 @@ def load_config(source: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
 def config_of(run: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
     """Return the resolved config that the last command wrote into the run folder, wherever that lies now."""
     if not (run / CONFIG).exists():
-        raise UserError(f"{run} is no run: it holds no {CONFIG}; `corgi plan CONFIG` starts one")
+        raise UserError(f'{run} is no run: it holds no {CONFIG}; "{typed(run, "plan")}" starts one')
     return moved(load(PipelineConfig, run / CONFIG, overrides), run)
 
 

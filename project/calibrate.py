@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from cascade.generate import Precision
+from cascade.config import Precision
 from cascade.stage import build
 from training.config import TrainConfig
 from training.data.crops import with_low_res
@@ -16,26 +16,28 @@ from training.data.loader import Batch, assemble, dropout_seeds, padded_text
 from training.loss import DiffusionLoss
 
 MEASURE_S = 4.0  # of each stage, after a first step that does not count
+ROUNDS = 4  # of each precision
 OVERHEAD = 1.25  # the real loop also reads, decodes, averages weights, validates and saves
 
 
 def quicker_precision() -> Precision:
     """Return bf16 where this CPU computes in it, else fp32: where it does not, bf16 takes ten times as long."""
     conv, x = nn.Conv2d(64, 64, 3, padding=1), torch.randn(8, 64, 32, 32)
-    seconds = []
-    for is_bf16 in (False, True):
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
-            conv(x)
-            began = time.process_time()
-            for _ in range(5):
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(ROUNDS):  # in turns, and the best of each counts: what else runs here slows any of them
+        for is_bf16, rounds in seconds.items():
+            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
                 conv(x)
-            seconds.append(time.process_time() - began)
-    return "bf16" if seconds[1] < seconds[0] else "fp32"
+                began = time.process_time()
+                for _ in range(5):
+                    conv(x)
+                rounds.append(time.process_time() - began)
+    return "bf16" if min(seconds[True]) < min(seconds[False]) else "fp32"
 
 
 def steps_for(config: TrainConfig, *, minutes: float) -> int:
-    """Return how many optimizer steps of this stage take about `minutes` here; at least one."""
-    return max(1, round(minutes * 60 / (OVERHEAD * seconds_per_step(config))))
+    """Return how many optimizer steps of this stage take about `minutes` here; at least one, which is not measured."""
+    return 1 if not minutes else max(1, round(minutes * 60 / (OVERHEAD * seconds_per_step(config))))
 
 
 def seconds_per_step(config: TrainConfig) -> float:

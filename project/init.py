@@ -105,6 +105,8 @@ def told(sight: Sight) -> Iterator[str]:
         yield f"sizes      shorter side of {len(short):,}: {short[0]} to {short[-1]} px, median {middle}"
     if sight.lost:
         yield f"unusable   {shares(sight.lost, [*sight.captions, *sight.lost.elements()])}"
+    if sight.links:
+        yield f"           {sight.links:,} links to pictures are passed over; `cp -rL` makes files of them"
     if sight.way == "table":
         private = sum(sight.private.values())
         verdict = "let through: a server of your own" if sight.is_own_server else "refused, as in any table"

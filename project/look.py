@@ -20,6 +20,7 @@ from PIL import Image
 from configs import UserError
 from configs.steps import Way
 from pipeline.adopt.config import AdoptConfig
+from pipeline.adopt.pictures import links_in
 from pipeline.adopt.samples import Sample, planned_table
 from pipeline.adopt.sources import open_source, sources_of
 from pipeline.adopt.tables import Parts
@@ -51,6 +52,7 @@ class Sight:
     taken: str = ""  # for people: which columns are url and caption
     sizes: list[tuple[int, int]] = field(default_factory=list)  # px, where they are known
     lost: Counter[str] = field(default_factory=Counter)  # samples that cannot be adopted
+    links: int = 0  # to pictures, which are passed over
     private: Counter[str] = field(default_factory=Counter)  # "127.0.0.1:8080" -> urls that lead there
     hosts: int = 0
 
@@ -109,6 +111,7 @@ def _of_shards(given: str, config: AdoptConfig, rows: list[SourceRow]) -> Sight:
         url=config.url,
         sizes=sizes,
         lost=lost,
+        links=links_in(Path(rows[0].path)) if rows[0].kind == "pictures" else 0,
     )
 
 
@@ -152,7 +155,7 @@ def _of_table(given: str, url: str | None, caption: str | None) -> Sight:
         way="table",
         source=given,
         kind=f"a url table ({files[0].kind})",
-        pairs=size_of(files),
+        pairs=max(size_of(files), len(table)),
         is_counted=files[0].kind == "parquet",
         columns=columns,
         captions=table["caption"].to_pylist(),

@@ -22,7 +22,8 @@ NAMES: tuple[Name, ...] = get_args(Name)
 YAML = Path(configs.__file__).parent
 LARGE_SHARE, LARGE_COUNT = 0.1, 16  # of pictures stored at 256 px, from which that stage is worth training
 SAME_CAPTION = 0.5  # of the captions, from which they cannot be shuffled for a validation
-VALIDATIONS = 6  # of each training, however long it is
+LINES = 20  # of the log, at least: a step may take long, and nobody knows how the training goes before the first
+VALIDATIONS, STEPS_A_VALIDATION = 6, 50  # at most so many a training; each takes the time of some steps
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,13 @@ def stage_values(
 def with_steps(values: dict[str, Any], steps: int) -> dict[str, Any]:
     """Return the values with so many steps, and what must follow from them."""
     values = {**values, "steps": steps, "checkpoint": {"every_steps": max(1, min(1000, -(-steps // 4)))}}
+    if steps < LINES * 10:
+        values["log_every_steps"] = max(1, steps // LINES)
     optim, validation = values["optim"], values["validation"]
     values["optim"] = {**optim, "warmup_steps": min(optim.get("warmup_steps", 1000), max(1, steps // 10))}
     if validation["every_steps"]:
-        values["validation"] = {**validation, "every_steps": -(-steps // VALIDATIONS)}
+        count = min(VALIDATIONS, max(1, steps // STEPS_A_VALIDATION))
+        values["validation"] = {**validation, "every_steps": -(-steps // count)}
     return values
 
 

@@ -72,6 +72,7 @@ TRAIN = {
     "validation.samples": "so many pairs of each kind",
     "validation.grid": "images drawn each time, to look at; 0: none",
     "validation.grid_steps": "of their sampler: a look, no more",
+    "log_every_steps": "a line in the ledger; few steps, so each is told",
     "wandb": "Weights & Biases, a mirror of the ledger",
     "wandb.mode": "disabled, offline or online",
 }

@@ -3,7 +3,9 @@
     plan, download (or adopt) ... index, report      train, a stage each      evaluate, report
 
 Every command is a process of its own: it gives its memory back, and a kill of one spoils nothing of another. What is
-done is passed over, so the same `corgi run` goes on after a kill at any moment.
+done is passed over, so the same `corgi run` goes on after a kill at any moment. What asks it to stop is passed on to
+the command that runs, of which a training saves and leaves, and no other is begun: SIGTERM and SIGUSR1 end with 75,
+Ctrl-C with 130.
 """
 
 import shlex
@@ -12,10 +14,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
+from typing import NoReturn
 
 from configs import UserError, load, refuse
 from configs.steps import entries_of
@@ -23,17 +25,18 @@ from pipeline.config import PipelineConfig
 from pipeline.status import status_of
 from storage.ledger import note
 from storage.processes import child_environment
-from storage.run import trainings_of
+from storage.run import index_of, trainings_of
 from training.config import TrainConfig
-from training.launcher import STOPPED
+from training.data.index import read_index
+from training.launcher import STOPPED, finished
+from training.run_folder import ACCEPT_NEW_DATA, identity, read_config
 
 from .check import problems_of
 from .files import Project
-from .work import is_trained
 
 INTERRUPTED = 130
 PATIENCE_S = 10.0  # that an interrupted command has to end by itself
-PASSED_ON = (signal.SIGTERM, signal.SIGUSR1)  # on which a training saves and leaves
+STOPS = (signal.SIGTERM, signal.SIGUSR1)  # on which a training saves and leaves
 Around = Callable[[str], AbstractContextManager[object]]  # what a command of this name runs within
 
 
@@ -51,6 +54,10 @@ class Whole:
 
     def go(self) -> None:
         """Run every command that has something to do. Raises UserError with the exit code of one that failed."""
+        with _on_stops(lambda _: self.stop()):
+            self._go()
+
+    def _go(self) -> None:
         refuse(problems_of(replace(self.project, chain=None)))  # nothing is asked of a cluster
         pipeline = load(PipelineConfig, self.project.pipeline) if self.project.pipeline else None
         if pipeline is not None and self.project.pipeline:
@@ -75,26 +82,37 @@ class Whole:
             self.command(config.run, "report", file)
 
     def train(self, file: Path, config: TrainConfig, run: Path | None) -> None:
-        """Train a stage, unless it was trained to its last step by this config on these pairs."""
-        if is_trained(config):
-            print(f"train {config.stage.name}: done already", flush=True)
-            return
-        self.command(run or config.run, "train", file, noted=f"train {config.stage.name}")
+        """Train a stage, unless it was trained to its last step by this config.
 
-    def command(self, run: Path, name: str, argument: Path | None, *, noted: str | None = None) -> None:
-        """Print and run one command. noted: what the ledger of the run calls it; None: its name."""
-        words = [name, str(argument)]
+        Where other pairs are kept now than it was trained on, since a rule was edited say, it goes on with those.
+        """
+        begun, name = read_config(config.run), f"train {config.stage.name}"
+        has_new_data = begun is not None and index_of(config.run) != read_index(config.data).content
+        if begun is not None and identity(begun) == identity(config) and finished(config):
+            more = f", on the pairs kept before; with more steps in {file} it goes on with those of now"
+            print(f"{name}: done already{more * has_new_data}", flush=True)
+            return
+        further = [ACCEPT_NEW_DATA] if has_new_data else []
+        self.command(run, "train", file, *further, noted=name)
+
+    def stop(self) -> NoReturn:
+        """Say that the way was not gone to its end because that was asked."""
+        raise UserError(f"stopped, as asked; `{self.typed}` goes on from there", exit_code=STOPPED)
+
+    def command(self, run: Path | None, name: str, *arguments: object, noted: str | None = None) -> None:
+        """Print and run one command. run: of a pipeline; its ledger calls it by its name, or as `noted` says."""
+        words = [name, *map(str, arguments)]
         typed = shlex.join(["corgi", *words])
         print(f"\n$ {typed}", flush=True)
         began = time.monotonic()
         with self.around(name):
             code = call([sys.executable, "-m", "corgi", *words])
-        if run.is_dir():
+        if run is not None and run.is_dir():
             note(
                 run, event="command", command=noted or name, seconds=round(time.monotonic() - began, 2), exit_code=code
             )
         if code == STOPPED:
-            raise UserError(f"stopped, as asked; `{self.typed}` goes on from there", exit_code=STOPPED)
+            self.stop()
         if code == INTERRUPTED:
             raise KeyboardInterrupt
         if code:
@@ -103,24 +121,31 @@ class Whole:
 
 
 def call(words: Sequence[str]) -> int:
-    """Run a command to its end and return its exit code. What asks this process to stop is passed on to it."""
-    process = subprocess.Popen(words, env=child_environment())
-    with _passing_on(process):
+    """Run a command to its end and return its exit code: STOPPED or INTERRUPTED where that was asked of this process.
+
+    A terminal tells the command of Ctrl-C, too, and it says what follows. One that does not end by itself is asked to.
+    """
+    process, asked, is_interrupted = subprocess.Popen(words, env=child_environment()), list[int](), False
+
+    def pass_on(number: int) -> None:
+        asked.append(number)
+        process.send_signal(number)
+
+    with _on_stops(pass_on):
         while True:
             try:
-                return process.wait()
-            except KeyboardInterrupt:  # of a terminal; it has told the command, too, which says what follows
-                with suppress(subprocess.TimeoutExpired):
-                    return process.wait(PATIENCE_S)
+                code = process.wait(PATIENCE_S if is_interrupted else None)
+                break
+            except KeyboardInterrupt:
+                is_interrupted = True
+            except subprocess.TimeoutExpired:
                 process.terminate()
+    return INTERRUPTED if is_interrupted else STOPPED if asked else code
 
 
 @contextmanager
-def _passing_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    def pass_on(number: int, _: FrameType | None) -> None:
-        process.send_signal(number)
-
-    before = {number: signal.signal(number, pass_on) for number in PASSED_ON}
+def _on_stops(act: Callable[[int], None]) -> Iterator[None]:
+    before = {number: signal.signal(number, lambda number, _: act(number)) for number in STOPS}
     try:
         yield
     finally:

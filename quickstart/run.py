@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import configs
-from cascade.generate import Precision
+from cascade.config import Precision
 from configs import UserError, dump, load
 from evaluation.config import EvaluateConfig
 from pipeline.config import PipelineConfig
-from project.calibrate import quicker_precision, steps_for
 from project.files import Project
 from project.init import refuse_overwriting
 from project.run import Around, Whole
@@ -63,21 +62,22 @@ def quickstart(
     print(f"\ndone in {(time.monotonic() - began) / 60:.1f} minutes; open {run / 'report' / 'index.html'}")
 
 
-def begin(run: Path, *, minutes: float, port: int = 8765) -> None:
+def begin(run: Path, *, minutes: float, pairs: int | None = None, port: int = 8765) -> None:
     """Write what the quickstart begins with into a new run, and no more. Raises UserError where a config is there."""
     refuse_overwriting(run, ["pipeline.yaml", *(f"{stage}.yaml" for stage in STAGES), EVALUATE, "chain.yaml"])
-    quickstart(run.absolute(), minutes=minutes, pairs=None, port=port, prepare_only=True, overrides=[])
+    quickstart(run.absolute(), minutes=minutes, pairs=pairs, port=port, prepare_only=True, overrides=[])
 
 
 def web_beside(configs: Path) -> Around:
     """Return what serves the small web during the download of a quickstart's folder, and nothing for any other."""
-    if not (configs / STARTED).exists():
+    folder = configs if configs.is_dir() else configs.parent
+    if not (folder / STARTED).exists():
         return lambda _: nullcontext()
     from .web import serving
 
-    place = load(PipelineConfig, configs / "pipeline.yaml").download.resolve.get("*.test", "127.0.0.1:8765")
+    place = load(PipelineConfig, folder / "pipeline.yaml").download.resolve.get("*.test", "127.0.0.1:8765")
     port = int(place.rpartition(":")[2])
-    return lambda name: serving(configs, port=port) if name == "download" else nullcontext()
+    return lambda name: serving(folder, port=port) if name == "download" else nullcontext()
 
 
 def _start(run: Path, *, minutes: float, pairs: int | None) -> dict[str, Any]:
@@ -85,6 +85,8 @@ def _start(run: Path, *, minutes: float, pairs: int | None) -> dict[str, Any]:
     asked = {"minutes": minutes, "pairs": pairs}
     started = read_json(run / STARTED)
     if started is None:
+        from project.calibrate import quicker_precision, steps_for  # and torch, which `corgi run` does without
+
         precision = quicker_precision()
         stages = {name: stage_config(run, name, [f"precision={precision}"]) for name in STAGES}
         steps = {name: steps_for(stages[name], minutes=minutes * share) for name, share in SHARES.items()}

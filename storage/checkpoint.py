@@ -11,18 +11,16 @@
       latest                         name of the newest folder
 
 Tensors are fp32 and go by the net's own parameter names, each in the folder of one rank. Nothing here depends on the
-clock: equal trainings make equal bytes.
+clock: equal trainings make equal bytes. What is told of checkpoints, and not of their tensors, is read without torch.
 """
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from .atomic import commit, commit_json, commit_text
 from .marks import (
@@ -35,6 +33,9 @@ from .marks import (
     read_sealed,
     with_seal,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FOLDER = "checkpoints"
 COMMIT = "COMMIT.json"
@@ -68,8 +69,10 @@ def file_of(track: str) -> str:
     return f"{RAW if track == RAW else f'ema_{track}'}.safetensors"
 
 
-def write_share(folder: Path, rank: int, tensors: Iterable[tuple[str, dict[str, Tensor]]]) -> None:
+def write_share(folder: Path, rank: int, tensors: "Iterable[tuple[str, dict[str, Tensor]]]") -> None:
     """Write one rank's files and their manifest, all durable. tensors: (kind, name -> contiguous tensor) of each."""
+    from safetensors.torch import save_file
+
     home = folder / f"rank_{rank}"
     home.mkdir(parents=True)
     for kind, share in tensors:
@@ -129,7 +132,7 @@ def read_about(folder: Path) -> tuple[int, dict[str, Any]]:
     return step, read_object(folder / STAGE, files[STAGE])
 
 
-def read_track(folder: Path, track: str) -> tuple[dict[str, Tensor], list[str]]:
+def read_track(folder: Path, track: str) -> "tuple[dict[str, Tensor], list[str]]":
     """Return all tensors of a track over the folders of all ranks, none where there is no such track; and all tracks.
 
     The bytes that are parsed are the bytes whose digest was checked. Raises BrokenError where one differs.
@@ -163,7 +166,7 @@ def read_shapes(folder: Path, track: str) -> tuple[dict[str, tuple[int, ...]], l
     return shapes, sorted(tracks)
 
 
-def read_tensors(folder: Path, kind: str) -> Iterator[tuple[str, Tensor]]:
+def read_tensors(folder: Path, kind: str) -> "Iterator[tuple[str, Tensor]]":
     """Yield all tensors of a kind, one at a time, over the folders of all ranks; `faults` has checked them before."""
     for name, _ in _all_files(folder):
         if name.endswith(f"/{kind}.safetensors"):

@@ -18,7 +18,7 @@ from configs import UserError, fingerprint
 
 from .atomic import commit_json, read_json
 from .shard import Shard
-from .tables import content_of, read_mark, read_table, write_table
+from .tables import content_of, read_mark, read_whole, write_table
 
 DEMO, DRAWN, REVIEW = "demo.json", ".drawn.parquet", "review.jsonl"
 WHAT = {"vocabulary", "stages", "pictures", "seed", "precision", "batch", "policy"}  # a demo is drawn from
@@ -82,7 +82,7 @@ def read_demo(folder: Path) -> dict[str, Any]:
     except ValueError:
         content = {}
     if content is None:
-        raise UserError(f'{folder} holds no demo; run "corgi demo compile" first')
+        raise UserError(f'{folder} holds no demo; "corgi demo compile VOCABULARY.yaml STAGES --out {folder}" draws one')
     if not isinstance(content, dict) or {*content} != WHAT:
         raise UserError(f"{folder / DEMO} is damaged; run the same `corgi demo compile` again", exit_code=1)
     return content
@@ -105,7 +105,7 @@ def read_pictures(shard: Shard, *, fingerprint: str) -> list[Picture]:
         state = "not there" if mark is None else "stale"
         raise UserError(f"{path} is {state}; run the same `corgi demo compile` again")
     try:
-        rows = read_table(path, made_by="demo compile").to_pylist()
+        rows = read_whole(path).to_pylist()
         is_whole = content_of(pa.Table.from_pylist(rows, schema=SCHEMA)) == mark.content
     except (OSError, ValueError, pa.ArrowException):
         is_whole = False

@@ -22,6 +22,7 @@ from configs.steps import STEPS
 from .atomic import commit
 from .shard import Shard
 from .tables import Mark, read_mark, rows_of_key, write_tables
+from .typed import typed
 
 DUPLICATES = STEPS["dedup"].writes
 KINDS = ("exact", "near", "caption")
@@ -67,7 +68,7 @@ def mark(run: Path) -> Mark:
     """Return the file's mark. Raises UserError where it is not there."""
     footer = _footer_of(run / DUPLICATES)
     if footer is None or footer.mark is None:
-        raise UserError(f'{run / DUPLICATES} is not there; run "corgi dedup" first')
+        raise UserError(f'{run / DUPLICATES} is not there; run "{typed(run, "dedup")}" first')
     return footer.mark
 
 

@@ -20,6 +20,7 @@ from . import keep_list
 from .shard import KEEP, PAIRS, TAR, Shard
 from .tables import content, read_metadata, write_table
 from .text_embeds import TextEmbedsFile
+from .typed import typed
 
 INDEX = STEPS["index"].writes
 CONTENTS = ("content_pairs", "content_keep", "content_text_embeds")
@@ -86,13 +87,13 @@ def read(path: Path) -> IndexFile:
     try:
         table = pq.read_table(path, partitioning=None)
     except FileNotFoundError:
-        raise UserError(f'{path} is not there; run "corgi index" first') from None
+        raise UserError(f'{path} is not there; run "{typed(path, "index")}" first') from None
     except pa.ArrowInvalid as error:
-        raise UserError(f'{path} cannot be read ({error}); run "corgi index" again') from None
+        raise UserError(f'{path} cannot be read ({error}); run "{typed(path, "index")}" again') from None
     metadata = read_metadata(path)
     if ENCODER not in metadata or WIDTH not in metadata:
         raise UserError(f'{path} is not an index; give the file that "corgi index" writes')
     if not {*CONTENTS} <= {*table.column_names}:
-        raise UserError(f'{path} is of an earlier version; run "corgi embed" and "corgi index" again')
+        raise UserError(f'{path} is of an earlier version; run "{typed(path, "embed", "index")}"')
     text, captions = json.loads(metadata.get(TEXT, "{}")), json.loads(metadata.get(CAPTIONS, "[]"))
     return IndexFile(table, metadata[ENCODER], int(metadata[WIDTH]), text, captions)

@@ -9,13 +9,14 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load as parse_tensors
-from torch import Tensor
 
 from .atomic import sha256_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SEAL = "seal"  # sha256 of all else in a COMMIT
 NAMES = re.compile(r"(rank_\d+/)?[\w-][\w.-]*")  # of files in a checkpoint; nothing outside of it is ever read
@@ -50,10 +51,12 @@ def _read(path: Path, mark: Mapping[str, Any] | None) -> bytes:
     return data
 
 
-def read_safetensors(path: Path, mark: Mapping[str, Any]) -> dict[str, Tensor]:
+def read_safetensors(path: Path, mark: Mapping[str, Any]) -> "dict[str, Tensor]":
     """Return the tensors of a file, its bytes checked. Raises BrokenError."""
+    from safetensors.torch import load
+
     try:
-        return parse_tensors(_read(path, mark))
+        return load(_read(path, mark))
     except SafetensorError as error:
         raise BrokenError(f"{path} is not safetensors: {error}") from None
 

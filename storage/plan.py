@@ -24,6 +24,7 @@ from .atomic import committing
 from .shard import FANOUT, PAIRS, URLS, Shard
 from .tables import FINGERPRINT, read_metadata, read_table, rows_of_key, write_table
 from .takedown import TAKEN_DOWN, blanked, is_alive
+from .typed import typed
 
 PLAN = STEPS["plan"].writes
 DROPPED = "plan.dropped.parquet"
@@ -38,7 +39,7 @@ def shards_of(run: Path) -> list[Shard]:
     try:
         count = pq.read_metadata(run / PLAN).num_rows
     except FileNotFoundError:
-        raise UserError(f'{run / PLAN} is not there; run "corgi plan" first') from None
+        raise UserError(f'{run / PLAN} is not there; run "{typed(run, "plan")}" first') from None
     return [Shard(run, number) for number in range(count)]
 
 
@@ -59,7 +60,7 @@ def pairs_of(run: Path) -> list[int]:
     try:
         return [pq.read_metadata(shard.path(PAIRS)).num_rows for shard in shards_of(run)]
     except FileNotFoundError as error:
-        raise UserError(f'{error.filename} is not there; run "corgi adopt" first') from None
+        raise UserError(f'{error.filename} is not there; run "{typed(run, "adopt")}" first') from None
 
 
 class SourceRow(NamedTuple):
@@ -85,7 +86,7 @@ def sources(run: Path) -> tuple[SourceRow, ...]:
     """Return what each shard is made from, by number. Raises UserError without a plan, or with one of a url table."""
     path = run / PLAN
     if not path.exists():
-        raise UserError(f'{path} is not there; run "corgi adopt" first')
+        raise UserError(f'{path} is not there; run "{typed(run, "adopt")}" first')
     stat = path.stat()
     return _sources(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
 

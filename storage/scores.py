@@ -15,6 +15,7 @@ from configs import UserError
 
 from .shard import SCORES, Shard
 from .tables import check_rows, read_metadata, read_table, write_table
+from .typed import typed
 
 MADE_BY, OF_PAIRS = "corgi.scorers", "corgi.pairs"  # metadata
 
@@ -75,7 +76,7 @@ def names(shard: Shard) -> list[str]:
     try:
         return pq.read_schema(shard.path(SCORES)).names
     except FileNotFoundError:
-        raise UserError(f'{shard.path(SCORES)} is not there; run "corgi score" first') from None
+        raise UserError(f'{shard.path(SCORES)} is not there; run "{typed(shard.run, "score")}" first') from None
 
 
 def with_scores(pairs: pa.Table, shard: Shard, columns: Collection[str] | None = None) -> pa.Table:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from configs import UserError
 
 from .atomic import commit, committing
+from .typed import typed
 
 FINGERPRINT = "corgi.fingerprint"
 CONTENT = "corgi.content"
@@ -142,7 +143,7 @@ def read_table(path: Path, columns: list[str] | None = None, *, made_by: str) ->
     try:
         return pq.read_table(path, columns=columns, partitioning=None)
     except FileNotFoundError:
-        raise UserError(f'{path} is not there; run "corgi {made_by}" first') from None
+        raise UserError(f'{path} is not there; run "{typed(path, made_by)}" first') from None
 
 
 def read_whole(path: Path) -> pa.Table:
@@ -159,7 +160,7 @@ def check_rows(table: pa.Table, of: pa.Table, *, path: Path, made_by: str) -> pa
     Raises UserError naming the file and the command that makes it anew.
     """
     if not table["key"].equals(of["key"]):
-        raise UserError(f'{path} is not of the pairs there are now; run "corgi {made_by}" first')
+        raise UserError(f'{path} is not of the pairs there are now; run "{typed(path, made_by)}" first')
     return table
 
 

@@ -13,6 +13,8 @@ from typing import BinaryIO, NamedTuple, Self
 import numpy as np
 import simplejpeg
 
+from .typed import typed
+
 BLOCK = tarfile.BLOCKSIZE  # 512 bytes: headers take one block, data is filled up to whole blocks
 RECORD = tarfile.RECORDSIZE  # 20 blocks: the size of a tar file is a multiple of it
 
@@ -57,8 +59,9 @@ class TarReader:
         while size:  # one pread gives 2 GiB at most, and may give less than asked
             part = os.pread(self._descriptor, size, offset)
             if not part:
+                again = typed(self.path, "download")
                 raise ValueError(
-                    f'{self.path} is cut short: nothing at byte {offset}; remove it and run "corgi download" again'
+                    f'{self.path} is cut short: nothing at byte {offset}; remove it and run "{again}" again'
                 )
             parts.append(part)
             offset, size = offset + len(part), size - len(part)

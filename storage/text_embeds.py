@@ -24,6 +24,7 @@ from configs.steps import STEPS
 
 from .shard import Shard
 from .tables import read_metadata, with_mark, write_arrow
+from .typed import typed
 
 ENCODER = "corgi.encoder"  # metadata: fingerprint of the encoder
 WIDTH = "corgi.width"
@@ -93,11 +94,11 @@ class TextEmbedsFile:
         try:
             self._table = pa.ipc.open_file(pa.memory_map(str(self.path))).read_all()
         except FileNotFoundError:
-            raise UserError(f'{self.path} is not there; run "corgi embed" first') from None
+            raise UserError(f'{self.path} is not there; run "{typed(self.path, "embed")}" first') from None
         except pa.ArrowInvalid as error:
-            raise UserError(f'{self.path} cannot be read ({error}); run "corgi embed" again') from None
+            raise UserError(f'{self.path} cannot be read ({error}); run "{typed(self.path, "embed")}" again') from None
         if "text_embeds" not in self._table.column_names:
-            raise UserError(f'{self.path} is of an earlier version; run "corgi embed" and "corgi index" again')
+            raise UserError(f'{self.path} is of an earlier version; run "{typed(self.path, "embed", "index")}"')
         self.width = int(self._table.schema.metadata[WIDTH.encode()])
         self.beside: dict[str, str | None] = json.loads(self._table.schema.metadata.get(BESIDE.encode(), b"{}"))
         self._ends = np.cumsum([len(chunk) for chunk in self._table["text_embeds"].chunks])
@@ -127,7 +128,7 @@ class TextEmbedsFile:
     def at(self, row: int, *, key: str) -> np.ndarray:
         """Return (tokens, width) uint16, the bits of bfloat16, read where they lie. UserError for another key."""
         if row >= len(self._table) or self._table["key"][row].as_py() != key:
-            raise UserError(f'{self.path} does not fit its keep-list; run "corgi embed" and "corgi index"')
+            raise UserError(f'{self.path} does not fit its keep-list; run "{typed(self.path, "embed", "index")}"')
         number = int(np.searchsorted(self._ends, row, side="right"))
         chunk = self._table["text_embeds"].chunk(number)
         inside = row - (int(self._ends[number]) - len(chunk))

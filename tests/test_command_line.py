@@ -4,11 +4,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from corgi import app
+from training.run_folder import prepare
+
+from .factory import downloaded, through
+from .training.small_training import config_of
 
 COMMANDS = sorted(command.name or command.callback.__name__ for command in app.registered_commands if command.callback)
 
@@ -43,3 +48,35 @@ def test_words_of_a_shell_are_completed():
         [sys.executable, "-c", program], env={**os.environ, **env}, capture_output=True, text=True, check=False
     )
     assert done.stdout.split() == ["status"]
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline's run with a training in it, of which nothing is done yet."""
+    config = downloaded(tmp_path_factory.mktemp("begun"), [{"caption": "a red disc", "seed": 1}])
+    through(config)
+    prepare(config_of(config.run / "train/base16", config.run / "index.parquet"), content="none")
+    return config.run
+
+
+@pytest.mark.parametrize(
+    "words", [["-h"], ["--version"], ["config", "optim.lr"], ["config", "--all"], ["status"]], ids=" ".join
+)
+def test_what_only_tells_something_loads_no_torch(words: list[str], begun: Path):
+    program = """
+import sys, corgi
+try:
+    corgi.main()
+except SystemExit as end:
+    heavy = {"torch", "transformers", "onnxruntime", "deepspeed", "accelerate"} & {*sys.modules}
+    print("loaded", *sorted(heavy))
+    raise
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", program, *words, *([str(begun)] if words == ["status"] else [])],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0 and told.stdout.splitlines()[-1] == "loaded", told.stdout[-300:] + told.stderr

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
-
 from cascade.text_encoder import width_of
 from configs import UserError, nearest
 from pipeline.config import PipelineConfig
@@ -31,8 +29,7 @@ def problems_of(
     """
     yield from _raised(accumulation, config, world_size)
     each = processes or config.processes
-    if here and torch.cuda.is_available() and each > torch.cuda.device_count():
-        count = torch.cuda.device_count()
+    if here and each > 1 and 0 < (count := _gpus()) < each:
         yield UserError(f"processes is {each}, but this machine has {count} GPUs; say processes: {count}")
     if config.text.mode == "live":
         yield from _raised(_check_width, config)
@@ -40,6 +37,13 @@ def problems_of(
         yield from _fits(config, pipeline)
     else:
         yield from _raised(_check_index, config)
+
+
+def _gpus() -> int:
+    """Return how many GPUs there are; torch is loaded for no other question."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def _fits(config: TrainConfig, pipeline: PipelineConfig) -> Iterator[UserError]:

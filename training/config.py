@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from cascade.stage import StageConfig
+from cascade.config import StageConfig
 from cascade.text_encoder import TextConfig
 from configs import Config, UserError
 from pipeline.mirror import WandbConfig

@@ -11,9 +11,6 @@ anything is written. Where no checkpoint is committed yet nothing is held, and a
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-import torch
-
-from cascade.stage import build
 from configs import UserError, fingerprint, load, moved
 from storage.atomic import read_json
 from storage.checkpoint import STATE, BrokenError, committed, read_shapes, step_of
@@ -109,6 +106,10 @@ def _check_initial_weights(config: TrainConfig) -> None:
         return
     if not theirs:
         raise UserError(f"init_track: {checkpoints[0]} has no track {config.init_track!r}; it has {', '.join(tracks)}")
+    import torch
+
+    from cascade.stage import build
+
     with torch.device("meta"):
         ours = {name: tuple(param.shape) for name, param in build(config.stage).named_parameters()}
     wrong = [f"{change.key} is {change.was} there, {change.now} here" for change in differing(theirs, ours)]

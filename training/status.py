@@ -4,12 +4,12 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cascade.explain import explain as explain_stage
 from configs import UserError, load
 from pipeline.status import steps_of
 from storage.checkpoint import committed, step_of
 from storage.ledger import read_training
 from storage.run import TRAINING, index_of, trainings_of
+from storage.typed import typed_training
 
 from .changes import noted
 from .config import TrainConfig, shown
@@ -37,6 +37,8 @@ def show(run: Path) -> None:
 
 def explain(config_file: Path) -> str:
     """Return parameters, sizes and the arithmetic of a training, some lines of text, before anything is trained."""
+    from cascade.explain import explain as explain_stage
+
     config = load(TrainConfig, config_file)
     try:
         samples = read_index(config.data).samples
@@ -94,4 +96,4 @@ def _stale(folder: Path, config: TrainConfig) -> list[str]:
         return []
     if index_of(folder) == content:
         return []
-    return ["stale: the index has changed since it began; corgi train --accept-new-data goes on with it"]
+    return [f"stale: the index has changed since it began; {typed_training(folder)} --accept-new-data goes on with it"]

@@ -24,6 +24,7 @@ from storage import keep_list
 from storage.atomic import commit_text
 from storage.plan import shards_of
 from storage.shard import Shard
+from storage.typed import typed
 
 from .intervals import Share, wilson
 
@@ -62,7 +63,7 @@ def draw(config: PipelineConfig, *, of_each: int, seed: int = 0) -> list[Drawn]:
     rules = [name for name in (*config.select.lists, *config.select.rules, "") if name in best]
     drawn = [each for rule in rules for _, each in best[rule]]
     if not drawn:
-        raise UserError(f'{config.run} has no pair to look at; run "corgi select" first')
+        raise UserError(f'{config.run} has no pair to look at; run "{typed(config.run, "select")}" first')
     commit_text(config.run / SAMPLE, "".join(json.dumps(each._asdict()) + "\n" for each in drawn))
     return drawn
 

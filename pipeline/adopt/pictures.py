@@ -98,6 +98,12 @@ def metadata_files(folder: Path) -> list[Path]:
     return sorted(path for name in METADATA for path in folder.rglob(name))
 
 
+def links_in(folder: Path) -> int:
+    """Return how many pictures below a folder are links, which are passed over."""
+    files = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
+    return sum(file.suffix.lower() in ENDINGS and file.is_symlink() for file in files)
+
+
 def _key(path: str) -> str:
     return within(safe_key(path), LONGEST_KEY - len("00-"))  # a source's number may come before it
 

@@ -67,7 +67,7 @@ def open_source(row: SourceRow, config: AdoptConfig, *, unpacked: Path | None = 
     if not path.exists():
         raise UserError(f"{path} is gone; put it back, or take it out of adopt.source", exit_code=1)
     if digest_of(row) != row.digest:
-        raise UserError(f'{path} has changed since it was listed; run "corgi adopt" again', exit_code=1)
+        raise UserError(f"{path} has changed since it was listed; run the same command again", exit_code=1)
     if row.kind == "tar":
         with (
             _unpacked(path, config, unpacked) as (lies, damage),

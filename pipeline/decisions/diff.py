@@ -11,6 +11,7 @@ import duckdb
 from configs import UserError
 from storage.plan import shards_of
 from storage.shard import KEEP
+from storage.typed import typed
 
 from .pairs_at import EXAMPLES, Place, pairs_at
 
@@ -79,5 +80,5 @@ def _pairs(run_a: Path, run_b: Path, some: list[dict[str, Any]], *, fates: tuple
 def _keep_lists(run: Path) -> list[str]:
     paths = [str(shard.path(KEEP)) for shard in shards_of(run) if shard.path(KEEP).exists()]
     if not paths:
-        raise UserError(f'{run} has no keep-list; run "corgi select" first')
+        raise UserError(f'{run} has no keep-list; run "{typed(run, "select")}" first')
     return paths

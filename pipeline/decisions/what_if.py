@@ -25,6 +25,7 @@ from storage import duplicates, keep_list, scores
 from storage.plan import shards_of
 from storage.shard import KEEP, PAIRS, SCORES, Shard
 from storage.tables import column_names, read_table
+from storage.typed import typed
 
 from ..config import PipelineConfig
 from ..lists import unlisted
@@ -120,7 +121,7 @@ def known_columns(shard: Shard) -> list[str]:
     """Return the columns that rules may use of a shard that is scored. Raises UserError where it is not."""
     path = shard.path(PAIRS)
     if not path.exists():
-        raise UserError(f'{path} is not there; run "corgi download" first')
+        raise UserError(f'{path} is not there; run "{typed(path, "download")}" first')
     return [*column_names(path), *scores.names(shard)[1:], *duplicates.COLUMNS]
 
 

@@ -12,6 +12,7 @@ from configs.steps import STEPS
 from pipeline.step import ShardStep, State
 from storage.shard import Shard
 from storage.staging import settle
+from storage.typed import typed
 
 from .config import DownloadConfig
 from .some import lost_for
@@ -47,7 +48,7 @@ class Retry(ShardStep):
         if may_come is None:
             raise UserError(
                 f"shard {shard} is of another config or plan, so all of it would be asked for; "
-                'run "corgi download" without --retry, or change the config back'
+                f'run "{typed(shard.run, "download")}", or change the config back'
             )
         return self._step.ask_again(shard, (*self.reasons, *may_come))
 

@@ -21,6 +21,7 @@ from storage.plan import remove_shards_from, shards_of
 from storage.shard import KEEP, PAIRS, Shard
 from storage.tables import check_rows, column_names
 from storage.text_embeds import TextEmbedsFile
+from storage.typed import typed
 
 from .options import Options
 from .readme import LICENSES, readme
@@ -68,7 +69,9 @@ def _look_through(config: PipelineConfig, options: Options) -> tuple[dict[str, l
         stale = sum(step.state(shard) != "done" for shard in shards)
         if stale:
             or_none = "" if name == "select" else ', or export with "--text-embeds none"'
-            raise UserError(f'{stale} of {len(shards)} shards are not up to date; run "corgi {name}" first{or_none}')
+            raise UserError(
+                f'{stale} of {len(shards)} shards are not up to date; run "{typed(config.run, name)}" first{or_none}'
+            )
     chosen = [Chosen(config.run, split, options.column) for split in SPLITS]
     counts: dict[str, list[int]] = {split: [] for split in SPLITS}
     licenses = Counter[str]()

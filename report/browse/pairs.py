@@ -20,6 +20,7 @@ from storage.duplicates import DUPLICATES
 from storage.plan import shards_of
 from storage.shard import KEEP, PAIRS, SCORES, TAR, Shard
 from storage.tar import TarReader
+from storage.typed import typed
 
 from ..sensitive import SensitivePairs
 
@@ -46,7 +47,7 @@ class Pairs:
         self._sensitive = SensitivePairs(config.select.rules)
         self._table = lru_cache(maxsize=4)(_table)
         if not self._shards:
-            raise UserError(f'{config.run} has no pictures; run "corgi download" first')
+            raise UserError(f'{config.run} has no pictures; run "{typed(config.run, "download")}" first')
 
     def matching(self, where: str, state: str, begin: int) -> Some:
         """Return the next pairs for which `where` holds. Raises UserError for what is no rule."""

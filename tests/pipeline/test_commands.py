@@ -35,7 +35,7 @@ def test_a_broken_shard_takes_no_other_with_it_and_the_exit_code_tells(tmp_path:
     assert [shard.path(SCORES).exists() for shard in shards_of(config.run)] == [True, False, True]
     assert corgi("score", tmp_path / "pipeline.yaml", "tolerate=1")[0] == 0
     code, said = corgi("dedup", tmp_path / "pipeline.yaml")
-    assert code == 2 and f'{broken.path(SCORES)} is not there; run "corgi score" first' in said
+    assert code == 2 and f'{broken.path(SCORES)} is not there; run "corgi score {config.run}" first' in said
 
 
 @pytest.mark.parametrize(

@@ -59,10 +59,10 @@ def test_the_config_of_a_run_with_an_engine_is_read(embedded: PipelineConfig):
 def test_earlier_states_are_stale_and_embed_makes_them_anew(embedded: PipelineConfig):
     (shard,) = shards_of(embedded.run)
     renamed_back(shard, embedded)
-    with pytest.raises(UserError, match='of an earlier version; run "corgi embed" and "corgi index" again'):
+    with pytest.raises(UserError, match=r'of an earlier version; run "corgi embed .* && corgi index .*"'):
         TextEmbedsFile(shard, "minilm")
     assert build("embed", embedded).state(shard) == "stale"
-    with pytest.raises(UserError, match='run "corgi embed" first'):
+    with pytest.raises(UserError, match=r'run "corgi embed .*" first'):
         run_step("index", embedded)
     assert run_step("embed", embedded, workers=1).counts == {"kept": 4, "encoded": 4}
     assert run_step("index", embedded).skipped == 1  # the embeds hold what they held
@@ -74,7 +74,7 @@ def test_an_earlier_index_is_refused(embedded: PipelineConfig):
     metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
     names = [name.replace("content_text_embeds", "content_states") for name in table.column_names]
     write_table(path, table.rename_columns(names), fingerprint="by version 1", metadata=metadata)
-    with pytest.raises(UserError, match='of an earlier version; run "corgi embed" and "corgi index" again'):
+    with pytest.raises(UserError, match=r'of an earlier version; run "corgi embed .* && corgi index .*"'):
         index.read(path)
     assert run_step("index", embedded).done == 1
     assert index.read(path).width == 384

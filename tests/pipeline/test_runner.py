@@ -102,7 +102,10 @@ def test_a_shard_without_its_inputs_waits_and_says_for_what(tmp_path: Path):
     all_shards = shards(tmp_path, 2)
     all_shards[0].path(URLS).unlink()
     outcome = run_shards(Double(), all_shards)
-    assert outcome.done == 1 and '00000.urls.parquet is not there; run "corgi plan" first' in outcome.failed[0]
+    assert (
+        outcome.done == 1
+        and '00000.urls.parquet is not there; run "corgi plan PIPELINE.yaml" first' in outcome.failed[0]
+    )
     assert read_mark(all_shards[0].path(".out.parquet")) is None
 
 

@@ -27,6 +27,7 @@ from pipeline.table_files import files_of
 from pipeline.url_tables import errors_of
 from storage.plan import dropped, shards_of
 from storage.shard import URLS
+from tests.bucket import bucket_called
 
 PAIRS = pa.table({"url": [f"http://a.test/{n}" for n in range(9)], "caption": [f'"one", {n}' for n in range(9)]})
 PAIRS = PAIRS.append_column("width", pa.array(range(9)))
@@ -239,23 +240,10 @@ def test_tables_are_read_over_http(tmp_path: Path, web: str):
         planned(config(tmp_path, f"{web}/none.csv"))
 
 
-S3_SECRETS = {"AWS_ACCESS_KEY_ID": "made", "AWS_SECRET_ACCESS_KEY": "up", "AWS_DEFAULT_REGION": "us-east-1"}
-
-
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[fsspec.AbstractFileSystem]:
-    """A bucket `tables` of a real S3 server on loopback."""
-    pytest.importorskip("s3fs")
-    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {**S3_SECRETS, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}.items():
-        monkeypatch.setenv(name, value)
-    filesystem = fsspec.filesystem("s3")
-    filesystem.mkdir("tables")
-    yield filesystem
-    filesystem.clear_instance_cache()
-    server.stop()
+def bucket() -> Iterator[fsspec.AbstractFileSystem]:
+    with bucket_called("tables") as filesystem:
+        yield filesystem
 
 
 @pytest.mark.filterwarnings("ignore:datetime:DeprecationWarning")  # of botocore

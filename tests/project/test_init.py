@@ -6,16 +6,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cascade.explain import parameters
 from configs import UserError, load, read_yaml
 from pipeline.config import PipelineConfig
 from project.check import problems_of
 from project.files import project_of
-from project.init import init
+from project.init import init, told
 from project.look import look
-from project.presets import NAMES, PRESETS, Machine, stage_names, stage_values, suited
+from project.presets import LINES, NAMES, PRESETS, Machine, loaded, stage_names, stage_values, suited, with_steps
 from project.reasons import TRAIN
 from project.yaml_text import yaml_text
-from training.config import TrainConfig
+from training.config import TrainConfig, accumulation
 
 from .drawn import caption, draw_pictures
 
@@ -41,6 +42,15 @@ def test_a_folder_of_pictures_becomes_configs_that_work_from_anywhere(tmp_path: 
     for file in project.files:
         bare = [line for line in file.read_text().splitlines() if not line.startswith("#") and "  # " not in line]
         assert not bare, f"{file.name} has keys without a reason: {bare}"
+
+
+def test_links_to_pictures_are_passed_over_aloud(tmp_path: Path):
+    pictures = draw_pictures(tmp_path / "pictures", 5)
+    assert not any("links to pictures" in line for line in told(look(str(pictures))))
+    (pictures / "link.png").symlink_to(pictures / "p001.png")
+    (pictures / "link.txt").symlink_to(pictures / "p001.txt")
+    sight = look(str(pictures))
+    assert sight.pairs == 5 and any("1 links to pictures are passed over" in line for line in told(sight))
 
 
 def test_rules_that_would_drop_much_of_what_is_there_are_off(tmp_path: Path):
@@ -114,3 +124,29 @@ def test_nothing_is_overwritten_and_no_run_lies_in_its_own_source(tmp_path: Path
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["chain.yaml"]
     with pytest.raises(UserError, match="another folder"):
         list(init(tmp_path / "pictures/run", str(tmp_path / "pictures"), steps=2))
+
+
+SIZES = {  # millions of parameters, as project/presets.py tells them
+    "tiny": {"base16": 12, "sr64": 9, "sr256": 2},
+    "small": {"base64": 309, "sr256": 66},
+    "paper": {"base64": 2136, "sr256": 636, "sr1024": 451},
+}
+
+
+@pytest.mark.parametrize("preset", NAMES)
+def test_presets_are_as_large_as_they_say_and_their_batches_fit_any_number_of_gpus(preset, tmp_path: Path):
+    sight = look(str(draw_pictures(tmp_path / "pictures", 4)))
+    for stage, millions in SIZES[preset].items():
+        for gpus in (0, 1, 2, 3, 8, 12, 16):
+            machine = Machine(cores=16, memory_gib=128, gpus_gib=(78.0,) * gpus)
+            config = loaded(stage_values(preset, stage, tmp_path, sight, machine, precision="bf16"))
+            assert accumulation(config, config.processes) >= 1
+        assert round(parameters(config.stage) / 1e6) == millions
+
+
+@pytest.mark.parametrize(("steps", "every"), [(1, 1), (78, 78), (120, 60), (170, 57), (3000, 500)])
+def test_a_short_training_is_looked_at_once_at_its_end_and_a_long_one_six_times(steps: int, every: int, tmp_path: Path):
+    sight = look(str(draw_pictures(tmp_path / "pictures", 4)))
+    values = with_steps(stage_values("tiny", "base16", tmp_path, sight, GPU, precision="bf16"), steps)
+    assert values["validation"]["every_steps"] == every
+    assert steps // loaded(values).log_every_steps >= min(steps, LINES)

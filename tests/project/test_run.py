@@ -1,6 +1,7 @@
 """`corgi run`, as a person types it: the whole way, killed in the middle and taken up again, from another folder."""
 
 import http.server
+import re
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from project.run import Whole
 from storage import ledger
 from tests.quickstart.killed_commands import kill_when
 
-from .drawn import caption, draw_pictures
+from .drawn import caption, draw_pictures, picture
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -40,6 +41,12 @@ def web(tmp_path: Path) -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def edit(file: Path, before: str, after: str) -> None:
+    text = file.read_text()
+    assert before in text
+    file.write_text(text.replace(before, after, 1))
 
 
 def smaller(mine: Path) -> None:
@@ -71,12 +78,23 @@ def test_pictures_become_a_cascade_by_two_commands_though_one_is_killed(tmp_path
     assert whole.returncode == 0, whole.stderr
     assert "embed: done already" in whole.stdout and f"$ corgi train {mine / 'base16.yaml'}" in whole.stdout
     assert (mine / "report/index.html").exists() and (mine / "figures.json").exists()
-    again = corgi("run", mine, cwd=elsewhere)
-    assert again.returncode == 0 and "train sr64: done already" in again.stdout, again.stderr
     queued = corgi("submit", mine / "chain.yaml", "slurm.train.overrides=[]", cwd=elsewhere)
     assert queued.stdout == "nothing is left to do: every step and stage is done\n", queued.stderr
+
+    edit(mine / "pipeline.yaml", "min_side >= 64", "min_side >= 100")
+    edit(mine / "base16.yaml", "steps: 3 ", "steps: 4 ")
+    told = corgi("status", mine / "pipeline.yaml", cwd=elsewhere)
+    assert told.returncode == 0 and re.search(r"select .*stale", told.stdout), told.stdout + told.stderr
+    again = corgi("run", mine, cwd=elsewhere)
+    assert again.returncode == 0, again.stderr
+    assert f"$ corgi train {mine / 'base16.yaml'} --accept-new-data" in again.stdout
+    assert "train sr64: done already, on the pairs kept before" in again.stdout
     ran = [line["command"] for line in ledger.read(mine) if line["event"] == "command"]
-    assert ran.count("train base16") == ran.count("train sr64") == 1
+    assert (ran.count("train base16"), ran.count("train sr64"), ran.count("score")) == (2, 1, 1)
+    kept = sum(pq.read_table(mine / "index.parquet")["kept"].to_pylist())
+    assert kept == sum(min(picture(number).size) >= 100 for number in range(200)) < 200
+    drawn = corgi("sample", mine / "train/base16", mine / "train/sr64", "--caption", "a disc", cwd=elsewhere)
+    assert drawn.returncode == 0 and Path(drawn.stdout.split()[-1]).exists(), drawn.stderr
 
 
 @pytest.mark.long

@@ -38,9 +38,9 @@ def test_a_keep_list_says_who_is_trained_on(tmp_path):
 def test_a_keep_list_of_other_pairs_is_refused(tmp_path):
     shard = Shard(tmp_path, 0)
     write_keep_list(shard)
-    with pytest.raises(UserError, match=r'is not of the pairs there are now; run "corgi select" first'):
+    with pytest.raises(UserError, match=r'is not of the pairs there are now; run "corgi select .*" first'):
         keep_list.read(shard, of=pairs(KEYS[::-1]))
-    with pytest.raises(UserError, match=r'is not there; run "corgi select" first'):
+    with pytest.raises(UserError, match=r'is not there; run "corgi select .*" first'):
         keep_list.read(Shard(tmp_path, 1))
 
 
@@ -70,7 +70,7 @@ def test_text_embeds_come_back_by_row_and_key(tmp_path):
     assert file.row_of(KEYS[2]) == 2 and file.row_of("elsewhere") is None
     assert text_embeds.encoder_of(file.path) == "digest" and text_embeds.encoder_of(tmp_path / "none.arrow") is None
     for row, key in ((1, KEYS[0]), (3, KEYS[2])):
-        with pytest.raises(UserError, match=r'does not fit its keep-list; run "corgi embed" and "corgi index"'):
+        with pytest.raises(UserError, match=r'does not fit its keep-list; run "corgi embed .* && corgi index .*"'):
             file.at(row, key=key)
 
 
@@ -83,16 +83,16 @@ def test_no_kept_pair_is_a_file_too(tmp_path):
 
 def test_text_embeds_that_are_not_there_torn_or_old_name_the_command(tmp_path):
     shard = Shard(tmp_path, 0)
-    with pytest.raises(UserError, match=r'is not there; run "corgi embed" first'):
+    with pytest.raises(UserError, match=r'is not there; run "corgi embed .*" first'):
         TextEmbedsFile(shard, "tiny")
     path = embeds_file(tmp_path, ["red"], KEYS[:1]).path
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(UserError, match=r'cannot be read .*run "corgi embed" again'):
+    with pytest.raises(UserError, match=r'cannot be read .*run "corgi embed .*" again'):
         TextEmbedsFile(shard, "tiny")
     old = pa.table({"key": KEYS, "states": [b""] * 6}).replace_schema_metadata({"corgi.width": "4"})
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, old.schema) as writer:
         writer.write_table(old)
-    with pytest.raises(UserError, match=r'is of an earlier version; run "corgi embed" and "corgi index" again'):
+    with pytest.raises(UserError, match=r'is of an earlier version; run "corgi embed .* && corgi index .*"'):
         TextEmbedsFile(shard, "tiny")
 
 
@@ -110,15 +110,15 @@ def test_an_index_comes_back_with_what_can_be_trained_on(tmp_path):
 
 def test_what_is_no_index_names_the_remedy(tmp_path):
     path = tmp_path / index.INDEX
-    with pytest.raises(UserError, match=r'is not there; run "corgi index" first'):
+    with pytest.raises(UserError, match=r'is not there; run "corgi index .*" first'):
         index.read(path)
     path.write_bytes(b"no parquet")
-    with pytest.raises(UserError, match=r'cannot be read .*run "corgi index" again'):
+    with pytest.raises(UserError, match=r'cannot be read .*run "corgi index .*" again'):
         index.read(path)
     write_keep_list(Shard(tmp_path, 0))
     with pytest.raises(UserError, match=r'is not an index; give the file that "corgi index" writes'):
         index.read(Shard(tmp_path, 0).path(KEEP))
     old = pa.Table.from_pylist([{**ROW, "content_states": "digest"}])
     write_table(path, old, fingerprint="made", metadata={"corgi.encoder": "tiny", "corgi.width": "4"})
-    with pytest.raises(UserError, match=r'is of an earlier version; run "corgi embed" and "corgi index" again'):
+    with pytest.raises(UserError, match=r'is of an earlier version; run "corgi embed .* && corgi index .*"'):
         index.read(path)

@@ -5,10 +5,10 @@ import json
 import shutil
 
 import pytest
+import safetensors.torch
 import torch
 
 from configs import UserError
-from storage import checkpoint as files
 from storage.atomic import read_json
 from storage.checkpoint import committed, folder_of
 from tests.factory import make_run
@@ -124,7 +124,7 @@ def test_what_a_killed_save_left_is_written_over(saved):
 
 def test_a_full_disk_leaves_the_one_before_whole_and_is_one_line(saved, monkeypatch, capsys):
     run, again = saved
-    write, calls = files.save_file, []
+    write, calls = safetensors.torch.save_file, []
 
     def full(tensors, path):
         calls.append(path)
@@ -132,7 +132,7 @@ def test_a_full_disk_leaves_the_one_before_whole_and_is_one_line(saved, monkeypa
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         write(tensors, path)
 
-    monkeypatch.setattr(files, "save_file", full)
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
     with pytest.raises(UserError, match=r"step 9 could not be saved \(rank 0: No space left on device\)") as error:
         again("steps=9")
     assert error.value.exit_code == 1 and "step 6 is the last that stands" in str(error.value)

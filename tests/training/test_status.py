@@ -19,7 +19,8 @@ def test_status_is_a_line_for_each_stage(trained, capsys):
     assert capsys.readouterr().out.startswith("base16     train: step 7 of 7")
     make_run(config.data.index.parent, pairs=18)
     assert stages_of(config.run)[0].sentence.endswith(
-        "stale: the index has changed since it began; corgi train --accept-new-data goes on with it"
+        f"stale: the index has changed since it began; corgi train {config.run}/config.yaml --accept-new-data"
+        " goes on with it"
     )
     assert stages_of(config.run.parent) == []
 

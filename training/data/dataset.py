@@ -17,6 +17,7 @@ import torch
 
 from cascade.text_encoder import TextEmbedder
 from configs import UserError
+from storage.typed import typed
 from training.config import OWN, TrainConfig
 
 from .crops import StageImage, with_low_res
@@ -88,7 +89,7 @@ class PairDataset:
     def _rows(self, shard: int) -> "ShardRows":
         rows = self._shards[shard]
         if len(rows) != self.counts[shard]:
-            raise UserError(f'shard {rows.shard} and the index disagree; run "corgi index" again')
+            raise UserError(f'shard {rows.shard} and the index disagree; run "{typed(rows.shard.run, "index")}" again')
         return rows
 
     def _decoded(self, place: Place) -> StageImage:

@@ -12,6 +12,7 @@ from storage.run import CONFIG
 from storage.shard import Shard
 from storage.tables import content
 from storage.text_embeds import suffix
+from storage.typed import typed
 from training.config import OWN, DataConfig, TextDataConfig
 
 LOOKED_AT = 64  # shards whose text embeds are looked at before a training begins
@@ -115,4 +116,4 @@ def check_embeds(index: Index, place: int) -> None:
     """Raise UserError where a shard's text embeds are not those that the index counted."""
     path = index.shard(place).path(suffix(index.file.encoder))
     if path.exists() and content(path) != index.content_of(place, "content_text_embeds"):
-        raise UserError(f'{path} holds other text embeds than the index; run "corgi embed" and "corgi index" again')
+        raise UserError(f'{path} holds other text embeds than the index; run "{typed(path, "embed", "index")}"')

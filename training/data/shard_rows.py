@@ -20,6 +20,7 @@ from storage.shard import KEEP, PAIRS
 from storage.tables import content
 from storage.tar import TarReader, decode_scaled
 from storage.text_embeds import TextEmbedsFile
+from storage.typed import typed
 from training.config import OWN
 
 from .index import Index, check_embeds
@@ -78,7 +79,8 @@ class ShardRows:
             return own
         file = TextEmbedsFile(self.shard, self._encoder, column)
         if own.beside and content(file.path) != own.beside.get(column):
-            raise UserError(f'{file.path} holds other text embeds than the index; run "corgi embed" and "corgi index"')
+            again = typed(file.path, "embed", "index")
+            raise UserError(f'{file.path} holds other text embeds than the index; run "{again}"')
         return file
 
     def image(self, row: int, *, px: int) -> Tensor:
@@ -120,9 +122,13 @@ def _keep_list(index: Index, place: int) -> pa.Table:
     shard, own = index.shard(place), [] if index.column == keep_list.TRAIN else [index.column]
     keep = keep_list.read(shard, ["kept", "held_out", *own, *keep_list.CARRIED])
     if content(shard.path(KEEP)) != index.content_of(place, "content_keep"):
-        raise UserError(f'{shard.path(KEEP)} has changed since the index was made; run "corgi embed" and "corgi index"')
+        raise UserError(
+            f'{shard.path(KEEP)} has changed since the index was made; run "{typed(shard.run, "embed", "index")}"'
+        )
     if content(shard.path(PAIRS)) not in (None, index.content_of(place, "content_pairs")):
-        raise UserError(f'{index.tar(place)} holds other pairs than the index; run "corgi score" and what follows')
+        raise UserError(
+            f'{index.tar(place)} holds other pairs than the index; run "{typed(shard.run, "score")}" and what follows'
+        )
     return keep
 
 

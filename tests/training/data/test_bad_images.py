@@ -51,7 +51,7 @@ def test_a_tar_cut_short_names_the_remedy(tmp_path):
         tar.truncate(600)
     batch = loader_of(config).batch(np.arange(24))
     assert len(batch.bad) == 8
-    assert all("is cut short" in bad.reason and 'run "corgi download" again' in bad.reason for bad in batch.bad)
+    assert all("is cut short" in bad.reason and 'remove it and run "corgi download ' in bad.reason for bad in batch.bad)
 
 
 def test_too_many_bad_images_stop_the_training(tmp_path):

@@ -73,11 +73,11 @@ def test_files_that_are_not_those_of_the_index_are_an_error(tmp_path):
     own, other = Shard(tmp_path, 0), Shard(tmp_path / "other", 0)
     pairs = own.path(PAIRS).read_bytes()
     own.path(PAIRS).write_bytes(other.path(PAIRS).read_bytes())
-    with pytest.raises(UserError, match='holds other pairs than the index; run "corgi score" and what follows'):
+    with pytest.raises(UserError, match=r'holds other pairs than the index; run "corgi score .*" and what follows'):
         loader_of(config).batch(np.arange(24))
     own.path(PAIRS).write_bytes(pairs)
     other.path(KEEP).replace(own.path(KEEP))
-    with pytest.raises(UserError, match='has changed since the index was made; run "corgi embed" and "corgi index"'):
+    with pytest.raises(UserError, match=r'has changed since .* was made; run "corgi embed .* && corgi index .*"'):
         loader_of(config).batch(np.arange(24))
 
 

@@ -10,7 +10,7 @@ from training.data.index import check_text, read_index
 
 def test_an_index_that_is_not_there_or_has_no_such_column_names_the_remedy(tmp_path):
     index = make_run(tmp_path)
-    with pytest.raises(UserError, match='run "corgi index" first'):
+    with pytest.raises(UserError, match=r'run "corgi index .*" first'):
         read_index(config_of(tmp_path, tmp_path / "nowhere.parquet").data)
     with pytest.raises(UserError, match=r"'larg' is not in .*; did you mean 'large'"):
         read_index(config_of(tmp_path, index, data={"index": str(index), "column": "larg"}).data)
