@@ -24,7 +24,7 @@ TRAIN_STEPS = 24
 TRIES = 5  # to meet a moment
 TRAINING = (
     *(f"steps={TRAIN_STEPS}", "checkpoint.every_steps=8", "validation.every_steps=0", "log_every_steps=1"),
-    *("batch=8", "micro_batch=8"),
+    *("batch=8", "micro_batch=8", "health.restarts=1000"),
 )
 # Many small shards: a step that takes milliseconds for each can still be cut off between two.
 SMALL = ("pipeline.plan.shard_size=8", *(f"{stage}.{setting}" for stage in STAGES for setting in TRAINING))
