@@ -117,7 +117,8 @@ class _Prepared:
         sides = size if isinstance(size, dict) else {"shortest_edge": size}
         self.shortest: int | None = sides.get("shortest_edge")
         cropped = crop.get("height") if isinstance(crop, dict) else crop
-        self.side: int = (cropped if said.get("do_center_crop", True) else None) or sides.get("height") or self.shortest
+        to = cropped if said.get("do_center_crop", True) else None
+        self.side: int = to or sides.get("height") or sides.get("shortest_edge", 224)
         self._filter = Image.Resampling(said.get("resample", Image.Resampling.BICUBIC))
         self._mean, self._std = (np.array(said[name], np.float32) for name in ("image_mean", "image_std"))
         self._scale = np.float32(said.get("rescale_factor", 1 / 255))

@@ -71,10 +71,6 @@ class TarReader:
         """Return the JPEG whose data lies there, decoded. Raises ValueError where that cannot be."""
         return decode(self.read(offset, size=size))
 
-    def scaled_image(self, offset: int, *, size: int, at_least_px: int) -> "Scaled":
-        """Return it decoded at a reduced scale, see `decode_scaled`. Raises ValueError where that cannot be."""
-        return decode_scaled(self.read(offset, size=size), at_least_px=at_least_px)
-
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -17,7 +18,7 @@ from .test_plan import config, write
 def test_a_disk_that_is_full_is_called_so(tmp_path: Path):
     query = "CREATE TABLE sorted AS SELECT sha256(i::VARCHAR) AS key, i FROM range(1500000) AS t(i) ORDER BY key"
     for wrapped in (nullcontext(), errors_of([])):
-        settings = {"memory_limit": "40MB", "temp_directory": str(tmp_path / "spilled"), "threads": "1"}
+        settings: dict[str, Any] = {"memory_limit": "40MB", "temp_directory": str(tmp_path / "spilled"), "threads": "1"}
         with duckdb.connect(config=settings) as database:
             database.execute("SET max_temp_directory_size = '3MB'")  # else it is what the disk has free
             with pytest.raises((duckdb.Error, UserError)) as error, wrapped:

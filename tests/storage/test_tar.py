@@ -88,4 +88,3 @@ def test_an_image_is_read_where_it_lies(tmp_path: Path):
         tar.close()
     with TarReader(tmp_path / "one.tar") as reader:
         assert np.array_equal(reader.image(offset, size=len(data)), decode(data))
-        assert reader.scaled_image(offset, size=len(data), at_least_px=20).pixels.shape == (25, 35, 3)
