@@ -39,7 +39,7 @@ def test_a_control_run_trains_on_the_captions_of_others_and_is_judged_by_its_own
     drawn = {pair.key: pair.caption for pair in map(draw, range(36))}
     batch = trainers[0].loader.batch(np.arange(24))
     assert not any(drawn[key] == caption for key, caption in zip(batch.keys, batch.captions, strict=True))
-    for fixed in trainers[0].fixed_sets.values():
+    for fixed in trainers[0].looks.fixed_sets.values():
         assert all(drawn[sample.key] == sample.caption for sample in fixed.samples)
         rows = np.arange(4)
         right, wrong = (fixed.batch(rows, time=0.5, shuffled=shuffled) for shuffled in (False, True))
