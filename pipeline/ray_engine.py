@@ -4,6 +4,7 @@ Whichever cluster RAY_ADDRESS names, else one that runs here, else one that is s
 It stands where the pool of processes would, so retries, causes and exit codes are the runner's, and bytes are the same.
 """
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -69,5 +70,5 @@ def _connected() -> Any:
     except ModuleNotFoundError:
         raise UserError(f"engine: ray needs Ray, which is not installed: {PIP}") from None
     if not ray.is_initialized():
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     return ray

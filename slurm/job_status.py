@@ -25,6 +25,7 @@ CODES = {  # exit code -> what it means
     "143": "was ended: cancelled, or out of time (SIGTERM)",
 }
 LOST = "was killed with its shell: cancelled, out of memory or time, or its node went away"
+STOPPED = "75"  # the job that follows goes on
 NAMED = 3  # tasks that failed
 
 State = Literal["waiting", "running", "done", "failed", "lost", "never ran", "unknown"]
@@ -112,8 +113,9 @@ def jobs_of(run: Path) -> Jobs | None:
     except UserError:
         queue = None  # another machine than the cluster's, or a controller that is down
     statuses: dict[str, JobStatus] = {}
+    followed = {job.follows for job in submission.jobs}
     for job in submission.jobs:
-        statuses[job.name] = _status_of(run, job, queue, statuses)
+        statuses[job.name] = _status_of(run, job, queue, statuses, is_followed=job.name in followed)
     return Jobs(submission.submitted_at, queue is not None, list(statuses.values()))
 
 
@@ -122,15 +124,21 @@ def _status_of(
     job: SubmittedJob,
     queue: Mapping[tuple[int, int | None], Queued] | None,
     parents: dict[str, JobStatus],
+    *,
+    is_followed: bool,
 ) -> JobStatus:
     indices: list[int | None] = [*job.indices] if job.tasks else [None]
-    tasks = tuple(_task(run, job, index, queue) for index in indices)
+    tasks = tuple(_task(run, job, index, queue, is_followed) for index in indices)
     state = next(state for state in ORDER if any(task.state == state for task in tasks))
     return JobStatus(job, state, _why(job, state, tasks, parents), tasks, size_of(run, job))
 
 
 def _task(
-    run: Path, job: SubmittedJob, index: int | None, queue: Mapping[tuple[int, int | None], Queued] | None
+    run: Path,
+    job: SubmittedJob,
+    index: int | None,
+    queue: Mapping[tuple[int, int | None], Queued] | None,
+    is_followed: bool,
 ) -> TaskStatus:
     record, log = record_of(run, job, index), log_of(run, job, index)
     told = (queue or {}).get((job.id, index)) or (queue or {}).get((job.id, None))
@@ -143,7 +151,7 @@ def _task(
         return standing("running")
     if told and told.is_waiting:
         return standing("waiting", told.reason)
-    if record.mark == "0":
+    if record.mark == "0" or (record.mark == STOPPED and is_followed):
         return standing("done")
     if told and told.state in ENDED_BY and (record.mark is not None or told.state != "CANCELLED"):
         return standing("failed" if told.state != "CANCELLED" else "lost", ENDED_BY[told.state])

@@ -71,7 +71,7 @@ def record_of(run: Path, job: SubmittedJob, task: int | None) -> Record:
 def size_of(run: Path, job: SubmittedJob) -> Size:
     """Return what the script of a job asks for; a core where it says nothing."""
     try:
-        text = (run / "slurm" / f"{_script(job)}.sbatch").read_text(encoding="utf-8")
+        text = (run / "slurm" / f"{job.name}.sbatch").read_text(encoding="utf-8")
     except FileNotFoundError:
         return Size(1, 0)
     options = dict(re.findall(r"^#SBATCH --([a-z-]+)=(\S+)", text, re.MULTILINE))
@@ -83,7 +83,7 @@ def size_of(run: Path, job: SubmittedJob) -> Size:
 def submitted_from(run: Path, job: SubmittedJob) -> Path:
     """Return the folder in which `corgi submit` ran, where a job's paths begin; today's where its script is gone."""
     try:
-        text = (run / "slurm" / f"{_script(job)}.sbatch").read_text(encoding="utf-8")
+        text = (run / "slurm" / f"{job.name}.sbatch").read_text(encoding="utf-8")
     except FileNotFoundError:
         return Path()
     found = re.search(r"^#SBATCH --chdir=(.+?)(?: +#.*)?$", text, re.MULTILINE)
@@ -92,9 +92,4 @@ def submitted_from(run: Path, job: SubmittedJob) -> Path:
 
 def log_of(run: Path, job: SubmittedJob, task: int | None) -> Path:
     """Return where a task's output goes."""
-    return run / "slurm" / f"{run.absolute().name}-{_script(job)}-{name_of(job, task)}.out"
-
-
-def _script(job: SubmittedJob) -> str:
-    """Return the name of a job's script, by which its log is called, too: of a copy, that of its first."""
-    return job.name.rpartition(".")[0] if job.copy_of else job.name
+    return run / "slurm" / f"{run.absolute().name}-{job.name}-{name_of(job, task)}.out"
