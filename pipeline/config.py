@@ -30,9 +30,8 @@ class PipelineConfig(Config):
     run: Path  # folder of everything made
     table: Tables = []  # files, folders, globs or urls: what `plan` reads (see table_files); or else `adopt.source`
     workers: int = Field(default=2, ge=1)  # processes of the shard steps on this machine
-    engine: Engine = (
-        "local"  # where shard steps run: processes here, or `ray`, a Ray cluster (RAY_ADDRESS, or one here)
-    )
+    # Where shard steps run: in processes here, or, `ray`, on the Ray cluster of RAY_ADDRESS, else one on this machine.
+    engine: Engine = "local"
     tolerate: int = Field(default=0, ge=0)  # failed shards before a shard step ends with 3; dedup and index need all
     plan: PlanConfig = PlanConfig()
     download: DownloadConfig = DownloadConfig()
