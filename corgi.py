@@ -9,7 +9,7 @@ if __name__ == "__main__" and not sys.flags.safe_path and sys.path[0] != __file_
 from functools import partial
 
 # isort: off
-from commands import start, data, filters, models, demo, runs, sync, config  # noqa: F401  # each adds its commands; `--help` shows them so
+from commands import start, data, filters, models, demo, seeing, runs, sync, config  # noqa: F401  # each adds its commands; `--help` shows them so
 
 # isort: on
 from commands.app import app

@@ -10,7 +10,8 @@ imports from here but `corgi.py`.
     filters  what rules cost, and what others would do
     models   what is done with the stages of a cascade
     demo     the page where visitors click words, from its vocabulary to its server
+    seeing   where a run stands, its logs, and how to end its jobs
     sync     what trackers are told of a run
-    runs     what a run tells of itself, and the cluster that it may run on
+    runs     one pair's story, and the cluster that a run may run on
     config   what can be said in configs and in rules
 """

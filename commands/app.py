@@ -9,6 +9,7 @@ import typer
 from configs import printable
 
 if TYPE_CHECKING:
+    from pipeline.ranks import Ranks
     from pipeline.runner import Outcome
 
 DISTRIBUTION = "corgi-t2i"
@@ -58,8 +59,9 @@ PipelineFile = Annotated[Path, typer.Argument(help="YAML of the pipeline, or fol
 TrainFile = Annotated[Path, typer.Argument(help="YAML of one stage's training, e.g. configs/train/base64.yaml")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, e.g. runs/quickstart")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Today's differences, e.g. download.retries=0")]
-Rank = Annotated[int, typer.Option(help="Which share of the shards is ours, from 0.")]
-WorldSize = Annotated[int, typer.Option(help="How many shares there are.")]
+FROM_STARTER = "else as torchrun, an Indexed Job or SLURM's array say."
+Rank = Annotated[int | None, typer.Option(help=f"Which share of the shards is ours, from 0; {FROM_STARTER}")]
+WorldSize = Annotated[int | None, typer.Option(help=f"How many shares there are; {FROM_STARTER}")]
 Retry = Annotated[str | None, typer.Option(help="Ask again for what was lost: transient, or robots_txt,http_404.")]
 Verdict = Annotated[
     bool, typer.Option("--verdict", help="Make nothing: tell what all shares came to; 3 where it is not tolerated.")
@@ -69,6 +71,16 @@ Scorers = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes here; the config's `workers` if not given.")]
+
+
+def share_of(name: str, rank: int | None, world_size: int | None) -> "Ranks":
+    """Return which share is ours, and tell where it was not typed. rank, world_size: as typed; None: not."""
+    from pipeline.ranks import ranks_of
+
+    share = ranks_of(rank, world_size)
+    if share.source:
+        print(f"{name}: rank {share.rank} of {share.world_size}, as {share.source} says", file=sys.stderr)
+    return share
 
 
 def tell(name: str, outcome: "Outcome", *, tolerate: int = 0) -> None:

@@ -8,7 +8,21 @@ import typer
 
 from configs.steps import ENTRIES, StepEntry
 
-from .app import Json, Overrides, PipelineFile, Rank, Retry, RunFolder, Scorers, Verdict, Workers, WorldSize, app, tell
+from .app import (
+    Json,
+    Overrides,
+    PipelineFile,
+    Rank,
+    Retry,
+    RunFolder,
+    Scorers,
+    Verdict,
+    Workers,
+    WorldSize,
+    app,
+    share_of,
+    tell,
+)
 
 WhatIf = Annotated[
     list[str] | None,
@@ -20,8 +34,8 @@ def _command_of(entry: StepEntry) -> Callable[..., None]:
     def shard_step(
         config: PipelineFile,
         overrides: Overrides = None,
-        rank: Rank = 0,
-        world_size: WorldSize = 1,
+        rank: Rank = None,
+        world_size: WorldSize = None,
         workers: Workers = None,
         is_verdict: Verdict = False,
         scorers: Scorers = None,
@@ -31,8 +45,8 @@ def _command_of(entry: StepEntry) -> Callable[..., None]:
     def download(
         config: PipelineFile,
         overrides: Overrides = None,
-        rank: Rank = 0,
-        world_size: WorldSize = 1,
+        rank: Rank = None,
+        world_size: WorldSize = None,
         workers: Workers = None,
         retry: Retry = None,
         is_verdict: Verdict = False,
@@ -42,8 +56,8 @@ def _command_of(entry: StepEntry) -> Callable[..., None]:
     def select(
         config: PipelineFile,
         overrides: Overrides = None,
-        rank: Rank = 0,
-        world_size: WorldSize = 1,
+        rank: Rank = None,
+        world_size: WorldSize = None,
         workers: Workers = None,
         what_if: WhatIf = None,
         is_json: Json = False,
@@ -68,15 +82,15 @@ def _run(
     name: str,
     file: Path,
     overrides: list[str] | None,
-    rank: int = 0,
-    world_size: int = 1,
+    rank: int | None = 0,
+    world_size: int | None = 1,
     workers: int | None = None,
     *,
     retry: str | None = None,
     is_verdict: bool = False,
     scorers: list[str] | None = None,
 ) -> None:
-    """Run a step, and tell what it came to. retry: of the download; scorers: of somebody's own."""
+    """Run a step, and tell what it came to. rank, world_size: as typed; retry: of the download; scorers: one's own."""
     from pipeline.runner import run_step
     from pipeline.status import load_config
 
@@ -90,12 +104,13 @@ def _run(
 
         tell(name, verdict(name, config), tolerate=config.tolerate)
         return
+    share = share_of(name, rank, world_size)
     if retry is not None:
         from pipeline.download.reasons import parse_reasons
         from pipeline.download.retry import Retry
 
         step = Retry(config.download, parse_reasons(retry))
-    outcome = run_step(name, config, step=step, rank=rank, world_size=world_size, workers=workers)
+    outcome = run_step(name, config, step=step, rank=share.rank, world_size=share.world_size, workers=workers)
     tell(name, outcome, tolerate=config.tolerate)
 
 

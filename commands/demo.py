@@ -8,7 +8,7 @@ import typer
 
 from configs import printable
 
-from .app import Overrides, Rank, WorldSize, app, tell
+from .app import Overrides, Rank, WorldSize, app, share_of, tell
 
 demo = typer.Typer(
     name="demo",
@@ -48,8 +48,8 @@ def compile_(
     seed: Annotated[int, typer.Option(help="Another one draws other pictures.")] = 0,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     batch: Annotated[int, typer.Option(min=1, help="Pictures drawn at once.")] = 16,
-    rank: Rank = 0,
-    world_size: WorldSize = 1,
+    rank: Rank = None,
+    world_size: WorldSize = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes here.")] = 1,
 ) -> None:
     """Draw every sentence, screen and hash every picture. Resumes, and splits over machines like any shard step."""
@@ -59,6 +59,7 @@ def compile_(
 
     if precision not in ("fp32", "bf16"):
         raise UserError(f"precision {precision!r} is neither fp32 nor bf16")
+    share = share_of("demo compile", rank, world_size)
     outcome = compile_demo(
         load(Vocabulary, vocab),
         stages,
@@ -67,8 +68,8 @@ def compile_(
         seed=seed,
         precision=precision,  # type: ignore[arg-type]  # checked above
         batch=batch,
-        rank=rank,
-        world_size=world_size,
+        rank=share.rank,
+        world_size=share.world_size,
         workers=workers,
     )
     tell("demo compile", outcome)

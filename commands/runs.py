@@ -9,29 +9,6 @@ from .app import Overrides, app, tell
 
 
 @app.command()
-def status(
-    run: Annotated[Path, typer.Argument(help="Folder of a run; or YAML of a pipeline: what it would make anew")],
-    overrides: Overrides = None,
-) -> None:
-    """Show where every step and stage of a run stands. Of an edited YAML, what would be made anew, and how long."""
-    from configs import UserError
-    from slurm.job_status import show as jobs
-    from training.status import show
-
-    if run.is_file():
-        from pipeline.forecast import forecast, told
-        from pipeline.status import load_config
-
-        print(told(forecast(load_config(run, overrides or []))))
-        return
-    if overrides:
-        raise UserError(f"{overrides[0]!r}: differences are for a YAML, and {run} is a folder")
-    show(run)
-    if lines := jobs(run):
-        print(lines)
-
-
-@app.command()
 def why(
     key: Annotated[str, typer.Argument(help="A pair's key or enough of its beginning; or its url, or a part of it")],
     run: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/quickstart"),

@@ -12,7 +12,7 @@ What a config means belongs to the module that owns its model. Imports nothing o
 """
 
 from .errors import UserError, exit_code_of, nearest, printable, refuse, shortened
-from .fingerprint import fingerprint, hashed
+from .fingerprint import fingerprint, fingerprints, hashed
 from .load import Config, dump, load, read_yaml, resolve
 from .paths import absolute, moved
 
@@ -23,6 +23,7 @@ __all__ = [
     "dump",
     "exit_code_of",
     "fingerprint",
+    "fingerprints",
     "hashed",
     "load",
     "moved",

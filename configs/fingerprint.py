@@ -6,9 +6,12 @@ fingerprint is not the one expected today is stale, and the same command makes i
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import BaseModel
+
+DIGITS = 24
 
 
 def fingerprint(*parts: Any) -> str:
@@ -16,13 +19,28 @@ def fingerprint(*parts: Any) -> str:
 
     Parts: str, numbers, None, lists, dicts, pydantic models. Floats keep all their digits.
     """
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=_plain, ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
+    return hashlib.sha256(_written(parts).encode()).hexdigest()[:DIGITS]
+
+
+def fingerprints(*parts: Any) -> Callable[..., str]:
+    """Return what gives `fingerprint(*parts, *further)` for many `further`: the parts are written once."""
+    begun = hashlib.sha256(_written(parts)[:-1].encode() + b",")
+
+    def ended_by(*further: Any) -> str:
+        whole = begun.copy()
+        whole.update(_written(further)[1:].encode())
+        return whole.hexdigest()[:DIGITS]
+
+    return ended_by
 
 
 def hashed(*parts: object) -> int:
     """Return a number of 60 bits that depends on the parts alone: a die that falls the same way every time."""
     return int(hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:15], 16)
+
+
+def _written(parts: Sequence[Any]) -> str:
+    return json.dumps(parts, sort_keys=True, separators=(",", ":"), default=_plain, ensure_ascii=True)
 
 
 def _plain(value: Any) -> Any:

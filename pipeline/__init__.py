@@ -20,16 +20,20 @@ embed                the text encoder's embeds of every kept caption
 index                one row a shard: what training reads first
 export               what was kept, repacked for any trainer
 
-step, runner         what a step is; shares, skips, retries and the ledger of all steps
+step, runner         what a step is; shares, skips and the ledger of all steps
+attempts             every shard tried, and again where it fails
+ray_engine           the workers of a Ray cluster in the place of processes here
 blocks               shards that are read together by steps that see all rows
 phases               a table step's work on a pool of processes, which goes on after a kill
 config               a section a step
 losses, verdict      loud words on a step that lost all, or almost all for one reason; what all shares came to
 mirror               what W&B is told of a run, and the process beside that tells it
+ranks                which share of the shards is ours, as typed or as the environment says
 workers, watch       the processes of shard steps, which tell how far they are; what a person sees of that
 devices              which GPU is whose
 progress             the one progress bar, or lines in a log
 status, why, funnel  where the steps stand; one pair's story; what each reason took
+throughput           who is at work on a step, how fast, what it loses pairs for
 forecast             what an edited config would make anew, and how long that takes
 hosts                what hosts asked for, and which served other images than the table says
 takedown             pairs that must go, out of all files of a run

@@ -1,7 +1,7 @@
 """The config of the pipeline: one section a step, each with only what matters to that step."""
 
 from pathlib import Path
-from typing import Any, Self, get_type_hints
+from typing import Any, Literal, Self, get_args, get_type_hints
 
 from pydantic import Field, create_model, model_validator
 
@@ -19,6 +19,8 @@ from .select import SelectConfig
 from .step import step_class
 from .table_files import Tables
 
+Engine = Literal["local", "ray"]
+
 
 class PipelineConfig(Config):
     """From a url table to an index of trainable shards."""
@@ -28,6 +30,8 @@ class PipelineConfig(Config):
     run: Path  # folder of everything made
     table: Tables = []  # files, folders, globs or urls: what `plan` reads (see table_files); or else `adopt.source`
     workers: int = Field(default=2, ge=1)  # processes of the shard steps on this machine
+    # Where shard steps run: in processes here, or, `ray`, on the Ray cluster of RAY_ADDRESS, else one on this machine.
+    engine: Engine = "local"
     tolerate: int = Field(default=0, ge=0)  # failed shards before a shard step ends with 3; dedup and index need all
     plan: PlanConfig = PlanConfig()
     download: DownloadConfig = DownloadConfig()
@@ -45,10 +49,13 @@ class PipelineConfig(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_earlier(cls, values: Any) -> Any:
-        """Take configs of runs that were begun when `engine` could say nothing but "local"."""
-        if isinstance(values, dict) and values.get("engine") == "local":
-            return {name: value for name, value in values.items() if name != "engine"}
+    def _downloads_elsewhere(cls, values: Any) -> Any:
+        """Tell who means the downloader where it is said."""
+        if isinstance(values, dict) and values.get("engine") in get_args(
+            DownloadConfig.model_fields["engine"].annotation
+        ):
+            engine = values["engine"]
+            raise ValueError(f"engine is where shard steps run; who downloads is download.engine: {engine}")
         return values
 
     @model_validator(mode="after")

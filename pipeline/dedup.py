@@ -69,7 +69,7 @@ class Dedup(TableStep):
 
     def fingerprint(self) -> str:
         """Cover the thresholds, and every shard's pairs and scores."""
-        inputs = [[content(shard.path(PAIRS)), content(shard.path(SCORES))] for shard in shards_of(self.run)]
+        inputs = [[content(shard.name(PAIRS)), content(shard.name(SCORES))] for shard in shards_of(self.run)]
         return fingerprint("dedup", VERSION, self.dedup.made_of(), inputs)
 
     def __call__(self) -> Counter[str]:

@@ -4,7 +4,7 @@ Pairs that were kept before keep their embeds; only newly kept ones are encoded.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ import pyarrow as pa
 from pydantic import Field, StringConstraints
 
 from cascade.text_encoder import TextConfig, TextEncoder
-from configs import Config, fingerprint
+from configs import Config, fingerprints
 from configs.steps import STEPS
 from storage import keep_list, pairs, text_embeds
 from storage.shard import PAIRS, Shard
@@ -48,7 +48,7 @@ class Embed(ShardStep):
     entry = STEPS["embed"]
     embed: EmbedConfig
 
-    @property
+    @cached_property
     def writes(self) -> str:
         """Return the suffix, which carries the encoder's name."""
         return text_embeds.suffix(self.embed.text.name)
@@ -61,7 +61,11 @@ class Embed(ShardStep):
     def fingerprint(self, shard: Shard) -> str:
         """Cover the encoder, which pairs are kept with which captions, and further captions if they are asked for."""
         further = [self.embed.captions, content(shard.path(PAIRS))] if self.embed.captions else []
-        return fingerprint("embed", VERSION, self.embed.text.fingerprint, keep_list.kept_digest(shard), *further)
+        return self._fingerprint_of(keep_list.kept_digest(shard), *further)
+
+    @cached_property
+    def _fingerprint_of(self) -> Callable[..., str]:
+        return fingerprints("embed", VERSION, self.embed.text.fingerprint)
 
     def state(self, shard: Shard) -> State:
         """Return where a shard stands, from footers only."""

@@ -68,7 +68,7 @@ class Index(TableStep):
 
     def _contents(self, shard: Shard) -> dict[str, str]:
         suffixes = {"download": PAIRS, "select": KEEP, "embed": self._step.writes}
-        marks = {step: read_mark(shard.path(suffix)) for step, suffix in suffixes.items()}
+        marks = {step: read_mark(shard.name(suffix)) for step, suffix in suffixes.items()}
         for step, mark in marks.items():
             if mark is None:
                 raise UserError(f'{shard.path(suffixes[step])} is not there; run "{typed(shard.run, step)}" first')

@@ -6,7 +6,7 @@ Scores are dear and kept; thresholds are a matter of `select`.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from configs import fingerprint
+from configs import fingerprint, fingerprints
 from configs.steps import STEPS
 from filters.base import Batch, Scorer
 from filters.scorers import SCORERS, ScorersConfig, build
@@ -52,18 +52,22 @@ class Score(ShardStep):
 
     def fingerprint(self, shard: Shard) -> str:
         """Cover the scorers with their model files, and the shard's pairs."""
-        return self.made_from(content(shard.path(PAIRS)))
+        return self.made_from(content(shard.name(PAIRS)))
 
     def made_from(self, pairs_content: str | None) -> str:
         """Return the fingerprint of scores of pairs with this content."""
-        return fingerprint("score", VERSION, [self._mark_of(scorer) for scorer in self.scorers], pairs_content)
+        return self._fingerprint_of(pairs_content)
+
+    @cached_property
+    def _fingerprint_of(self) -> Callable[[str | None], str]:
+        return fingerprints("score", VERSION, [self._mark_of(scorer) for scorer in self.scorers])
 
     def state(self, shard: Shard) -> State:
         """Return where a shard stands. It is done, too, where a scorer of somebody's own made further columns."""
         state = super().state(shard)
         if state != "stale":
             return state
-        made = scores.made_of(shard, content(shard.path(PAIRS)))
+        made = scores.made_of(shard, content(shard.name(PAIRS)))
         own = {name for name in made if name not in SCORERS}
         is_made = all(made.get(scorer.name) == self._made(scorer) for scorer in self.scorers)
         return "done" if is_made and {*made} - own <= {scorer.name for scorer in self.scorers} else "stale"

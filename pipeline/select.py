@@ -5,8 +5,9 @@ Rules are SQL over all columns of a pair: the url table's, the download's, the s
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
-from configs import Config, fingerprint
+from configs import Config, fingerprints
 from configs.steps import STEPS
 from filters.expression import NAME
 from filters.rules import columns_of, failed, holds_each
@@ -85,12 +86,16 @@ class Select(LossyStep):
     def fingerprint(self, shard: Shard) -> str:
         """Cover the rules, the shard's pairs and scores, and the duplicates of all shards."""
         copies = duplicates.mark(self.run).content
-        inputs = [content(shard.path(suffix)) for suffix in self.entry.reads]
+        inputs = [content(shard.name(suffix)) for suffix in self.entry.reads]
+        return self._fingerprint_of(inputs, copies)
+
+    @cached_property
+    def _fingerprint_of(self) -> Callable[..., str]:
         stages = [[stage, in_order(rules)] for stage, rules in self.select.stages.items()]
         rules: list[Any] = [in_order(self.select.rules), self.select.held_out, stages]
         if self.select.lists:
             rules.append([[name, given.content] for name, given in self.select.lists.items()])
-        return fingerprint("select", VERSION, rules, inputs, copies)
+        return fingerprints("select", VERSION, rules)
 
     def __call__(self, shard: Shard) -> Counter[str]:
         """Write one row for each pair of the tar, in its order."""

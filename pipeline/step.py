@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from configs import UserError
 from configs.steps import StepEntry
+from storage.footers import exists
 from storage.shard import Shard
 from storage.tables import read_mark
 
@@ -53,10 +54,10 @@ class ShardStep(ABC):
 
     def state(self, shard: Shard) -> State:
         """Return where a shard stands, from footers only."""
-        if any(not shard.path(suffix).exists() for suffix in self.entry.reads):
+        if any(not exists(shard.name(suffix)) for suffix in self.entry.reads):
             return "waiting"
-        mark = read_mark(shard.path(self.writes))
-        if mark is None or any(not shard.path(suffix).exists() for suffix in self.entry.also):
+        mark = read_mark(shard.name(self.writes))
+        if mark is None or any(not exists(shard.name(suffix)) for suffix in self.entry.also):
             return "missing"
         return "done" if mark.fingerprint == self.fingerprint(shard) else "stale"
 

@@ -14,7 +14,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor
 from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -48,7 +48,7 @@ class Wire:
         self._ours, self._theirs = Pipe(duplex=False)
         os.set_blocking(self._theirs.fileno(), False)
 
-    def pool(self, workers: int, *, spread: int) -> ProcessPoolExecutor:
+    def pool(self, workers: int, *, spread: int) -> Executor:
         """Return a pool of processes of one thread each, so that no figure depends on how many there are.
 
         spread: how many processes' work each of them may take, where there are fewer shards than workers.
@@ -78,7 +78,13 @@ class _Here:
 
 def _begin(wire: Connection, spread: int) -> None:
     claim_gpu()
-    _Here.wire, _Here.spread = wire, spread
+    _Here.wire = wire
+    may_take(spread)
+
+
+def may_take(spread: int) -> None:
+    """Let this process take so many processes' work."""
+    _Here.spread = spread
 
 
 def spread() -> int:

@@ -22,6 +22,7 @@ from typing import NoReturn
 from configs import UserError, load, refuse
 from configs.steps import entries_of
 from pipeline.config import PipelineConfig
+from pipeline.ranks import whole_run
 from pipeline.status import status_of
 from storage.ledger import note
 from storage.processes import child_environment
@@ -125,7 +126,7 @@ def call(words: Sequence[str]) -> int:
 
     A terminal tells the command of Ctrl-C, too, and it says what follows. One that does not end by itself is asked to.
     """
-    process, asked, is_interrupted = subprocess.Popen(words, env=child_environment()), list[int](), False
+    process, asked, is_interrupted = subprocess.Popen(words, env=whole_run(child_environment())), list[int](), False
 
     def pass_on(number: int) -> None:
         asked.append(number)

@@ -19,6 +19,7 @@ from pipeline.status import state_of, status_of
 from pipeline.step import TableStep
 from slurm.config import ChainConfig, JobSettings
 from slurm.render import Work
+from storage.footers import remembered
 from storage.plan import shards_of, sources
 from storage.run import TRAIN, index_of
 from storage.samples import read_figures
@@ -33,7 +34,8 @@ def work_of(file: Path, overrides: list[str]) -> Work:
     chain = load(ChainConfig, file, overrides)
     pipeline = load(PipelineConfig, chain.pipeline)
     stages = {each.stem: load(TrainConfig, each, _overrides(chain, each)) for each in chain.train}
-    left = dict(_steps(pipeline))
+    with remembered():
+        left = dict(_steps(pipeline))
     is_indexed = left.get("index") == []
     for name, stage in stages.items():
         if is_indexed and is_trained(stage):

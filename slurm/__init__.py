@@ -8,7 +8,10 @@ torchrun     the lines of a training script; rendezvous.sh: where its processes 
 submit       writes the scripts into the run folder and hands them to sbatch; preview: prints them
 submission   what is kept of that: jobs.json
 scheduler    the commands of SLURM that are called
-job_status   where the jobs stand, without accounting
+queue        what squeue says of every task; records: what their scripts left of themselves
+job_status   where the jobs stand, from both, without accounting
+health       is the cluster well, as far as this machine can see it
+logs, cancel what the tasks of a step have written; the end of its jobs
 
 The jobs run the commands that a person types; nothing here knows what a step does, or runs one. Imports configs only.
 """

@@ -61,6 +61,32 @@ def queued(ids: Collection[int]) -> dict[int, str]:
     return {job: states[job] for job in ids if job in states}
 
 
+def listed(ids: Collection[int], format: str) -> str:
+    """Return a line of squeue for each task of some jobs, also of those that ended a short while ago."""
+    if not ids:
+        return ""
+    try:
+        return _run(["squeue", "--noheader", "--array", "--states=all", f"--format={format}", f"--jobs={_joined(ids)}"])
+    except UserError as error:
+        if "Invalid job id" in str(error):  # what squeue says of a single job that it has forgotten
+            return ""
+        raise
+
+
+def config() -> str:
+    """Return the cluster's configuration, `Key = value` a line."""
+    return _run(["scontrol", "show", "config"])
+
+
+def hostnames(nodes: str) -> list[str]:
+    """Return the nodes that a word like node[1-3,7] stands for."""
+    return _run(["scontrol", "show", "hostnames", nodes]).split()
+
+
+def _joined(ids: Collection[int]) -> str:
+    return ",".join(map(str, ids))
+
+
 def scancel(ids: Sequence[int]) -> None:
     """Take jobs out of the queue, and end those that run."""
     if ids:

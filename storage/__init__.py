@@ -2,6 +2,7 @@
 
 atomic       files that are whole or absent, JSON, digests        tables       parquet with a mark of what made it
 shard        where the files of a shard lie                       run          what lies at the top of a run
+footers      what files say of themselves, read quickly
 pairs        planned pairs, tar, stats, what became of each       tar          members and images by offset
 tar_members  what is in a stranger's tar                          exports      what an export is cut into
 staging      how a shard's files change together                  takedown     what must not come back, by its digest

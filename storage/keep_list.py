@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from . import fates
+from . import fates, footers
 from .pairs import OK
 from .shard import KEEP, Shard
-from .tables import check_rows, read_mark, read_metadata, read_table, rewrite_table, write_table
+from .tables import check_rows, read_mark, read_table, rewrite_table, write_table
 
 CARRIED = ("tar_offset", "tar_size", "stored_width", "stored_height", "caption")  # from the pairs
 TRAIN = "train"  # not a column: kept and not held out
@@ -84,7 +84,7 @@ def _summary_of(table: pa.Table) -> dict[str, str]:
 
 def kept_digest(shard: Shard) -> str | None:
     """Return the digest of the kept keys and captions; None where there is no keep-list."""
-    return read_metadata(shard.path(KEEP)).get(KEPT)
+    return footers.values(shard.name(KEEP), KEPT)[0]
 
 
 def stages_of(shard: Shard) -> list[str]:

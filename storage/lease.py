@@ -92,6 +92,26 @@ def hold(run: Path, key: Key) -> Iterator[bool]:
             _write(file, Holder(is_done=True))
 
 
+@dataclass(frozen=True)
+class Held:
+    """A lease that somebody holds."""
+
+    key: Key
+    host: str
+    silent_s: float  # since its last beat
+
+
+def held(run: Path) -> list[Held]:
+    """Return the leases of a run whose holders are at work, as far as this host can know."""
+    folder, now, found = run / FOLDER, time.time(), []
+    for file, key in _files(folder) if folder.is_dir() else []:
+        holder, beat_ns = _read(file), _beat_of(file)
+        silent_s = now - beat_ns / 1e9
+        if beat_ns and not holder.is_gone and silent_s < SILENT_S:
+            found.append(Held(key, holder.host, max(0.0, silent_s)))
+    return found
+
+
 def check() -> None:
     """Raise UserError where the lease that this process works under has been taken over by another holder."""
     file = os.environ.get(LEASE)

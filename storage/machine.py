@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -32,6 +33,18 @@ def cores_of_task() -> int | None:
         return int(for_task)
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(bound, int(on_node)) if on_node.isdigit() and int(on_node) else bound
+
+
+def allotted() -> tuple[int, int]:
+    """Return the cores and GPUs of this node that SLURM gave to this task; outside a job all that it may use."""
+    cores, gpus = cores_of_task(), os.environ.get("SLURM_GPUS_ON_NODE", "")
+    return counted(machine()) if cores is None else (cores, int(gpus) if gpus.isdigit() else 0)
+
+
+def counted(text: str) -> tuple[int, int]:
+    """Return the cores and GPUs of a machine from its words, as `machine` says them."""
+    cores = re.search(r"(?:^|, )(\d+) cores?(?:,|$)", text)
+    return int(cores[1]) if cores else 0, sum(map(int, re.findall(r" x (\d+)(?:,|$)", text)))
 
 
 def _value(path: Path, key: str) -> str:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 ASKED_WITH = "asked_with"  # the first of all keys of the file, which are sorted
-HEAD_CHARS = 20_000
+HEAD_BYTES = 20_000
+BEGIN = re.compile(rb'{\s*"%s":\s*' % ASKED_WITH.encode())
+DECODER = json.JSONDecoder()
 
 
 @dataclass
@@ -58,13 +60,13 @@ def asked_with(path: Path) -> dict[str, Any] | None:
     They come first in the file and are read alone: after them come thousands of hosts.
     """
     try:
-        with path.open(encoding="utf-8") as file:
-            head = file.read(HEAD_CHARS)
-            found = re.match(rf'{{\s*"{ASKED_WITH}":\s*', head)
+        with path.open("rb", buffering=0) as file:
+            head = file.read(HEAD_BYTES)
+            found = BEGIN.match(head)
             if found is None:
                 return None
             try:
-                return json.JSONDecoder().raw_decode(head, found.end())[0]
+                return DECODER.raw_decode(head[found.end() :].decode(errors="ignore"))[0]
             except ValueError:  # longer than that
                 return json.loads(head + file.read())[ASKED_WITH]
     except FileNotFoundError:

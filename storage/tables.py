@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from configs import UserError
 
+from . import footers
 from .atomic import commit, committing
 from .typed import typed
 
@@ -126,13 +127,13 @@ def column_names(path: Path) -> list[str]:
     return list(pq.read_schema(path).names)
 
 
-def read_mark(path: Path) -> Mark | None:
+def read_mark(path: str | Path) -> Mark | None:
     """Return the mark of a parquet or Arrow file; None where the file is absent, torn or carries none."""
-    metadata = read_metadata(path)
-    return Mark(metadata[FINGERPRINT], metadata[CONTENT]) if {FINGERPRINT, CONTENT} <= metadata.keys() else None
+    fingerprint, content = footers.values(path, FINGERPRINT, CONTENT)
+    return None if fingerprint is None or content is None else Mark(fingerprint, content)
 
 
-def content(path: Path) -> str | None:
+def content(path: str | Path) -> str | None:
     """Return the digest of what a file holds, by its mark; None where it has none."""
     mark = read_mark(path)
     return mark.content if mark else None

@@ -13,7 +13,7 @@ checkpoint       what is saved of a training, and loaded                optimize
 validation       loss by noise level, caption gap                       grid             what it draws by now
 metrics          ledger, terminal                                       recent           steps of late; stragglers
 changes          settings that differ, from which step on               ending           last lines, and what comes next
-status, why      what people ask of trainings                           takedown         pairs that go, and who saw them
+status, why      what people ask of trainings; standing: in numbers     takedown         pairs that go, and who saw them
 
 data/            positions to batches: order of samples, images, text, random numbers
 

@@ -1,38 +1,45 @@
-"""What people ask of trainings: `corgi status RUN`, where they stand; `corgi explain CONFIG`, what one amounts to."""
+"""What people ask of trainings: where they stand; `corgi explain CONFIG`, what one amounts to."""
 
-import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from configs import UserError, load
-from pipeline.status import steps_of
-from storage.checkpoint import committed, step_of
 from storage.ledger import read_training
-from storage.run import TRAINING, index_of, trainings_of
+from storage.processes import is_locked
+from storage.run import LOCK, TRAINING, index_of, trainings_of
 from storage.typed import typed_training
 
 from .changes import noted
 from .config import TrainConfig, shown
 from .data.index import read_index
 from .run_folder import read_config
+from .standing import Standing, standing_of
 
 
 class StageStatus(NamedTuple):
-    """One stage's line."""
+    """One stage."""
 
     stage: str
-    sentence: str
+    folder: Path
+    standing: Standing
+    is_here: bool  # it is trained on this machine now
+    notes: tuple[str, ...]  # from which step on a setting differs, and whether its pairs have changed
 
+    @property
+    def sentence(self) -> str:
+        """Return how far it is, and all that a person should know of it."""
+        now = self.standing
+        loss = [] if now.loss is None else [f"loss {now.loss:.4f}", f"{now.images_per_s:.1f} images/s"]
+        saved = "nothing saved yet" if now.saved_at is None else f"saved at {now.saved_at:,}"
+        restarts = [f"{now.restarts} restart{'s' * (now.restarts > 1)}"] if now.restarts else []
+        goodput = [] if now.goodput is None else [f"goodput {now.goodput:.0%}"]
+        parts = [f"step {now.step:,} of {now.steps:,}", *loss, *self._ended(), saved, *restarts, *goodput, *self.notes]
+        return ", ".join(parts)
 
-def show(run: Path) -> None:
-    """Print one line for each step of a pipeline's run and each stage below it, or for a training alone."""
-    if not run.is_dir():
-        raise UserError(f"{run} is no folder; give the folder of a run")
-    alone = (run / TRAINING).exists()  # a training's own folder, and no pipeline's
-    lines = [] if alone else [f"{status.step:10} {status.sentence}" for status in steps_of(run)]
-    lines += [f"{status.stage:10} {status.sentence}" for status in stages_of(run)]
-    lines += [f"{config.stage.name:10} {'train:':6} not begun; corgi train {file}" for file, config in waiting(run)]
-    print("\n".join(lines))
+    def _ended(self) -> list[str]:
+        ago = f"{self.standing.silent_s:,.0f} s ago"
+        ends = {"": [], "done": ["done"], "stopped": [f"stopped {ago}; the same command goes on"]}
+        return ends.get(self.standing.last_event, [f"last line {ago}"])
 
 
 def explain(config_file: Path) -> str:
@@ -68,24 +75,10 @@ def waiting(run: Path) -> list[tuple[Path, TrainConfig]]:
 
 
 def _status_of(folder: Path) -> StageStatus:
-    config, lines, saved = read_config(folder), read_training(folder), committed(folder)
+    config = read_config(folder)
     assert config is not None
-    step = max((line["step"] for line in lines), default=0)
-    parts = [f"{'train:':6} step {step:,} of {config.steps:,}", *_numbers(lines)]
-    parts.append(f"saved at {step_of(saved[0]):,}" if saved else "nothing saved yet")
-    parts += [*noted(lines), *_stale(folder, config)]
-    return StageStatus(config.stage.name, ", ".join(parts))
-
-
-def _numbers(lines: list[dict[str, Any]]) -> list[str]:
-    """Return what the last lines of the ledger say."""
-    if not lines:
-        return []
-    last, steps = lines[-1], [line for line in lines if line["event"] == "step"]
-    loss = [f"loss {steps[-1]['loss']:.4f}", f"{steps[-1]['images_per_s']:.1f} images/s"] if steps else []
-    ago = f"{max(0, round(time.time() - last['time'])):,} s ago"
-    ends = {"done": "done", "stopped": f"stopped {ago}; the same command goes on"}
-    return [*loss, ends.get(last["event"], f"last line {ago}")]
+    notes = [*noted(read_training(folder)), *_stale(folder, config)]
+    return StageStatus(config.stage.name, folder, standing_of(folder, config), is_locked(folder / LOCK), tuple(notes))
 
 
 def _stale(folder: Path, config: TrainConfig) -> list[str]:

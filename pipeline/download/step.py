@@ -1,15 +1,15 @@
 """The shard step `download`."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from configs import fingerprint
+from configs import fingerprint, fingerprints
 from configs.steps import STEPS
 from pipeline.step import LossyStep, State
 from pipeline.workers import spread, tallied
@@ -40,11 +40,11 @@ class Download(LossyStep):
 
     def fingerprint(self, shard: Shard) -> str:
         """Cover what may be fetched and how it is stored, and the planned pairs."""
-        return self.made_from(content(shard.path(URLS)))
+        return self.made_from(content(shard.name(URLS)))
 
     def made_from(self, urls: str | None) -> str:
         """Return the fingerprint of a shard whose planned pairs have this content."""
-        return _fingerprint(self.download.made_of(), urls)
+        return self._fingerprint_of(urls)
 
     def state(self, shard: Shard) -> State:
         """Return where a shard stands; one is stale, too, where pairs may come that were turned away before."""
@@ -58,11 +58,21 @@ class Download(LossyStep):
 
         None where it is of another config or plan, so that all of it would be asked for.
         """
-        mark, before, now = read_mark(shard.path(PAIRS)), asked_before(shard.path(STATS)), asked_with(self.download)
-        made_before = made_of(self.download, before or now)
+        mark, before, now = read_mark(shard.name(PAIRS)), asked_before(shard.path(STATS)), self._asked_with
+        if before is None or before == now:  # as for nearly all shards, which are looked at quickly
+            return () if mark is not None and mark.fingerprint == self.fingerprint(shard) else None
+        made_before = made_of(self.download, before)
         if mark is None or mark.fingerprint != _fingerprint(made_before, content(shard.path(URLS))):
             return () if mark is not None and mark.fingerprint == self.fingerprint(shard) else None
-        return loosened(before or now, now)
+        return loosened(before, now)
+
+    @cached_property
+    def _fingerprint_of(self) -> Callable[[str | None], str]:
+        return fingerprints("download", VERSION, self.download.made_of())
+
+    @cached_property
+    def _asked_with(self) -> dict[str, Any]:
+        return asked_with(self.download)
 
     def __call__(self, shard: Shard) -> Counter[str]:
         """Download one shard, or ask again for what may come now; return the pairs that were asked for, by fate."""

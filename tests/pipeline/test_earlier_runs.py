@@ -50,10 +50,12 @@ def renamed_back(shard: Shard, config: PipelineConfig) -> None:
 
 def test_the_config_of_a_run_with_an_engine_is_read(embedded: PipelineConfig):
     file = embedded.run / CONFIG
-    file.write_text(file.read_text() + "engine: local\n")
+    assert "\nengine: local\n" in file.read_text()
     assert load(PipelineConfig, file).model_copy(update={"run": embedded.run}) == embedded
-    with pytest.raises(UserError, match="engine"):
+    with pytest.raises(UserError, match="engine: Input should be 'local' or 'ray', got 'cluster'"):
         load(PipelineConfig, file, ["engine=cluster"])
+    with pytest.raises(UserError, match=r"engine is where shard steps run; who downloads is download\.engine: guarded"):
+        load(PipelineConfig, file, ["engine=guarded"])
 
 
 def test_earlier_states_are_stale_and_embed_makes_them_anew(embedded: PipelineConfig):

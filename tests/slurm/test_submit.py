@@ -28,7 +28,10 @@ echo "$@" >> $LOG; wc -l < $LOG; wc -l < $LOG >> $QUEUE
 """
 SQUEUE = """
 [ -s $QUEUE ] || { echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1; }
-sed "s/$/ PENDING/" $QUEUE
+case "$*" in
+  *--array*) sed "s,$,|N/A|PENDING|0:00|1|1|N/A||Priority," $QUEUE ;;
+  *) sed "s/$/ PENDING/" $QUEUE ;;
+esac
 """
 SCANCEL = 'echo "$@" > $QUEUE.cancelled; : > $QUEUE'
 

@@ -5,18 +5,17 @@ from pathlib import Path
 
 from configs import dump
 from tests.factory import make_run
-from training.status import explain, show, stages_of, waiting
+from training.status import explain, stages_of, waiting
 
 from .small_training import values_of, write_config
 
 
-def test_status_is_a_line_for_each_stage(trained, capsys):
+def test_status_is_a_line_for_each_stage(trained):
     config, _ = trained
     (line,) = stages_of(config.run)
     assert line.stage == "base16"
-    assert re.search(r"step 7 of 7, loss 0\.\d+, .* images/s, done, saved at 7", line.sentence)
-    show(config.run)
-    assert capsys.readouterr().out.startswith("base16     train: step 7 of 7")
+    assert re.search(r"step 7 of 7, loss 0\.\d+, .* images/s, done, saved at 7, goodput \d+%", line.sentence)
+    assert line.standing.eta_s is None and 0 < line.standing.useful_s < line.standing.paid_s and not line.is_here
     make_run(config.data.index.parent, pairs=18)
     assert stages_of(config.run)[0].sentence.endswith(
         f"stale: the index has changed since it began; corgi train {config.run}/config.yaml --accept-new-data"

@@ -1,0 +1,145 @@
+"""What files say of themselves, read from their last kilobytes alone: a look at a run of 41,300 shards opens 400,000.
+
+Arrow's own readers build a schema of every column, which takes ten times as long as it takes to find three values.
+
+    parquet   ... columns with statistics, key_value_metadata (0x18, length, key, 0x18, length, value)..., length, PAR1
+    arrow     ... a flatbuffer with the schema, whose custom_metadata is a vector of key and value, length, ARROW1
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from struct import error as OutOfRange
+from struct import unpack_from
+
+TAIL_BYTES = 16_384  # a footer is seldom longer
+PARQUET, ARROW = b"PAR1", b"ARROW1"
+FOOTER, SCHEMA_METADATA = 1, 2  # fields of the flatbuffers: the footer's schema, the schema's custom_metadata
+Known = dict[tuple[str, tuple[str, ...]], tuple[str | None, ...]]
+_known: ContextVar[Known | None] = ContextVar("footers", default=None)  # of each thread its own
+
+
+@contextmanager
+def remembered() -> Iterator[None]:
+    """Read each footer once inside, and no more until the end: for a look at a run, in which nothing is made."""
+    if _known.get() is not None:
+        yield
+        return
+    token = _known.set({})
+    try:
+        yield
+    finally:
+        _known.reset(token)
+
+
+def exists(path: str) -> bool:
+    """Tell whether there is a file, or what a link leads to."""
+    return os.access(path, os.F_OK)
+
+
+def values(path: str | Path, *keys: str) -> tuple[str | None, ...]:
+    """Return what the metadata of a parquet or Arrow file has for each key; None for each where it has none.
+
+    None of a file that is absent or torn, too.
+    """
+    known, place = _known.get(), (str(path), keys)
+    if known is None:
+        return _read(*place)
+    if place not in known:
+        known[place] = _read(*place)
+    return known[place]
+
+
+def _read(path: str, keys: tuple[str, ...]) -> tuple[str | None, ...]:
+    nothing = (None,) * len(keys)
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
+        return nothing
+    try:
+        footer = _footer(descriptor)
+    finally:
+        os.close(descriptor)
+    try:
+        if footer.endswith(PARQUET):
+            return _in_parquet(footer, keys)
+        return _in_arrow(footer, keys) if footer else nothing
+    except (OutOfRange, IndexError, UnicodeDecodeError):
+        return nothing
+
+
+def _footer(descriptor: int) -> bytes:
+    """Return the footer with the magic bytes after it; empty where the file does not end in one."""
+    size = os.fstat(descriptor).st_size
+    tail = os.pread(descriptor, TAIL_BYTES, max(0, size - TAIL_BYTES))
+    magic = PARQUET if tail.endswith(PARQUET) else ARROW if tail.endswith(ARROW) else b""
+    if not magic or len(tail) < len(magic) + 4:
+        return b""
+    (length,) = unpack_from("<I", tail, len(tail) - len(magic) - 4)
+    whole = length + 4 + len(magic)
+    if whole > size:
+        return b""
+    return tail[-whole:] if whole <= len(tail) else os.pread(descriptor, whole, size - whole)
+
+
+def _in_parquet(footer: bytes, keys: tuple[str, ...]) -> tuple[str | None, ...]:
+    """Find values by how Thrift writes a key before them.
+
+    Statistics of columns hold what pairs say, which may look the same; they stand before, so the last place counts.
+    """
+    found = []
+    for key in keys:
+        written = key.encode()
+        framed = b"\x18" + bytes([len(written)]) + written + b"\x18"
+        at = footer.rfind(framed)
+        found.append(None if at < 0 else _text(footer, at + len(framed)))
+    return tuple(found)
+
+
+def _text(footer: bytes, at: int) -> str:
+    """Return the text whose length, in groups of 7 bits, begins at a place."""
+    length = shift = 0
+    while True:
+        group = footer[at]
+        length |= (group & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if group < 0x80:
+            return footer[at : at + length].decode()
+
+
+def _in_arrow(footer: bytes, keys: tuple[str, ...]) -> tuple[str | None, ...]:
+    """Find values by the tables of the flatbuffer."""
+    schema = _pointed(footer, _field(footer, _pointed(footer, 0), FOOTER))
+    place = _field(footer, schema, SCHEMA_METADATA) if schema else 0
+    if not place:
+        return (None,) * len(keys)
+    vector = _pointed(footer, place)
+    (count,) = unpack_from("<I", footer, vector)
+    pairs = (_pointed(footer, vector + 4 + 4 * number) for number in range(count))
+    metadata = {_string(footer, _field(footer, pair, 0)): _string(footer, _field(footer, pair, 1)) for pair in pairs}
+    return tuple(metadata.get(key) for key in keys)
+
+
+def _pointed(data: bytes, at: int) -> int:
+    """Return the place that an offset at a place points to."""
+    return at + int(unpack_from("<I", data, at)[0])
+
+
+def _field(data: bytes, table: int, number: int) -> int:
+    """Return the place of a table's field; 0 where it has none."""
+    vtable = table - int(unpack_from("<i", data, table)[0])
+    (size,) = unpack_from("<H", data, vtable)
+    if 4 + 2 * number >= size:
+        return 0
+    (offset,) = unpack_from("<H", data, vtable + 4 + 2 * number)
+    return table + int(offset) if offset else 0
+
+
+def _string(data: bytes, at: int) -> str:
+    if not at:
+        return ""
+    begin = _pointed(data, at)
+    (length,) = unpack_from("<I", data, begin)
+    return data[begin + 4 : begin + 4 + length].decode()
