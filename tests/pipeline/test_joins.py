@@ -67,7 +67,7 @@ def test_columns_of_a_joined_table_stand_beside_the_pairs(
     pairs = planned(made)
     expected = {URL[n]: scores[numbers.index(n)] for n in range(0, COUNT, 2)}
     assert {url: pair["punsafe"] for url, pair in pairs.items()} == expected
-    assert list(pairs[URL[0]]) == ["key", "url", "caption", "uid", "punsafe", "nsfw"]
+    assert list(pairs[URL[0]]) == ["key", "url", "caption", "caption_raw", "uid", "punsafe", "nsfw"]
     assert {tuple(row["reasons"]) for row in dropped(made.run)} == {("scored",)} and len(dropped(made.run)) == 20
     assert f"2 rows of {other} are left out: an earlier row has the same {on}" in capsys.readouterr().out
     assert run_step("plan", made).skipped == 1
@@ -83,7 +83,7 @@ def test_two_tables_are_joined_and_columns_are_chosen_and_renamed(tmp_path: Path
         for name in ("one", "two")
     ]
     pairs = planned(config(tmp_path, table, join=joins, captions=["by_one", "by_two"]))
-    assert list(pairs[URL[0]]) == ["key", "url", "caption", "uid", "by_one", "by_two"]
+    assert list(pairs[URL[0]]) == ["key", "url", "caption", "caption_raw", "uid", "by_one", "by_two"]
     found = [(pairs[url]["by_one"], pairs[url]["by_two"]) for url in URL[:4]]
     assert found == [(f"one {URL[0]}", None), (f"one {URL[1]}", f"two {URL[1]}"), (None, f"two {URL[2]}"), (None, None)]
     assert len(pairs) == COUNT
