@@ -93,6 +93,6 @@ def test_text_embeds_that_are_not_those_of_the_index_are_refused(run, index, tmp
     if when == "while":
         monkeypatch.setattr("training.data.index.LOOKED_AT", 1)  # as if there were very many shards
     shutil.copy(theirs, ours)
-    with pytest.raises(UserError, match=rf'{ours} holds other text embeds than the index; run "corgi embed"'):
+    with pytest.raises(UserError, match=rf'{ours} holds other text embeds than the index; run "corgi embed '):
         run("mine")
     assert (tmp_path / "mine").exists() == (when == "while")
