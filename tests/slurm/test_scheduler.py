@@ -180,7 +180,7 @@ def test_a_second_submit_is_refused_until_the_first_is_gone(toy: Path, cluster: 
     cluster.run("scancel", *map(str, first))
     cluster.wait_until_empty()
     states = {status.job.name: status.sentence for status in job_statuses(Path("runs/toy"))}
-    assert states["plan"].startswith("lost: cancelled") and states["download"] == "never ran: plan lost"
+    assert states["plan"].startswith("lost: was cancelled") and states["download"] == "never ran: plan lost"
     (toy / "gate").touch()
     submit("chain.yaml", ["train=[]"])
 
@@ -279,7 +279,7 @@ def test_without_requeue_copies_go_on_and_93_stops_them(toy: Path, cluster: Clus
     cluster.wait_until_empty()
     assert begun(toy) == ["plan-all 0", "plan-all 1", "report-all 0"]
     states = {status.job.name: status for status in job_statuses(Path("runs/toy"))}
-    assert states["plan.1"].why.startswith("ended with exit code 93"), logs(toy)
+    assert states["plan.1"].why.startswith("stopped the chain (93)"), logs(toy)
     assert states["download"].state == states["index"].state == "never ran"
 
 
