@@ -18,11 +18,10 @@ from .look import Sight
 
 MOST_LOST = 0.1
 LEAST_HELD_OUT_OF = 32  # pairs; of fewer none is held out
-ENGLISH = "language = 'en' or language_score < 0.4"
 CAPTION_RULES = {
     "no_markup": ("not caption_markup and not caption_filename", "captions that are left over from web pages"),
     "enough_words": ("caption_words >= 2", "one word seldom says what is to be seen"),
-    "english": (ENGLISH, "the text encoder reads English; short captions pass"),
+    "english": ("english >= 0.5", "the text encoder reads English; how likely a caption is that"),
 }
 SIZE_RULES = {
     "large_enough": ("min_side >= 64", "px of the shorter side; smaller ones would be blurred"),
@@ -30,7 +29,8 @@ SIZE_RULES = {
 }
 WEB_RULES = {
     "safe_picture": ("nsfw_score < 0.8", "OpenNSFW's opinion, 0 to 1"),
-    "no_hate": ("hate < 0.2 and offensive < 0.6", "a classifier of English captions; a caption it cannot read passes"),
+    "no_hate": ("hateful < 0.5", "captions that attack somebody, as far as lists and classifiers tell"),
+    "not_sexual": ("sexual < 0.5", "captions of sexual pictures, likewise"),
 }
 
 
