@@ -10,7 +10,7 @@
 
 PYTHON    ?= python3
 PIP_FLAGS ?=
-MINUTES   ?= 7
+MINUTES   ?= 5
 NAME      ?=
 ARGS      ?=
 VENV      := .venv

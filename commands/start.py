@@ -8,6 +8,7 @@ import typer
 
 from .app import Overrides, app
 
+DEFAULT_MINUTES = 5.0  # the whole quickstart then takes ten to twelve on two cores
 ConfigsPath = Annotated[
     Path, typer.Argument(help="Folder of configs, or the YAML of a pipeline, a stage or a chain", show_default=False)
 ]
@@ -34,7 +35,7 @@ def init(
     if is_quickstart:
         from quickstart.run import begin
 
-        begin(folder, minutes=7.0 if minutes is None else minutes, pairs=pairs)
+        begin(folder, minutes=DEFAULT_MINUTES if minutes is None else minutes, pairs=pairs)
         return
     if pairs is not None:
         raise UserError("--pairs is for --quickstart; of your own data all pairs are taken that the rules let through")
@@ -68,7 +69,7 @@ def run(configs: ConfigsPath) -> None:
 @app.command()
 def quickstart(
     run: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/quickstart"),
-    minutes: Annotated[float, typer.Option(help="Of training; turned into steps once, at the start.")] = 7.0,
+    minutes: Annotated[float, typer.Option(help="Of training; turned into steps once, at the start.")] = DEFAULT_MINUTES,
     pairs: Annotated[int | None, typer.Option(help="Only so many drawings, for a look in a minute.")] = None,
     port: Annotated[int, typer.Option(help="On loopback, where the small web is served.")] = 8765,
     prepare_only: Annotated[bool, typer.Option("--prepare-only", help="Draw, write table and configs, stop.")] = False,

@@ -23,7 +23,7 @@ from .demo import click_words
 
 SHARES = {"base16": 0.7, "sr64": 0.15, "sr256": 0.15}  # of the training minutes; each stage is a run of its own
 STAGES = tuple(SHARES)
-VALIDATIONS = 6  # of each training, however long it is
+VALIDATIONS = 4  # of each training, however long it is
 NOBODY = "127.0.0.1:9"  # where closed.test lies: nothing listens there
 YAML = Path(configs.__file__).parent / "quickstart"
 LONG_MIN = 30.0  # minutes of training from which the evaluation is whole: it takes four minutes

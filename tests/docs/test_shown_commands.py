@@ -1,6 +1,5 @@
 """Every command that README and docs show is run, in the order of the pages, beside one small run of the whole way."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -15,13 +14,17 @@ from storage.plan import shards_of
 from tests.quickstart.small_quickstart import piped
 
 from .pages import ROOT, Shown, commands, python_blocks
+from .shell import Shell
 
 RUN = Path("runs/quickstart")
 ELSEWHERE = (  # tests/quickstart and tests/demo go these ways: minutes of drawing, or a server that waits
     *("corgi quickstart", "corgi init --quickstart", "corgi browse"),
     *(f"corgi demo {name}" for name in ("compile", "review", "bundle", "verify", "serve")),
 )
-AT_MOST = {"corgi init": "--steps 1 --preset tiny"}  # trainings of minutes as trainings of a step
+AT_MOST = {  # what takes minutes, or a cluster
+    "corgi init": "--steps 1 --preset tiny",
+    "corgi submit": "--dry-run",
+}
 SHAPES = ("ellipse", "rectangle")
 COLORS = ("red", "green", "blue", "orange", "purple")
 
@@ -50,25 +53,26 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(shown: Shown, desk: Path, words: dict[str, str]) -> None:
-    line = shown.line.replace("41c5d075dd", words["key"])
+def typed(shown: Shown, desk: Path, key: str) -> str:
+    """What somebody at this desk types: her own key and folders."""
+    line = shown.line.replace("41c5d075dd", key)
     line += next((f" {more}" for begins, more in AT_MOST.items() if line.startswith(begins)), "")
     if line.startswith("corgi init mine") and (desk / "mine").exists():  # other pages begin elsewhere
         line = line.replace("mine", f"mine-{len(list(desk.glob('mine*')))}", 1)
-    command = f"{sys.executable} -m {line}"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WANDB_MODE": "offline"}
-    result = subprocess.run(command, shell=True, cwd=desk, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, f"{shown.page}: {line}\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}"
+    return line
 
 
 @pytest.mark.long
 def test_what_the_pages_show_works(desk: Path):
     key = (desk / "list.txt").read_text().strip()
     done: set[str] = set()
-    for shown in commands():
-        if shown.line not in done and not shown.line.startswith(ELSEWHERE):
-            run(shown, desk, {"key": key[:12]})
-            done.add(shown.line)
+    with Shell(cwd=desk, environment={"WANDB_MODE": "offline"}) as shell:
+        for shown in commands():
+            if shown.line not in done and not shown.line.startswith(ELSEWHERE):
+                line = typed(shown, desk, key[:12])
+                result = shell.run(line)
+                assert result.code == 0, f"{shown.page}: {line}\n{result.output[-4000:]}"
+                done.add(shown.line)
     assert len(done) > 30
     blocks = python_blocks(ROOT / "docs" / "file-formats.md")
     for block in blocks:
