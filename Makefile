@@ -42,7 +42,7 @@ test: lint
 	$(BIN)/pytest -q -rs -n 2 --dist loadfile --cov --cov-report=term:skip-covered --durations=25 -m "not long and not soak"
 
 test-long: $(STAMP)
-	$(BIN)/pytest -q -rs -m long --durations=20
+	$(BIN)/pytest -q -rs -n 2 --dist loadfile -m long --durations=30
 
 soak: $(STAMP)
 	$(BIN)/pytest -q -rs -s -m soak -k "$(NAME)" --durations=0

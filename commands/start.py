@@ -69,7 +69,9 @@ def run(configs: ConfigsPath) -> None:
 @app.command()
 def quickstart(
     run: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/quickstart"),
-    minutes: Annotated[float, typer.Option(help="Of training; turned into steps once, at the start.")] = DEFAULT_MINUTES,
+    minutes: Annotated[
+        float, typer.Option(help="Of training; turned into steps once, at the start.")
+    ] = DEFAULT_MINUTES,
     pairs: Annotated[int | None, typer.Option(help="Only so many drawings, for a look in a minute.")] = None,
     port: Annotated[int, typer.Option(help="On loopback, where the small web is served.")] = 8765,
     prepare_only: Annotated[bool, typer.Option("--prepare-only", help="Draw, write table and configs, stop.")] = False,

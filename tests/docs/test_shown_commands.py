@@ -17,8 +17,9 @@ from .pages import ROOT, Shown, commands, python_blocks
 from .shell import Shell
 
 RUN = Path("runs/quickstart")
-ELSEWHERE = (  # tests/quickstart and tests/demo go these ways: minutes of drawing, or a server that waits
+ELSEWHERE = (  # other tests go these ways: minutes of drawing, a server that waits, jobs of a cluster
     *("corgi quickstart", "corgi init --quickstart", "corgi browse"),
+    *("corgi status runs/quickstart --watch", "corgi logs", "corgi cancel", "corgi doctor"),
     *(f"corgi demo {name}" for name in ("compile", "review", "bundle", "verify", "serve")),
 )
 AT_MOST = {  # what takes minutes, or a cluster

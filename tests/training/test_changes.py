@@ -15,7 +15,7 @@ from configs import UserError
 from storage.checkpoint import committed, folder_of, read_track
 from storage.ledger import read, read_training
 from tests.factory import make_run
-from training import trainer
+from training import beginning
 from training.changes import settings, stretches
 from training.config import TrainConfig
 from training.data.order import Order
@@ -253,28 +253,26 @@ def test_a_new_index_goes_on_the_same_after_a_stop(run, train, index, tmp_path, 
         order.at([23])
 
 
-def dies_in(name: str) -> None:
-    """Let this process be killed once it has noted what changed, or when it takes its first step."""
-    method = getattr(trainer.Trainer, name)
-
-    def dies(self, *arguments):
-        if name == "log_start":
-            method(self)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    setattr(trainer.Trainer, name, dies)
-
-
-def die_after_the_note() -> None:
-    dies_in("log_start")
+def dies(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def die_before_the_note() -> None:
-    setattr(trainer.Trainer, "log_start", lambda self: os.kill(os.getpid(), signal.SIGKILL))  # noqa: B010
+    setattr(beginning, "note", dies)  # noqa: B010
+
+
+def die_after_the_note() -> None:
+    note = beginning.note
+
+    def note_and_die(*arguments):
+        note(*arguments)
+        dies()
+
+    beginning.note = note_and_die
 
 
 def die_at_the_first_step() -> None:
-    dies_in("step")
+    setattr(Trainer, "step", dies)  # noqa: B010
 
 
 @pytest.mark.long
