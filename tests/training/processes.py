@@ -15,8 +15,8 @@ WAIT_S = 240
 
 
 def fork(config_file: Path, *, before: Callable[[], None] | None = None) -> ForkServerProcess:
-    """Start a training in one process. before: called in it, to break something."""
-    process = CONTEXT.Process(target=_train, args=(config_file, before))
+    """Start a training in one process, with the environment of now. before: called in it, to break something."""
+    process = CONTEXT.Process(target=_train, args=(config_file, before, dict(os.environ)))
     process.start()
     return process
 
@@ -37,7 +37,8 @@ def wait_for_step(run: Path, step: int, *, is_alive: Callable[[], bool]) -> None
     raise AssertionError(f"step {step} never came")
 
 
-def _train(config_file: Path, before: Callable[[], None] | None) -> None:
+def _train(config_file: Path, before: Callable[[], None] | None, environment: dict[str, str]) -> None:
+    os.environ.update(environment)  # the server of forks has that of its start
     import torch
 
     from training.launcher import leave, train
