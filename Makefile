@@ -3,6 +3,7 @@
 #   make quickstart MINUTES=90           longer training, better pictures
 #   make install PIP_FLAGS="..."         e.g. a package index that has the CPU or CUDA build of torch you want
 #   make install PYTHON=python3.12
+#   make test ARGS=--cov                 with the share of lines that were run
 #   make test-long                       what needs SLURM, a browser or a kill; half an hour
 #   make soak NAME=kills                 hundreds of kills and long learning runs, by hand; figures go to docs/log.md
 #   make docs                            the documentation as a site, into build/docs
@@ -39,7 +40,7 @@ lint: $(STAMP)
 	$(BIN)/mypy .
 
 test: lint
-	$(BIN)/pytest -q -rs -n 2 --dist loadfile --cov --cov-report=term:skip-covered --durations=25 -m "not long and not soak"
+	$(BIN)/pytest -q -rs -n 2 --dist loadfile --durations=25 -m "not long and not soak" $(ARGS)
 
 test-long: $(STAMP)
 	$(BIN)/pytest -q -rs -n 2 --dist loadfile -m long --durations=30

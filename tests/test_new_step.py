@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[1]
 STEP = '''"""loudness: how loud a caption is."""
 
@@ -157,7 +159,7 @@ def test_the_step_is_a_command_that_runs(answers: dict[str, str]):
 
 
 def test_status_submit_and_why_know_the_step(answers: dict[str, str]):
-    assert any(line.split()[:4] == ["loudness", "1", "of", "1"] for line in answers["status"].splitlines())
+    assert any(line.split()[:5] == ["loudness", "done", "1", "of", "1"] for line in answers["status"].splitlines())
     assert "loudness=$(sbatch --parsable --dependency=afterok:$download " in answers["submit"]
     script = answers["submit"].split("loudness.sbatch\n#!/bin/bash")[1]
     assert (

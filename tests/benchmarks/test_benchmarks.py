@@ -63,6 +63,7 @@ def test_without_peers_a_line_says_what_to_do(name, tmp_path):
     assert result.stdout == ""
 
 
+@pytest.mark.long
 def test_the_last_line_is_the_figures(tmp_path):
     result = run_benchmark("filters", "--quick", peers=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -77,6 +78,7 @@ def test_the_last_line_is_the_figures(tmp_path):
     assert all(figure["min"] <= figure["median"] <= figure["max"] for figure in last["figures"].values())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "certain"), [("dedup", "planted_copies_found"), ("select", None), ("what_if", None)])
 def test_a_run_that_is_made_up_passes_the_step(name, certain, tmp_path):
     result = run_benchmark(name, "--quick", peers=tmp_path)

@@ -63,6 +63,7 @@ def test_the_config_files_hold_the_paper_s_stages(name, parameters, tolerance):
     assert resolve(StageConfig, stage.model_dump(mode="json")) == stage
 
 
+@pytest.mark.long
 def test_explain_says_what_follows_from_a_config():
     stage = StageConfig(
         name="sr1024",

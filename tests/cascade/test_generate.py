@@ -49,6 +49,7 @@ def test_every_stage_gives_its_images(cascade):
     }
 
 
+@pytest.mark.long
 def test_an_image_is_its_seed_s_and_its_text_s_not_its_batch_s(cascade):
     embeds = text_embeds(5)
     together = cascade.sample(embeds, [4, 5, 6, 7, 8], samplers=SAMPLERS)

@@ -92,6 +92,7 @@ def test_weights_in_bf16_run_too(stage):
     assert output.dtype == torch.float32 and output.isfinite().all()
 
 
+@pytest.mark.long
 @STAGES
 def test_recomputing_blocks_and_channels_last_change_nothing(stage):
     net: Any = awake(stage)

@@ -49,6 +49,7 @@ def test_t5_embeds_are_transformers_own_on_real_tokens(folder):
         torch.testing.assert_close(as_float(embeds), expected, rtol=2**-8, atol=1e-5)  # bfloat16 keeps 8 bits
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_caption_s_embeds_do_not_depend_on_its_neighbours(folder, precision):
     encoder = TextEncoder(TextConfig(encoder=str(folder), precision=precision))

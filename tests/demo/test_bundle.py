@@ -27,6 +27,7 @@ def copy(folder: Path, to: Path) -> Path:
     return to
 
 
+@pytest.mark.long
 def test_the_bundle_holds_what_was_approved_and_nothing_of_what_was_not(demo: Path, site: Path):
     signed, state = read_signed(site), states(demo)
     held = {hashlib.sha256(data).hexdigest() for data in signed.files.values()}
@@ -51,6 +52,7 @@ def test_the_same_demo_and_key_are_the_same_bytes(demo: Path, site: Path, tmp_pa
     assert all((site / name).read_bytes() == (again / name).read_bytes() for name in names)
 
 
+@pytest.mark.long
 def test_what_nobody_has_seen_is_in_no_bundle_and_a_draft_is_served_by_nobody(stages: list[Path], tmp_path: Path):
     folder = tmp_path / "demo"
     compiled(stages, folder, vocabulary=FEW)
@@ -74,6 +76,7 @@ def test_what_nobody_has_seen_is_in_no_bundle_and_a_draft_is_served_by_nobody(st
         bundled(folder, tmp_path / "later")
 
 
+@pytest.mark.long
 def test_a_bundle_written_again_loses_what_was_taken_back(stages: list[Path], tmp_path: Path):
     folder = tmp_path / "demo"
     compiled(stages, folder, vocabulary=FEW)
@@ -130,6 +133,7 @@ def test_a_flipped_byte_is_named_and_refused_at_the_start(kind: str, site: Path,
         assert isinstance(told.exception, UserError) and told.exception.exit_code == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", [n / 60 for n in range(1, 60)])
 def test_no_flipped_byte_of_what_was_drawn_is_published(place: float, demo: Path, tmp_path: Path):
     folder = copy(demo, tmp_path / "demo")

@@ -59,6 +59,7 @@ def test_every_combination_has_its_pictures_at_every_size(demo: Path):
     assert len({picture.images[-1].sha256 for picture in pictures}) == len(pictures)
 
 
+@pytest.mark.long
 def test_ranks_in_any_order_draw_the_same_bytes_and_only_what_is_missing(
     stages: list[Path], tmp_path: Path, small_shards: None
 ):

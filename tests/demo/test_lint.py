@@ -57,6 +57,7 @@ NOBODY = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("group", sorted(WORDS))
 @pytest.mark.parametrize("language", sorted(PERSONS))
 def test_an_edit_that_adds_a_person_to_any_group_fails(group: str, language: str):

@@ -43,6 +43,7 @@ def posted(server: Server, content: object, *headers: str, path: str = "say") ->
     return request.replace(b"Host: demo.test", f"Host: 127.0.0.1:{server.port}".encode())
 
 
+@pytest.mark.long
 def test_only_its_own_page_is_heard(server: Server, folder: Path):
     picture, token = next(iter(drawn(folder))), address(server).split("/")[3]
     yes, own = {"look": picture.look, "says": "approve"}, f"Origin: http://127.0.0.1:{server.port}"

@@ -217,6 +217,7 @@ def test_what_is_no_picture_of_ours_says_nothing(tmp_path: Path):
     assert list(pictures_in(tmp_path)) == []
 
 
+@pytest.mark.long
 def test_the_command_takes_them_all(stages: list[Path], tmp_path: Path):
     (tmp_path / "captions.txt").write_text("a red heart\ncorgi\n")
     options = "--captions captions.txt --out out --steps 3,2 --guidance 2,1 --aug-level 0.1 --threshold static"

@@ -65,6 +65,7 @@ def test_no_word_of_any_list_is_enough_in_the_name_of_a_thing():
     assert max(found["hateful"]) < 0.5
 
 
+@pytest.mark.long
 def test_judges_that_disagree_are_told():
     slur = max(
         (word for word, entry in words.entries().items() if entry.kind == "slur" and word.isalpha()),

@@ -315,6 +315,7 @@ def test_two_folders_that_call_their_tars_alike_have_different_keys(tmp_path: Pa
     ]
 
 
+@pytest.mark.long
 def test_what_is_there_is_skipped_and_what_changed_is_made_anew(tmp_path: Path):
     for number in range(3):
         write_tar(tmp_path / "mine" / f"{number}.tar", several(2, first=2 * number))
@@ -410,6 +411,7 @@ def test_a_rule_on_a_column_that_nothing_makes_is_told_before_anything_is_read(t
     assert not (config.run / "plan.parquet").exists()
 
 
+@pytest.mark.long
 def test_ranks_that_share_the_work_make_what_one_makes(tmp_path: Path):
     for number in range(4):
         write_tar(tmp_path / "mine" / f"{number}.tar", several(2, first=2 * number))

@@ -67,6 +67,7 @@ def test_copies_are_those_found_by_comparing_all_with_all(tmp_path: Path, monkey
     assert not (tmp_path / dedup.SCRATCH).exists()
 
 
+@pytest.mark.long
 def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path, monkeypatch):
     in_small_parts(monkeypatch)
     files = []

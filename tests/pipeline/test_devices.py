@@ -33,6 +33,7 @@ def test_workers_take_turns(monkeypatch, visible, name, seen):
     assert os.environ[VISIBLE] == seen
 
 
+@pytest.mark.long
 def test_the_workers_of_a_step_see_one_gpu_each(monkeypatch):
     monkeypatch.setenv(VISIBLE, "0,1")
     with closing(Wire()) as wire, wire.pool(2, spread=1) as pool:

@@ -44,6 +44,7 @@ def test_the_request_line_has_the_bytes_of_the_url(tmp_path: Path):
     assert sorted(web_.targets) == sorted([*sent, "/to", sent[0]])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "head",
     [
@@ -155,6 +156,7 @@ def raw_deflate(data: bytes) -> bytes:
     return stream.compress(data) + stream.flush()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("body", "label", "status"),
     [

@@ -77,6 +77,7 @@ def test_as_many_images_as_threads_are_decoded_at_once():
         assert len(decoders._idle) <= 2
 
 
+@pytest.mark.long
 def test_a_process_that_hangs_is_replaced():
     with Decoders(1, LIMITS, deadline_s=3.0) as decoders:
         decoders.store(jpeg())

@@ -62,6 +62,7 @@ def nobody() -> Iterator[str]:
         yield f"127.0.0.1:{closed.getsockname()[1]}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("reason", ["timeout", "connect"])
 def test_a_host_that_does_not_answer_is_given_up_and_equally_so_on_every_run(reason: str):
     urls = [f"http://{host}.test/{n}.jpg" for n in range(40) for host in ("silent", "good")]
@@ -84,6 +85,7 @@ def test_a_host_that_does_not_answer_is_given_up_and_equally_so_on_every_run(rea
     assert rows(made[1]) == rows(made[0])
 
 
+@pytest.mark.long
 def test_a_host_that_answers_now_and_then_is_not_given_up():
     pages = {f"a.test/{n}.jpg": Page(PICTURE, wait_s=600.0 * (n % 5 != 0)) for n in range(60)}
     with serve(pages) as web_:
@@ -186,6 +188,7 @@ def with_files(limit: int, config: DownloadConfig) -> subprocess.CompletedProces
     return subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.long
 def test_a_shard_of_many_hosts_takes_few_descriptors():
     with serve({"*/x.jpg": Page(PICTURE)}) as web_:
         done = with_files(128, config_for(web_, connections=16))

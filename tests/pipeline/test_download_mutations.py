@@ -177,6 +177,7 @@ def fetched(config: DownloadConfig, count: int) -> list[tuple[Any, ...]]:
     return [tuple(value for name, value in vars(outcome).items() if name != "effort") for outcome in outcomes]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", COUNTS)
 def test_mutated_answers_end_well_and_alike(count: int, caplog: pytest.LogCaptureFixture):
     began = time.monotonic()

@@ -173,6 +173,7 @@ def corgi(*words: str | Path, log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, "-m", "corgi", *map(str, words)], stdout=out, stderr=out)
 
 
+@pytest.mark.long
 def test_the_command_killed_in_the_middle_and_again_on_two_ranks(tmp_path: Path):
     urls = [f"http://{where(number)}" for number in range(COUNT)]
     pq.write_table(

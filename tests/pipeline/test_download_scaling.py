@@ -65,6 +65,7 @@ def stored_of(scaled: np.ndarray, sizes: Sizes) -> np.ndarray:
     return whole
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("filter", "served"), [(SHRINK, large(8)), (ENLARGE, small())], ids=["shrink", "enlarge"])
 @pytest.mark.parametrize("resize", MODES)
 @pytest.mark.parametrize("format", ["JPEG", "PNG"])

@@ -53,6 +53,7 @@ def made(run: Path, web_: Web, **values: object) -> Shard:
     return shard
 
 
+@pytest.mark.long
 def test_equal_answers_give_equal_bytes_whatever_the_network_did(tmp_path: Path):
     with serve(pages()) as web_:
         first = digests(made(tmp_path / "1", web_))
@@ -144,6 +145,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("after", [5, 30])
 def test_a_killed_download_is_redone_with_the_same_bytes(tmp_path: Path, after: int):
     with serve(pages()) as web_:

@@ -58,6 +58,7 @@ def test_the_config_of_a_run_with_an_engine_is_read(embedded: PipelineConfig):
         load(PipelineConfig, file, ["engine=guarded"])
 
 
+@pytest.mark.long
 def test_earlier_states_are_stale_and_embed_makes_them_anew(embedded: PipelineConfig):
     (shard,) = shards_of(embedded.run)
     renamed_back(shard, embedded)

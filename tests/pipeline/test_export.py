@@ -103,6 +103,7 @@ def test_only_what_was_kept_train_and_held_out_apart_with_the_same_bytes(config:
     assert all(line["caption_words"] == 3 and line["url"].startswith("http://a.test/") for line in told)
 
 
+@pytest.mark.long
 def test_the_same_command_again_makes_nothing_and_a_killed_one_ends_with_the_same_bytes(
     config: PipelineConfig, tmp_path: Path
 ):
@@ -118,6 +119,7 @@ def test_the_same_command_again_makes_nothing_and_a_killed_one_ends_with_the_sam
     }
 
 
+@pytest.mark.long
 def test_other_sizes_leave_nothing_of_the_export_before(config: PipelineConfig, tmp_path: Path):
     for size in (4, 20):
         for to in ("webdataset", "hf"):
@@ -145,6 +147,7 @@ def test_images_can_be_smaller(config: PipelineConfig, tmp_path: Path):
     }
 
 
+@pytest.mark.long
 def test_text_embeds_beside_are_those_of_the_run_and_a_training_reads_them(config: PipelineConfig, tmp_path: Path):
     folder = exported(config, tmp_path / "out", text_embeds="beside", shard_size=10, max_side_px=32)
     known = _embeds(shards_of(config.run))
@@ -165,6 +168,7 @@ def _embeds(shards: list[Shard]) -> dict[str, np.ndarray]:
     return {key: file.at(row, key=key) for file in files for row, key in enumerate(file.keys)}
 
 
+@pytest.mark.long
 def test_webdataset_reads_it(config: PipelineConfig, tmp_path: Path):
     folder = exported(config, tmp_path / "out", text_embeds="inside", shard_size=10)
     script = """
@@ -199,6 +203,7 @@ print(json.dumps([webdataset.__version__, sorted(sample["txt"] for sample in sam
     assert version.startswith("1.") and texts_read == sorted(KEPT - HELD_OUT)
 
 
+@pytest.mark.long
 def test_hugging_face_reads_it(config: PipelineConfig, tmp_path: Path):
     folder = exported(config, tmp_path / "out", "hf", text_embeds="inside", shard_size=10)
     script = """

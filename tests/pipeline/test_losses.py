@@ -159,6 +159,7 @@ def test_a_line_less_in_a_block_list_lets_its_image_through(tmp_path: Path):
         blocks.write_text(f"{'11' * 32}\n{sha256(BODY).hexdigest()}\n")
         assert step(shard) == {"blocked_hash": 1} and step.state(shard) == "done"
         blocks.write_text(f"{'11' * 32}\n")
+        step = Download(config_for(web_, block_hashes=[str(blocks)]))  # one command has one look at the list
         assert step.state(shard) == "stale" and step(shard) == {"ok": 1}
 
 
@@ -282,6 +283,7 @@ def corgi(*words: str | Path) -> tuple[int, list[str]]:
     return done.returncode, done.stderr.splitlines()
 
 
+@pytest.mark.long
 def test_a_download_of_private_hosts_ends_with_3_until_they_are_allowed(tmp_path: Path):
     where = [f"a.test/{number}.jpg" for number in range(4)]
     pq.write_table(
@@ -303,6 +305,7 @@ def test_a_download_of_private_hosts_ends_with_3_until_they_are_allowed(tmp_path
         assert code == 0 and {each for each in web_.asked if each.endswith("jpg")} == {*where}, said
 
 
+@pytest.mark.long
 def test_a_rule_that_drops_all_is_named(tmp_path: Path):
     config = selected(tmp_path, [{"caption": "one", "scores": GOOD | {"hate": 0.9}}, {"caption": "two", "nsfw": "?"}])
     (yaml := tmp_path / "pipeline.yaml").write_text(dump(config))

@@ -72,6 +72,7 @@ class Gated(Web):
         return await super().handle(request)
 
 
+@pytest.mark.long
 def test_one_long_shard_tells_how_far_it_is_through_a_pipe(tmp_path: Path):
     pages = {f"h{n}.test/{n}.jpg": Page(jpeg(n)) for n in range(6)} | {f"h{n}.test/{n}.jpg": Page() for n in (7, 8)}
     urls = [f"http://{where}" for where in [*pages, "g.test/9.jpg", "h9.test/last.jpg"]]

@@ -1,6 +1,7 @@
 """`engine: ray`: the same bytes, causes and exit codes as a pool of processes here, by a real Ray."""
 
 import importlib.util
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,7 +56,7 @@ class TestRay:
         )
 
 
-@pytest.mark.skipif(has_ray, reason="Ray is installed")
-def test_without_ray_a_line_says_what_to_install(tmp_path: Path):
+def test_without_ray_a_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"pip install 'corgi-t2i\[ray\]'"):
         run_shards(Double(), shards(tmp_path, 1), pool=RayPool)

@@ -51,6 +51,7 @@ def shards(run_folder: Path, count: int) -> list[Shard]:
     return made
 
 
+@pytest.mark.long
 def test_ranks_share_the_shards_without_meeting(tmp_path: Path):
     all_shards = shards(tmp_path, 5)
     first = run_shards(Double(), all_shards, rank=0, world_size=2, workers=2)
@@ -69,12 +70,14 @@ class Spread(Double):
         return super().__call__(shard) + Counter(spread=spread())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("count", "each"), [(1, 5), (2, 3), (5, 1), (6, 1)])
 def test_fewer_shards_than_workers_share_all_of_them(tmp_path: Path, count: int, each: int):
     outcome = run_shards(Spread(), shards(tmp_path, count), workers=5)
     assert outcome.counts == {"done": count, "spread": count * each}
 
 
+@pytest.mark.long
 def test_a_changed_config_or_input_makes_stale_exactly_what_depends_on_it(tmp_path: Path):
     all_shards = shards(tmp_path, 3)
     run_shards(Double(), all_shards)
@@ -84,6 +87,7 @@ def test_a_changed_config_or_input_makes_stale_exactly_what_depends_on_it(tmp_pa
     assert [Double(factor=3).state(shard) for shard in all_shards] == ["stale"] * 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["raise", "die"])
 def test_a_broken_shard_is_tried_twice_and_the_others_go_on(tmp_path: Path, how: str):
     all_shards = shards(tmp_path, 4)
@@ -126,6 +130,7 @@ def test_a_fault_common_to_all_shards_ends_the_step(tmp_path: Path):
     assert sum(shard.path(".tried").exists() for shard in all_shards) < 15
 
 
+@pytest.mark.long
 def test_neighbours_that_share_a_fault_do_not_end_it(tmp_path: Path):
     all_shards = shards(tmp_path, 40)
     outcome = run_shards(Double(break_on=tuple(range(12))), all_shards, workers=2)

@@ -124,6 +124,7 @@ def test_why_ends_at_the_rule_that_dropped_a_pair(made: PipelineConfig):
         find(made, "zzzz")
 
 
+@pytest.mark.long
 def test_a_change_makes_stale_exactly_what_depends_on_it(tmp_path: Path):
     config = whole(tmp_path)
     rules = {**SELECT["rules"], "words": "caption_words >= 1"}
@@ -186,6 +187,7 @@ def test_a_lost_tar_is_made_again_by_download(made: PipelineConfig):
     assert step.state(shard) != "missing"
 
 
+@pytest.mark.long
 def test_no_image_is_decoded_that_no_scorer_wants(tmp_path: Path):
     config = downloaded(tmp_path, ROWS, score={**WITHOUT_MODELS, "pdq": None})
     for shard in shards_of(config.run):
@@ -196,6 +198,7 @@ def test_no_image_is_decoded_that_no_scorer_wants(tmp_path: Path):
     assert "is cut short" in run_step("score", with_images, workers=1).failed[0]
 
 
+@pytest.mark.long
 def test_a_shard_of_which_nothing_is_kept_passes_all_steps(tmp_path: Path):
     config = downloaded(tmp_path, [{"reason": "http_404", "caption": f"gone {n}"} for n in range(3)], select=SELECT)
     for name in AFTER:

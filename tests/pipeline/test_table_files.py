@@ -98,6 +98,7 @@ WRITERS: dict[str, Callable[[pa.Table], bytes]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", ["file", "memory"])
 @pytest.mark.parametrize("name", WRITERS)
 def test_every_kind_gives_the_same_pairs_here_and_elsewhere(tmp_path: Path, name: str, place: str):
@@ -246,6 +247,7 @@ def bucket() -> Iterator[fsspec.AbstractFileSystem]:
         yield filesystem
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:datetime:DeprecationWarning")  # of botocore
 def test_tables_are_read_from_a_bucket(tmp_path: Path, bucket: fsspec.AbstractFileSystem):
     for kind, write in (("parquet", as_parquet), ("jsonl", as_lines), ("arrow", WRITERS["stream.arrow"])):

@@ -64,10 +64,12 @@ def tars(tmp_path: Path) -> Path:
     return tmp_path / "tars"
 
 
+@pytest.mark.long
 def test_plain_tars_in_a_folder(tmp_path: Path, tars: Path):
     assert begun(tmp_path, str(tars)).adopt.source == (tars,)
 
 
+@pytest.mark.long
 def test_a_glob_of_tars(tmp_path: Path, tars: Path):
     (tars / "notes.txt").write_text("no tar")
     assert begun(tmp_path, str(tars / "part-*.tar")).adopt.source == (tars / "part-*.tar",)
@@ -98,6 +100,7 @@ def test_columns_that_are_named(tmp_path: Path):
     assert (plan.url, plan.caption) == ("a", "b")
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:datetime:DeprecationWarning")  # of botocore
 def test_a_table_in_a_bucket(tmp_path: Path):
     with bucket_called("mine") as bucket:
@@ -107,6 +110,7 @@ def test_a_table_in_a_bucket(tmp_path: Path):
             assert begun(tmp_path / str(number), given).table == [given]
 
 
+@pytest.mark.long
 def test_what_datasets_saved_with_pictures_and_with_urls(tmp_path: Path):
     pictures = {"image": [picture(number) for number in range(PAIRS)], "text": CAPTIONS}
     features = datasets.Features({"image": datasets.Image(), "text": datasets.Value("string")})

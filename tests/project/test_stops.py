@@ -64,6 +64,7 @@ def test_a_training_saves_leaves_and_is_gone_on_with(stage: Path):
             last = saved
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, STOPPED), (signal.SIGINT, INTERRUPTED)])
 def test_a_command_that_knows_of_no_stop_ends_too_and_says_so_in_its_code(number: int, code: int):
     program = f"""

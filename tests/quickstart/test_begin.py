@@ -20,6 +20,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("named", ["", "pipeline.yaml"])
 def test_a_folder_is_begun_and_finds_its_web(tmp_path: Path, named: str):
     begin(tmp_path / "mine", minutes=0, pairs=12, port=free_port())

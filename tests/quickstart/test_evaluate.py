@@ -19,6 +19,8 @@ from storage.samples import FIGURES, REAL, SampleSet, read_figures
 from tests.cascade.nets import BASE, SR
 from tests.evaluation.kept_run import train
 
+pytestmark = pytest.mark.long
+
 FEW = ["per_group=2", "held_out=3", "gap_pairs=12"]
 
 

@@ -51,6 +51,7 @@ def test_rows_and_bytes_are_the_same_every_time():
     assert kinds == {kind.name: kind.count for kind in KINDS}
 
 
+@pytest.mark.long
 def test_a_stopped_drawing_goes_on_and_ends_the_same(tmp_path: Path):
     prepare(tmp_path, pairs=12, workers=1)
     table = (tmp_path / "table.parquet").read_bytes()

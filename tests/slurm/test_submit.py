@@ -168,6 +168,7 @@ def test_what_cannot_work_is_told_at_once_and_nothing_is_submitted(place, flags)
     assert not Path("log").exists() and not (run / "slurm").exists()
 
 
+@pytest.mark.long
 def test_the_command_ends_with_2_where_there_is_no_slurm(place):
     run, root = Path("runs/q"), Path(__file__).parents[2]
     configure(run, dict.fromkeys(STAGES, 7), minutes=1, port=1)

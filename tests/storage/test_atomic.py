@@ -102,6 +102,7 @@ def test_absent_torn_and_foreign_files_carry_no_mark(tmp_path: Path):
         read_table(tmp_path / "absent.parquet", made_by="score")
 
 
+@pytest.mark.long
 def test_files_may_be_read_by_whom_the_umask_lets(tmp_path: Path):
     save = (
         "import torch; from safetensors.torch import save_file as s; commit(path, lambda p: s({'a': torch.ones(1)}, p))"

@@ -45,6 +45,7 @@ def test_the_id_of_a_run_is_made_once(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [WANDB]
 
 
+@pytest.mark.long
 def test_a_step_has_its_calls_and_veiled_examples(hostile):
     (told,) = synced(hostile.run)
     assert told.is_complete and "select: 1 of 1 lines to " in told.lines[0]

@@ -69,6 +69,7 @@ def until(holds):
         time.sleep(0.1)
 
 
+@pytest.mark.long
 def test_each_line_is_sent_once(run, monkeypatch):  # noqa: F811
     folder, _ = run("mine")
     with serving() as fake:
@@ -83,6 +84,7 @@ def test_each_line_is_sent_once(run, monkeypatch):  # noqa: F811
     assert again.is_complete and none.lines[0].startswith("base16: nothing new after")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mood", ["hangs", "fails", "closes"])
 def test_a_server_out_of_order_is_a_line_and_loses_nothing(noted, monkeypatch, mood):
     """What became of a sync is a line; once the server is well, the next sync sends all."""

@@ -56,6 +56,7 @@ def batch_of(config: TrainConfig, positions: Any) -> Any:
     return Loader(config, PairDataset(config, read_index(config.data))).batch(positions)
 
 
+@pytest.mark.long
 def test_embeds_of_each_column_stand_side_by_side(pipeline: PipelineConfig):
     assert read_index_file(pipeline.run / "index.parquet").captions == ["llava"]
     encode = TextEmbedder()
@@ -79,6 +80,7 @@ def test_captions_are_drawn_by_weight_and_by_position_alone(pipeline: PipelineCo
     assert caption_columns(training(pipeline, tmp_path, captions={"llava": 2}), np.arange(5)) == ["llava"] * 5
 
 
+@pytest.mark.long
 def test_a_batch_has_the_embeds_of_the_captions_that_it_names(pipeline: PipelineConfig, tmp_path: Path):
     batch = batch_of(training(pipeline, tmp_path), range(48))
     kinds = Counter(caption.startswith("a longer") for caption in batch.captions)

@@ -103,6 +103,7 @@ def test_a_change_that_changes_nothing_leaves_the_weights_as_an_unbroken_run(run
     assert [line["step"] for line in events(resumed, "changed")] == [3, 6]  # steps grew; the rest is not said again
 
 
+@pytest.mark.long
 def test_another_batch_goes_on_at_the_same_position(run, index, keys_seen):
     run("whole", "steps=9", "batch=8")
     in_order = [key for step in sorted(keys_seen) for key in keys_seen[step]]
@@ -208,6 +209,7 @@ def test_another_net_hands_on_nothing(run, tmp_path):
     assert not (tmp_path / "mine").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pairs", [18, 30])
 def test_a_changed_index_is_taken_when_it_is_accepted(run, train, index, tmp_path, keys_seen, capsys, pairs):
     folder, _ = run("mine", "steps=2")  # 16 of 24

@@ -24,6 +24,7 @@ from .small_training import SR, config_of, digests, events, losses
 DRAWS = {"every_steps": 3, "samples": 5, "buckets": 2, "grid": 4, "grid_steps": 3}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", ["base", "sr"])
 def test_a_grid_is_what_corgi_sample_draws_with_that_checkpoint(run, index, stage):
     further = {"stage": SR} if stage == "sr" else {}
@@ -52,6 +53,7 @@ def test_a_grid_is_what_corgi_sample_draws_with_that_checkpoint(run, index, stag
     assert [drawn_by_key[key] for key in keys] == first.captions
 
 
+@pytest.mark.long
 def test_grids_are_the_same_after_a_stop(run):
     unbroken, _ = run("unbroken", validation=DRAWS)
     run("mine", "steps=3", validation=DRAWS)

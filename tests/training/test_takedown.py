@@ -42,6 +42,8 @@ from training.data.index import read_index
 from training.run_folder import check, lock, read_config
 from training.takedown import takedown
 
+pytestmark = pytest.mark.long
+
 ROWS: list[dict[str, Any]] = [
     *({"seed": number, "caption": f"picture number {number}"} for number in range(20)),
     {"seed": 3, "caption": "short"},

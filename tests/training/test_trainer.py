@@ -64,6 +64,7 @@ def test_accumulation_changes_nothing_but_rounding(run):
     np.testing.assert_allclose(losses(parts), losses(whole), rtol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("zero", [1, 2])
 def test_zero_in_one_process_gives_the_losses_and_resumes_too(run, monkeypatch, zero):
     plain, _ = run("plain", batch=16, micro_batch=8)

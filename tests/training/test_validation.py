@@ -13,6 +13,7 @@ from .small_training import BASE, config_of, events, losses, values_of, write_co
 LOOKS = {"every_steps": 3, "samples": 5, "buckets": 4, "grid": 0}
 
 
+@pytest.mark.long
 def test_validation_repeats_itself_and_shows_the_gap(run):
     whole, _ = run("whole", validation=LOOKS)
     parts, _ = run("parts", validation=LOOKS, micro_batch=4)
