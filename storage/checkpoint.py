@@ -123,7 +123,7 @@ def faults(folder: Path, *, part: slice = slice(None)) -> list[str]:
 def read_about(folder: Path) -> tuple[int, dict[str, Any]]:
     """Return a checkpoint's step and its stage.json, whose digest is checked. Raises BrokenError."""
     path = folder / COMMIT
-    content = read_sealed(path)
+    content = _commit(folder)
     files, step = files_in(path, content), content.get("step")
     if STAGE not in files:
         raise BrokenError(f"{path} does not list {STAGE}")
@@ -182,16 +182,31 @@ def _tracks_in(files: Iterable[str]) -> set[str]:
 
 def _manifests(folder: Path) -> list[tuple[Path, Mapping[str, Any]]]:
     """Return the manifest of each rank and its mark."""
-    sealed = files_in(folder / COMMIT, read_sealed(folder / COMMIT))
+    sealed = files_in(folder / COMMIT, _commit(folder))
     manifests = [(folder / name, mark) for name, mark in sorted(sealed.items()) if Path(name).name == MANIFEST]
     if not manifests:
         raise BrokenError(f"{folder / COMMIT} lists no {MANIFEST}")
     return manifests
 
 
+def _commit(folder: Path) -> dict[str, Any]:
+    """Return what COMMIT says. Earlier versions wrote no seal: then the folder itself must bear out every field."""
+
+    def is_borne_out(content: dict[str, Any]) -> bool:
+        ranks = sorted(path.name for path in folder.glob("rank_*"))
+        files = {STAGE, STATE, *(f"{rank}/{MANIFEST}" for rank in ranks)}
+        rest = {name: value for name, value in content.items() if name != "files"}
+        names_itself = isinstance(rest.pop("step", None), int) and folder == folder_of(
+            folder.parents[1], content["step"]
+        )
+        return names_itself and rest == {"world_size": len(ranks)} and {*content.get("files", ())} == files
+
+    return read_sealed(folder / COMMIT, unsealed=is_borne_out)
+
+
 def _all_files(folder: Path) -> list[tuple[str, Mapping[str, Any]]]:
     """Return (name, mark) of every file that a checkpoint must have, by COMMIT and the manifests."""
-    files = list(files_in(folder / COMMIT, read_sealed(folder / COMMIT)).items())
+    files = list(files_in(folder / COMMIT, _commit(folder)).items())
     for manifest, _ in _manifests(folder):
         inside = files_in(manifest, read_object(manifest))
         files += [(f"{manifest.parent.name}/{name}", mark) for name, mark in inside.items()]

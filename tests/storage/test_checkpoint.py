@@ -146,6 +146,18 @@ def test_an_edited_commit_is_noticed(tmp_path, change):
         read_track(folder, "ema")
 
 
+@pytest.mark.parametrize("change", [{}, {"step": 6}, {"world_size": 1}, {"further": 1}, {"files": {}}])
+def test_a_commit_of_earlier_versions_has_no_seal_and_is_read_if_its_folder_bears_it_out(tmp_path, change):
+    folder = written(tmp_path, ranks=2)
+    path = folder / checkpoint.COMMIT
+    content = {name: value for name, value in json.loads(path.read_text()).items() if name != SEAL}
+    path.write_text(json.dumps(content | change))
+    if change:
+        assert "its seal is missing" in faults(folder)[0]
+    else:
+        assert faults(folder) == [] and read_about(folder)[0] == content["step"]
+
+
 def test_the_ranks_can_share_the_reading(tmp_path):
     folder = written(tmp_path, ranks=3)
     for name in FILES:
