@@ -51,12 +51,17 @@ def _counted(step: LossyStep, shards: Iterable[Shard]) -> tuple[Counter[str], di
     """Count pairs by what became of them, but for those that were taken down; note one of each reason."""
     counts, first = Counter[str](), dict[str, Place]()
     for shard in shards:
-        told = fates.read(shard.path(step.writes))
-        for reason, fate in (told if told is not None else fates.summed(step.fates(shard))).items():
+        for reason, fate in fates_of(step, shard).items():
             if reason != TAKEN_DOWN:
                 counts[reason] += fate.pairs
                 first.setdefault(reason, Place(shard, fate.first))
     return counts, first
+
+
+def fates_of(step: LossyStep, shard: Shard) -> dict[str, fates.Fate]:
+    """Return what a finished shard's pairs came to, from the footer; from the table where that does not say."""
+    told = fates.read(shard.path(step.writes))
+    return told if told is not None else fates.summed(step.fates(shard))
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -128,8 +128,7 @@ class Select(LossyStep):
 
     def fates(self, shard: Shard) -> pa.ChunkedArray:
         """Return the first rule that each pair failed."""
-        failed = keep_list.read(shard, ["failed"])["failed"].to_pylist()
-        return pa.chunked_array([[names[0] if names else pairs.OK for names in failed]], pa.string())
+        return pa.chunked_array([keep_list.first_failed(keep_list.read(shard, ["failed"]))])
 
     def example(self, shard: Shard, row: int) -> str:
         """Return a pair's key, for `corgi why`, and its url."""

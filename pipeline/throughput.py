@@ -18,6 +18,7 @@ from storage.plan import shards_of
 from storage.shard import Shard
 
 from .config import PipelineConfig
+from .losses import fates_of
 from .runner import build
 from .status import StepStatus
 from .step import LossyStep, ShardStep
@@ -92,7 +93,7 @@ def _reasons(config: PipelineConfig, status: StepStatus) -> dict[str, float]:
     counts = Counter[str]()
     for shard in _sample(step, shards_of(config.run)):
         try:
-            counts += Counter({each["values"]: each["counts"] for each in step.fates(shard).value_counts().to_pylist()})
+            counts += Counter({reason: fate.pairs for reason, fate in fates_of(step, shard).items()})
         except (UserError, OSError):  # it is made anew just now
             continue
     total, _ = max(1, counts.total()), counts.pop(OK, None)

@@ -57,6 +57,21 @@ def run(tmp_path, index, train):
 
 
 @pytest.fixture
+def keys_seen(monkeypatch):
+    """Note the keys that each step really trains on, by the step's number."""
+    seen: dict[int, list[str]] = {}
+    step = Trainer.step
+
+    def noted(self, batches):
+        micro_batches = next(batches)
+        seen[self.state.step + 1] = [key for batch in micro_batches for key in batch.keys]
+        step(self, iter([micro_batches]))
+
+    monkeypatch.setattr(Trainer, "step", noted)
+    return seen
+
+
+@pytest.fixture
 def trained(tmp_path, index, train, monkeypatch):
     """Train seven steps within a pipeline's run; return the config, and the keys that each step really saw."""
     seen = []

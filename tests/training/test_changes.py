@@ -30,21 +30,6 @@ from .small_training import SR, config_of, digests, events, losses, values_of, w
 from .test_run_folder import digest_of
 
 
-@pytest.fixture
-def keys_seen(monkeypatch):
-    """Note the keys that each step really trains on, by the step's number."""
-    seen: dict[int, list[str]] = {}
-    step = Trainer.step
-
-    def noted(self, batches):
-        micro_batches = next(batches)
-        seen[self.state.step + 1] = [key for batch in micro_batches for key in batch.keys]
-        step(self, iter([micro_batches]))
-
-    monkeypatch.setattr(Trainer, "step", noted)
-    return seen
-
-
 def steps_at(keys_seen: dict[int, list[str]], key: str) -> list[int]:
     """Return the steps that saw a pair, from what they saw."""
     return [step for step in sorted(keys_seen) for other in keys_seen[step] if other == key]

@@ -14,7 +14,6 @@ from storage.shard import TAR, Shard
 from storage.text_embeds import suffix
 from tests.factory import ENCODER
 from training.data import shard_rows
-from training.trainer import Trainer
 
 from .small_training import events, losses
 
@@ -39,21 +38,6 @@ def no_pauses(monkeypatch):
     monkeypatch.setattr(shard_rows, "PAUSES_S", (0.0, 0.0, 0.0))
 
 
-@pytest.fixture
-def keys(monkeypatch):
-    """Note the keys of each step."""
-    seen: dict[int, list[str]] = {}
-    step = Trainer.step
-
-    def noted(self, batches):
-        micro_batches = next(batches)
-        seen[self.state.step + 1] = [key for batch in micro_batches for key in batch.keys]
-        step(self, iter([micro_batches]))
-
-    monkeypatch.setattr(Trainer, "step", noted)
-    return seen
-
-
 def test_a_read_that_fails_for_a_moment_costs_nothing(run, monkeypatch):
     whole, _ = run("whole")
     disk = Disk(3)
@@ -62,19 +46,19 @@ def test_a_read_that_fails_for_a_moment_costs_nothing(run, monkeypatch):
     assert code == 0 and disk.failed == 3 and losses(folder) == losses(whole) and not events(folder, "bad_image")
 
 
-def test_a_restart_trains_on_the_same_samples_as_the_training_that_could_not_read(run, index, keys, monkeypatch):
+def test_a_restart_trains_on_the_same_samples_as_the_training_that_could_not_read(run, index, keys_seen, monkeypatch):
     monkeypatch.setattr(os, "pread", Disk(4))  # one read, and all that were tried instead of it
     data = {"index": str(index), "window_shards": 2, "workers": 0, "cache_mib": 0}
     unbroken, _ = run("unbroken", steps=9, data=data)
-    expected = dict(keys)
+    expected = dict(keys_seen)
     (bad,) = {(line["shard"], line["key"]) for line in events(unbroken, "bad_image")}
     assert [(line["step"] - 1) // 3 for line in events(unbroken, "bad_image")] == [0, 1, 2]  # once an epoch
     assert read_json(committed(unbroken)[0] / "state.json")["bad_images"] == [list(bad)]
-    keys.clear()
+    keys_seen.clear()
     monkeypatch.setattr(os, "pread", Disk(4))
     run("broken", "steps=3", steps=9, data=data)
     broken, _ = run("broken", steps=9, data=data)  # here all can be read again
-    assert keys == expected and losses(broken) == losses(unbroken)
+    assert keys_seen == expected and losses(broken) == losses(unbroken)
     assert {(line["shard"], line["key"]) for line in events(broken, "bad_image")} == {bad}
 
 
