@@ -4,7 +4,7 @@ config       what a chain file holds; a section for each registered step
 render       chain -> jobs and edges, a pure function
 arrays       which tasks an array has, and how it is split
 script       one job's sbatch text; job.sh: how a job begins, ends, and is stopped
-torchrun     the lines of a training script; rendezvous.sh: where its processes meet
+srun         the lines of a training script; rendezvous.sh: where its processes meet
 submit       writes the scripts into the run folder and hands them to sbatch; preview: prints them
 submission   what is kept of that: jobs.json
 scheduler    the commands of SLURM that are called

@@ -16,7 +16,7 @@ from configs.steps import STEPS, Way, entries_of
 from .arrays import MAX_ARRAY_SIZE, listed, parts_of, ranks_of, size_of
 from .config import ChainConfig, JobSettings, Setting
 from .script import Draft, Place, Runner, restarts_of, script
-from .torchrun import launch_lines
+from .srun import launch_lines
 
 
 class Job(NamedTuple):

@@ -10,7 +10,7 @@ from pipeline.config import PipelineConfig
 from slurm.config import ChainConfig, JobSettings
 from slurm.render import Call, Job, Work, render
 from slurm.script import Place
-from slurm.torchrun import in_double_quotes
+from slurm.srun import in_double_quotes
 from training.config import TrainConfig, accumulation
 
 PYTHON = "/home/ada/.venv/bin/python"

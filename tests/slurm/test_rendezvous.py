@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slurm.torchrun import RENDEZVOUS
+from slurm.srun import RENDEZVOUS
 
 
 def bash(script: str, *, path: Path, **env: str) -> "subprocess.CompletedProcess[str]":
