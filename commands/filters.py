@@ -72,17 +72,21 @@ def diff(
 
 @app.command()
 def browse(
-    run: RunFolder,
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of a run or an export; or of tars, tables of images, pictures")
+    ],
     is_sample: Annotated[bool, typer.Option("--sample", help="The pairs that `audit filters` drew.")] = False,
-    labels: Annotated[Path | None, typer.Option(help="File of labels; RUN/audit/labels.jsonl if not given.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="File of labels; audit/labels.jsonl in the folder if not given.")
+    ] = None,
     who: Annotated[str, typer.Option(help="Who looks; it stands beside every label.")] = "",
     port: Annotated[int, typer.Option(help="On loopback.")] = 8767,
 ) -> None:
     """Look at pairs on a local page. By an expression over their columns; labels by keyboard; sensitive ones veiled."""
-    from pipeline.status import config_of
     from report.browse.page import browse as look_through
+    from report.browse.parts import source_of
 
-    look_through(config_of(run), is_sample=is_sample, labels=labels, who=who, port=port)
+    look_through(source_of(folder), is_sample=is_sample, labels=labels, who=who, port=port)
 
 
 audit = typer.Typer(

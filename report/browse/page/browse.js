@@ -14,7 +14,7 @@ async function post(what, content) {
 }
 
 function fill(card, pair) {
-  const image = Object.assign(new Image(), { src: `image/${pair.shard}/${pair.row}`, alt: "stored picture", loading: "lazy" });
+  const image = Object.assign(new Image(), { src: `image/${pair.part}/${pair.row}`, alt: "stored picture", loading: "lazy" });
   const values = document.createElement("dl");
   for (const [name, value] of Object.entries(pair.values)) values.append(made("dt", "", name), made("dd", "", String(value)));
   card.querySelector(".pair").replaceChildren(image, made("p", "caption", pair.caption), made("p", "quiet url", pair.url), values);
@@ -22,7 +22,7 @@ function fill(card, pair) {
 
 async function unveil(pair) {
   if (!pair.veiled) return;
-  const answer = await fetch(`words/${pair.shard}/${pair.row}`);
+  const answer = await fetch(`words/${pair.part}/${pair.row}`);
   if (!answer.ok) return void (at("told").textContent = `not there: ${answer.status}`);
   Object.assign(pair, await answer.json(), { veiled: false });
   fill(pair.card, pair);
@@ -120,7 +120,7 @@ at("where").onkeydown = (event) => {
 at("state").onchange = () => ask(0);
 
 fetch("about.json").then((answer) => answer.json()).then((about) => {
-  document.title = `Pairs of ${about.run}`;
+  document.title = `Pairs of ${about.folder}`;
   if (about.sample) at("ask").hidden = true;
   ask(0);
 });
