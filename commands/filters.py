@@ -51,7 +51,7 @@ def sweep(
     config = config_of(run)
     swept = over_thresholds(config, column, at=_numbers(at), side=keep)  # type: ignore[arg-type]  # checked above
     rules = config.select.rules
-    print(_as_json(sweep_json(swept, rules)) if is_json else sweep_told(swept, rules))
+    print(_as_json(sweep_json(swept, rules)) if is_json else sweep_told(swept, rules, run))
 
 
 @app.command()
@@ -75,6 +75,7 @@ def browse(
     folder: Annotated[
         Path, typer.Argument(help="Folder of a run or an export; or of tars, tables of images, pictures")
     ],
+    where: Annotated[str, typer.Option(help="An expression over the columns; the page can ask for others.")] = "",
     is_sample: Annotated[bool, typer.Option("--sample", help="The pairs that `audit filters` drew.")] = False,
     labels: Annotated[
         Path | None, typer.Option(help="File of labels; audit/labels.jsonl in the folder if not given.")
@@ -86,7 +87,7 @@ def browse(
     from report.browse.page import browse as look_through
     from report.browse.parts import source_of
 
-    look_through(source_of(folder), is_sample=is_sample, labels=labels, who=who, port=port)
+    look_through(source_of(folder), where=where, is_sample=is_sample, labels=labels, who=who, port=port)
 
 
 audit = typer.Typer(

@@ -24,8 +24,11 @@ UNFIT = "unfit"  # of pairs that were not drawn for a rule
 class Browse:
     """The pairs of a source, or those of a sample of a run."""
 
-    def __init__(self, source: Source, *, sample: Sequence[Drawn] | None, labels: Path, who: str) -> None:
+    def __init__(
+        self, source: Source, *, sample: Sequence[Drawn] | None, labels: Path, who: str, where: str = ""
+    ) -> None:
         self._pairs, self._sample, self._labels, self._who = Pairs(source), sample, labels, who
+        self._where = where  # what is asked for first
         self._folder, self._rules = source.folder, [*source.lists, *source.rules]
 
     def get(self, name: str) -> Answer:
@@ -33,7 +36,7 @@ class Browse:
         if name in STATIC:
             return answer(STATIC[name].read_bytes(), kind=STATIC[name].suffix[1:], csp=HERE)
         if name == "about.json":
-            return _as_json({"sample": self._sample is not None, "folder": str(self._folder)})
+            return _as_json({"sample": self._sample is not None, "folder": str(self._folder), "where": self._where})
         kind, *numbers = name.split("/")
         try:
             part, row = map(int, numbers)
@@ -84,9 +87,9 @@ def _as_json(value: Any) -> Answer:
     return answer(json.dumps(value).encode(), kind="json", csp=HERE)
 
 
-def browse(source: Source, *, is_sample: bool, labels: Path | None, who: str, port: int) -> None:
+def browse(source: Source, *, where: str, is_sample: bool, labels: Path | None, who: str, port: int) -> None:
     """Serve the page until it is told to stop."""
     path = labels or source.folder / LABELS
     sample = read_sample(source.folder) if is_sample else None
-    asked = Browse(source, sample=sample, labels=path, who=who)
+    asked = Browse(source, sample=sample, labels=path, who=who, where=where)
     serve(asked.get, {"ask": asked.ask, "label": asked.label}, port=port, told=f"labels go to {path}")

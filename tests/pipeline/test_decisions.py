@@ -16,6 +16,8 @@ from pipeline.decisions.diff import KEPT, NOT_THERE, diff
 from pipeline.decisions.overlaps import overlaps
 from pipeline.decisions.sweep import sweep
 from pipeline.decisions.what_if import changed_rules, what_if
+from report.browse.pairs import Pairs
+from report.browse.parts import of_run
 from storage import keep_list
 from storage.plan import shards_of
 from storage.shard import KEEP
@@ -200,3 +202,9 @@ def test_the_commands_hide_what_is_sensitive_and_escape_the_rest(tmp_path: Path)
     assert "kept       today 3 (42.9 %), then 5 (71.4 %)" in told
     told = runner.invoke(app, ["select", run, "--what-if", "nsfw_score < 0.01"]).output
     assert '"a red apple 0"' in told and "nsfw_score = 0.01  [safe]" in told  # kept today, so it may be seen
+    told = runner.invoke(app, ["sweep", run, "nsfw_score", "--at", "0.5"]).output
+    (where,) = [line.partition("--where ")[2].strip('"') for line in told.splitlines() if "--where" in line]
+    shown = Pairs(of_run(config)).matching(where, "all", 0).pairs
+    assert len(shown) > 2 and {pair["key"] for pair in shown} >= {
+        line.split()[0] for line in told.partition("near 0.5")[2].splitlines()[1:] if line.strip()
+    }

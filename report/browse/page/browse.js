@@ -122,5 +122,6 @@ at("state").onchange = () => ask(0);
 fetch("about.json").then((answer) => answer.json()).then((about) => {
   document.title = `Pairs of ${about.folder}`;
   if (about.sample) at("ask").hidden = true;
+  at("where").value = about.where;
   ask(0);
 });
