@@ -1,4 +1,4 @@
-"""What the page hides until it is asked for: hateful and sexual captions, NSFW images, and all else of those pairs.
+"""What the page hides until it is asked for: hateful captions, NSFW images, and all else of those pairs.
 
 A sensitive pair stands in the page as base64, so that neither its words nor its image are in what is displayed, read
 aloud, searched, copied or looked at as text. A click unpacks it; without scripts it stays hidden.
@@ -22,15 +22,10 @@ from filters.sexual import Sexual, SexualConfig
 
 from .render import clean
 
-SENSITIVE = re.compile(r"\b(hate|hateful|offensive|sexual|nsfw|nsfw_score)\b", re.IGNORECASE)  # columns of a pair
-# Scores of a caption, and what hides it where no rule of the policy asks for that score.
-TEXT_LIMITS = {
-    "hate": "hate < 0.12",
-    "offensive": "offensive < 0.40",
-    "hateful": "hateful < 0.5",
-    "sexual": "sexual < 0.5",
-}
-LIMITS = {"nsfw_score": 0.5, "hateful": 0.5, "sexual": 0.5}  # from which a pair is hidden, whatever the policy says
+SENSITIVE = re.compile(r"\b(hate|hateful\w*|offensive|sexual|nsfw|nsfw_score|punsafe|unsafe_score)\b", re.IGNORECASE)
+TEXT_SCORES = ("hate", "offensive", "hateful", "hateful_unsure", "sexual")
+TEXT_LIMITS = {"page_hate": "hateful < 0.5 and not hateful_unsure", "page_sexual": "sexual < 0.5"}  # of any policy
+IMAGE_LIMIT = 0.5  # nsfw_score from which an image is hidden, whatever the policy says
 DECLARED = ("nsfw", "likely", "true")  # what the url table itself may say in its column `nsfw`
 
 
@@ -39,13 +34,7 @@ class SensitivePairs:
 
     def __init__(self, rules: Mapping[str, str]) -> None:
         self.rules = {name for name, rule in rules.items() if SENSITIVE.search(rule)}
-        asked = {name: scores for name, rule in rules.items() if (scores := _scores_of_text(name, rule))}
-        judged = {score for scores in asked.values() for score in scores}
-        limits = {score: limit for score, limit in TEXT_LIMITS.items() if score not in judged}
-        self.text_rules = {
-            **{name: rules[name] for name in asked},
-            **{f"limit_{n}": rule for n, rule in limits.items()},
-        }
+        self.text_rules = TEXT_LIMITS | {name: rules[name] for name in self.rules if _is_of_text(name, rules[name])}
 
     @cached_property
     def _scorers(self) -> tuple[Hate, Sexual]:
@@ -56,20 +45,19 @@ class SensitivePairs:
         unique = list(dict.fromkeys(captions))
         if not unique:
             return set()
-        scores = {name: values for scorer in self._scorers for name, values in scorer(Batch(captions=unique)).items()}
-        table = pa.table({name: pa.array(scores[name], pa.float32()) for name in TEXT_LIMITS})
+        hate, sexual = (scorer(Batch(captions=unique)) for scorer in self._scorers)
+        table = pa.table({name: (hate | sexual)[name] for name in TEXT_SCORES})
         failed = failed_rules(table, self.text_rules)
         return {caption for caption, reasons in zip(unique, failed, strict=True) if reasons}
 
     def covers(self, pair: Mapping[str, Any], hateful: set[str]) -> bool:
         """Tell whether a pair is hidden.
 
-        pair: what is known of it (caption, failed, nsfw, scores); hateful: what `hateful` returned.
+        pair: what is known of it (caption, failed, nsfw, nsfw_score); hateful: what `hateful` returned.
         """
         failed = self.rules & {*(pair.get("failed") or ()), *(pair.get("reasons") or ())}
         declared = str(pair.get("nsfw") or "").lower() in DECLARED
-        scored = any((pair.get(name) or 0) >= limit for name, limit in LIMITS.items())
-        return bool(failed) or declared or scored or pair["caption"] in hateful
+        return bool(failed) or declared or (pair.get("nsfw_score") or 0) >= IMAGE_LIMIT or pair["caption"] in hateful
 
 
 def pack(content: Mapping[str, str]) -> str:
@@ -77,9 +65,9 @@ def pack(content: Mapping[str, str]) -> str:
     return base64.b64encode(json.dumps({name: clean(text) for name, text in content.items()}).encode()).decode()
 
 
-def _scores_of_text(name: str, rule: str) -> tuple[str, ...]:
-    """Return the scores that a rule asks for; none where it asks for more than the scores of a caption."""
+def _is_of_text(name: str, rule: str) -> bool:
+    """Tell whether the rule can be decided from the scores of a caption alone."""
     try:
-        return check_expression(name, rule, TEXT_LIMITS)
+        return bool(check_expression(name, rule, TEXT_SCORES))
     except UserError:
-        return ()
+        return False

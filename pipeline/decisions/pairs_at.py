@@ -11,7 +11,7 @@ from ..select import candidates_of
 EXAMPLES = 8  # of each kind
 SHOWN = ("key", "url", "caption")
 # What tells that a pair is not for everyone's eyes, where a run has it.
-TELLING = ("nsfw", "nsfw_score", "hateful", "sexual")
+TELLING = ("nsfw", "nsfw_score", "hate", "offensive")
 
 
 class Place(NamedTuple):
