@@ -1,20 +1,24 @@
 """Browsing a run: only its own page is heard, expressions are rules, sensitive pairs are veiled, labels are kept."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from configs import UserError
+from corgi import app
 from evaluation.filter_audit.sample import LABELS, draw, read_labels
 from pipeline.config import PipelineConfig
+from pipeline.status import config_of
 from report.browse.page import Browse
 from report.browse.pairs import PAGE, Pairs
 from report.browse.parts import of_run
 from tests.browser import browser
 from tests.demo.serving import Server, ask, get, serving
-from tests.factory import key_of
+from tests.factory import key_of, through
 
 from .browsed_run import HOSTILE, VILE, address, make
 
@@ -144,3 +148,30 @@ def test_by_keyboard_in_a_browser_where_hostile_words_run_nothing(
         assert label == "unfit"
         assert page.evaluate("document.title") == title and page.complaints == []
         assert all(url.startswith(address(server)) for url in page.requests)
+
+
+@pytest.mark.long
+def test_a_sample_is_labelled_by_keyboard_and_the_audit_tells_precision(config: PipelineConfig, tmp_path: Path):
+    many = {f"rule_{number}": f"length(caption) <> {number}" for number in range(9)}  # more labels than there are digits
+    select = config.select.model_copy(update={"rules": {**config.select.rules, **many}})
+    run = shutil.copytree(config.run, tmp_path / "run", ignore=shutil.ignore_patterns("audit"))
+    through(config.model_copy(update={"run": run, "select": select}), "select")
+    drawn = draw(config_of(run), of_each=4)
+    (tmp_path / "served").mkdir()
+    with (
+        serving(run, tmp_path / "served", "--sample", "--who", "ada", command="browse", group=()) as server,
+        browser(tmp_path) as chromium,
+    ):
+        page = chromium.page(address(server))
+        page.until(f"document.querySelectorAll('#pairs li').length === {len(drawn)}")
+        for number, each in enumerate(drawn):
+            page.press("1" if each.rule else "1abde"[number % 5])  # right; or fit, or one of the rules
+            page.until(f"document.querySelectorAll('[aria-pressed=true]').length === {number + 1}")
+        assert page.complaints == []
+    labels = read_labels(run / LABELS)
+    assert [*labels] == [(each.key, each.rule) for each in drawn]
+    kept = {label for (_, rule), label in labels.items() if not rule}
+    assert len(kept) > 2 and kept <= {"fit", *many}
+    assert {label for (_, rule), label in labels.items() if rule} == {"right"}
+    told = CliRunner().invoke(app, ["audit", "filters", str(run)])
+    assert told.exit_code == 0 and "100.0 % (" in told.output, told.output

@@ -3,6 +3,7 @@
 
 const at = (id) => document.getElementById(id);
 const made = (tag, className, text = "") => Object.assign(document.createElement(tag), { className, textContent: text });
+const KEYS = "123456789abcdefghijklnopqrstuwxyz"; // of labels, in their order; without those that do something else
 let pairs = [];
 let further = -1;
 let now = 0;
@@ -43,7 +44,7 @@ function card(pair, n) {
   const fate = pair.rule ? `dropped by ${pair.rule}: is that right?` : pair.failed.length ? `fails ${pair.failed.join(", ")}` : "kept";
   item.append(made("p", pair.failed.length ? "failed" : "quiet", fate));
   pair.choices.forEach((choice, number) => {
-    const button = made("button", "choice", `${number + 1} ${choice}`);
+    const button = made("button", "choice", `${KEYS[number] ?? ""} ${choice}`);
     button.type = "button";
     button.setAttribute("aria-pressed", pair.label === choice);
     button.onclick = () => label(pair, choice);
@@ -105,7 +106,7 @@ addEventListener("keydown", (event) => {
   else if (event.key === "/") at("where").focus();
   else if (event.key === "m" && further >= 0) ask(further);
   else if (pair && event.key === "v") unveil(pair);
-  else if (pair && /^[1-9]$/.test(event.key) && pair.choices[event.key - 1]) label(pair, pair.choices[event.key - 1]);
+  else if (pair && event.key.length === 1 && pair.choices[KEYS.indexOf(event.key)]) label(pair, pair.choices[KEYS.indexOf(event.key)]);
   else return;
   event.preventDefault();
 });
