@@ -152,7 +152,7 @@ def test_by_keyboard_in_a_browser_where_hostile_words_run_nothing(
 
 @pytest.mark.long
 def test_a_sample_is_labelled_by_keyboard_and_the_audit_tells_precision(config: PipelineConfig, tmp_path: Path):
-    many = {f"rule_{number}": f"length(caption) <> {number}" for number in range(9)}  # more labels than there are digits
+    many = {f"rule_{number}": f"length(caption) <> {number}" for number in range(9)}  # more than digits
     select = config.select.model_copy(update={"rules": {**config.select.rules, **many}})
     run = shutil.copytree(config.run, tmp_path / "run", ignore=shutil.ignore_patterns("audit"))
     through(config.model_copy(update={"run": run, "select": select}), "select")
