@@ -199,6 +199,8 @@ def _names(
     texts = ", ".join(f'{text} AS "c{number}"' for number, text in enumerate(texts_of(reader).values()))
     cells = database.sql(f"SELECT {texts} FROM {reader.query} LIMIT {GUESSED_ROWS}").to_arrow_table().columns
     by_name = dict(zip(reader.columns, ([cell.as_py() for cell in column] for column in cells), strict=True))
+    if not any(by_name.values()):
+        raise UserError(f"--from {name}: the table has no rows")
     guessed = {"url": _best(by_name, _url_like, but=found.get("caption"))}
     guessed["caption"] = _best(by_name, _caption_like, but=found.get("url") or guessed["url"])
     if any(what not in found and guessed[what] is None for what in wanted):
