@@ -120,8 +120,8 @@ class Plan(TableStep):
             cut = enumerate(cut_evenly(kept, self.plan.shard_size))
             rows = [write_urls(Shard(self.run, number), pairs, fingerprint=mark) for number, pairs in cut]
         if not rows:
-            lost = f"no pair is left after planning: {most(reasons)}" if reasons else "there are no rows"
-            raise UserError(f"{', '.join(self.table)}: {lost}")
+            why = f"no pair is left after planning: {most(reasons)}" if reasons else "there are no rows"
+            raise UserError(f"{', '.join(self.table)}: {why}")
         if earlier := remove_shards_from(self.run, len(rows)):
             print(f"plan: {earlier} shards of an earlier plan are removed, with all that was made from them")
         write_plan(self.run, rows, fingerprint=mark)
