@@ -19,6 +19,7 @@ from PIL import Image
 from pydantic import Field
 
 from configs import Config, UserError, fingerprint
+from storage.hub import fetch_model
 
 from .base import Batch
 
@@ -59,7 +60,7 @@ class Clip:
         if Path(self.config.model).is_dir():
             folder = Path(self.config.model)
         elif HUB_NAME.fullmatch(self.config.model):
-            folder = _fetched(self.config.model, self.config.revision)
+            folder = fetch_model(self.config.model, self.config.revision, FILES, what="score.clip.model")
         else:
             raise UserError(f"score.clip.model {self.config.model!r} is no folder here and no name on the hub")
         if not list(folder.glob("*.safetensors")):
@@ -156,15 +157,3 @@ def _pooled(output: Any) -> Any:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _fetched(name: str, revision: str) -> Path:
-    import huggingface_hub
-
-    try:
-        return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=list(FILES)))
-    except Exception as error:  # the library's own errors, and those of every layer of the network below it
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"score.clip.model {name!r} cannot be fetched: {reason}; or give a folder", exit_code=1
-        ) from error
