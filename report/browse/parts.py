@@ -23,7 +23,7 @@ from pipeline.select import candidates_of
 from pipeline.status import config_of
 from storage import keep_list, pairs
 from storage.duplicates import DUPLICATES
-from storage.exports import DATA, SPLITS
+from storage.exports import SPLITS
 from storage.plan import PLAN, SourceRow, shards_of
 from storage.run import CONFIG
 from storage.shard import KEEP, PAIRS, SCORES, TAR, Shard
@@ -70,7 +70,7 @@ def source_of(folder: Path) -> Source:
     shards = [shard for split in splits for shard in shards_of(split) if shard.path(PAIRS).exists()]
     if shards:  # an export of tars
         return Source(folder, tuple(map(ShardPart, shards)), {})
-    rows = sources_of(AdoptConfig(source=(folder / DATA if splits else folder,)))
+    rows = sources_of(AdoptConfig(source=(folder,)))
     if packed := [row.path for row in rows if is_packed(Path(row.path))]:
         raise UserError(f"{packed[0]} is packed, so no picture of it is one read away; unpack it")
     return Source(folder, tuple(map(SourcePart, rows)), {})
