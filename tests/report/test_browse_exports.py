@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from configs import UserError
 from evaluation.filter_audit.sample import LABELS, read_labels
@@ -44,8 +45,17 @@ def folders(config: PipelineConfig, tmp_path_factory: pytest.TempPathFactory) ->
             said = {"url": EVIL_URL, "nsfw_score": score, "vector": [1, 2]}
             for name, data in {"txt": caption.encode(), "json": json.dumps(said).encode()}.items():
                 _add(tar, f"{number}.{name}", data)
-            _add(tar, f"{number}.jpg", noise_image(number, px=24))
+            _add(tar, f"{number}.png" if number == 1 else f"{number}.jpg", picture(number))
     return found
+
+
+def picture(number: int) -> bytes:
+    """A JPEG; number 1 is a PNG."""
+    if number != 1:
+        return noise_image(number, px=24)
+    out = io.BytesIO()
+    Image.open(io.BytesIO(noise_image(1, px=24))).save(out, "PNG")
+    return out.getvalue()
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -69,7 +79,7 @@ def test_exports_and_tars_are_looked_through_like_a_run(
         assert pairs[1]["url"] == EVIL_URL and pairs[1]["values"] == {"nsfw_score": 0.2}
         (sea,) = json.loads(shown.ask({"where": "nsfw_score > 0.5", "state": "all", "begin": 0})[2])["pairs"]
         assert sea["veiled"] and "caption" not in sea
-        images = [noise_image(0, px=24), noise_image(1, px=24)]
+        images = [picture(0), picture(1)]
     else:
         kept = Pairs(of_run(config))
         wanted, further = kept.matching("", "kept", 0)
