@@ -18,12 +18,13 @@ from filters.base import Batch
 from filters.expression import check_expression
 from filters.hate import Hate, HateConfig
 from filters.rules import failed_rules
+from filters.sexual import Sexual, SexualConfig
 
 from .render import clean
 
-SENSITIVE = re.compile(r"\b(hate|hateful|offensive|sexual|nsfw|nsfw_score)\b", re.IGNORECASE)  # columns of a pair
-TEXT_SCORES = ("hate", "offensive")
-TEXT_LIMITS = {"hate": "hate < 0.12", "offensive": "offensive < 0.40"}  # where the policy has no rule of its own
+SENSITIVE = re.compile(r"\b(hate|hateful\w*|offensive|sexual|nsfw|nsfw_score|punsafe|unsafe_score)\b", re.IGNORECASE)
+TEXT_SCORES = ("hate", "offensive", "hateful", "hateful_unsure", "sexual")
+TEXT_LIMITS = {"page_hate": "hateful < 0.5 and not hateful_unsure", "page_sexual": "sexual < 0.5"}  # of any policy
 IMAGE_LIMIT = 0.5  # nsfw_score from which an image is hidden, whatever the policy says
 DECLARED = ("nsfw", "likely", "true")  # what the url table itself may say in its column `nsfw`
 
@@ -33,19 +34,19 @@ class SensitivePairs:
 
     def __init__(self, rules: Mapping[str, str]) -> None:
         self.rules = {name for name, rule in rules.items() if SENSITIVE.search(rule)}
-        self.text_rules = {name: rules[name] for name in self.rules if _is_of_text(name, rules[name])} or TEXT_LIMITS
+        self.text_rules = TEXT_LIMITS | {name: rules[name] for name in self.rules if _is_of_text(name, rules[name])}
 
     @cached_property
-    def _scorer(self) -> Hate:
-        return Hate(HateConfig())
+    def _scorers(self) -> tuple[Hate, Sexual]:
+        return Hate(HateConfig()), Sexual(SexualConfig())
 
     def hateful(self, captions: Iterable[str]) -> set[str]:
         """Return those among `captions` that fail: many pairs are lost before any scorer has seen them."""
         unique = list(dict.fromkeys(captions))
         if not unique:
             return set()
-        scores = self._scorer(Batch(captions=unique))
-        table = pa.table({name: pa.array(scores[name], pa.float32()) for name in TEXT_SCORES})
+        hate, sexual = (scorer(Batch(captions=unique)) for scorer in self._scorers)
+        table = pa.table({name: (hate | sexual)[name] for name in TEXT_SCORES})
         failed = failed_rules(table, self.text_rules)
         return {caption for caption, reasons in zip(unique, failed, strict=True) if reasons}
 
