@@ -21,7 +21,7 @@ from pydantic import Field
 
 from configs import Config, fingerprint
 from configs.steps import STEPS
-from storage import duplicates, scores
+from storage import duplicates, frequent, scores
 from storage.machine import cores_of_task
 from storage.plan import is_planned, shards_of
 from storage.shard import PAIRS, SCORES
@@ -29,6 +29,7 @@ from storage.tables import content
 
 from .blocks import Block, blocks_of
 from .dedup_parts import HASHES, SOURCES, Parts
+from .frequencies import COUNTED, collected, count
 from .phases import Phase, Task, run_phases
 from .step import TableStep
 
@@ -46,6 +47,9 @@ class DedupConfig(Config):
     min_quality: int = Field(default=50, ge=0, le=100)  # flatter images have no PDQ hash worth comparing
     # A caption seen more often keeps this many pairs, the others are caption_copy; null: as many as there are.
     max_caption_count: int | None = Field(default=None, ge=1, examples=[10])
+    # Pictures, captions and hosts of so many pairs or more are counted: image_count, caption_count, host_count, which
+    # are 1 of all others; null: nothing is counted.
+    frequent: int | None = Field(default=None, ge=2, examples=[10])
     # Folder on a fast disk for the files of work in hand, which a run takes up again; null: in the run's folder.
     scratch: Path | None = Field(default=None, examples=["/scratch/me"])
 
@@ -54,8 +58,8 @@ class DedupConfig(Config):
         return run / SCRATCH if self.scratch is None else self.scratch / f"{SCRATCH}-{fingerprint(str(run.resolve()))}"
 
     def made_of(self) -> dict[str, Any]:
-        """Return the part that decides what is found."""
-        return self.model_dump(exclude={"scratch"})
+        """Return the part that decides what is found; without `frequent` as it was before there was that."""
+        return self.model_dump(exclude={"scratch", *(["frequent"] if self.frequent is None else [])})
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,9 @@ class Dedup(TableStep):
         parts = self._parts(blocks, fingerprint(mark, BLOCK_ROWS, PART_ROWS, SOURCES))
         workers = cores_of_task() or self.workers
         run_phases("dedup", list(_phases(parts, blocks)), workers=workers, pairs=parts.block_ids[-1])
+        (self.run / frequent.FREQUENT).unlink(missing_ok=True)
+        if parts.frequent is not None:
+            frequent.write(self.run, collected(parts), fingerprint=mark)
         rows = duplicates.PartFiles(parts.files("rows"))
         duplicates.write(self.run, rows, fingerprint=mark)
         counts = Counter({f"{kind}_copies": rows.count(kind) for kind in parts.kinds})
@@ -106,6 +113,7 @@ class Dedup(TableStep):
             keep=keep,
             has_hashes=HASHES[0] in scores.names(blocks[0].shards[0]),
             is_planned=is_planned(self.run),
+            frequent=self.dedup.frequent,
             part_bits=max(0, ceil(log2(max(1, block_ids[-1]) / PART_ROWS))),
             block_ids=block_ids,
         )
@@ -115,6 +123,9 @@ def _phases(parts: Parts, blocks: list[Block]) -> Iterator[Phase]:
     """Yield the phases in order; each needs all files of those before it."""
     everywhere = range(parts.count)
     yield Phase([Task(parts.path("keys", block.number), partial(parts.collect, block)) for block in blocks])
+    for kind in COUNTED if parts.frequent is not None else ():
+        spent = [kind] if kind not in parts.keep else []
+        yield _phase(parts, f"{kind}.frequent", partial(count, parts, kind), everywhere, spent=spent)
     for kind in parts.keep:
         yield _phase(parts, f"{kind}.copies", partial(parts.equal, kind), everywhere, spent=[kind])
     if parts.has_hashes:

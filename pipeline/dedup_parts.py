@@ -36,7 +36,7 @@ DIGEST = np.dtype([("words", np.uint64, (2,)), ("id", np.int64)])
 HASH = np.dtype([("words", np.uint64, (BYTES // 8,)), ("id", np.int64)])
 COPY = np.dtype([("id", np.int64), ("keeper", np.int64)])
 LINK = np.dtype((np.int64, (2,)))
-VALUES = {"exact": "stored_sha256", "caption": "caption"}  # kind -> the column in which copies are equal
+VALUES = {"exact": "stored_sha256", "caption": "caption", "host": "url"}  # kind -> the column that is digested
 HASHES = ("pdq", "pdq_quality")
 
 
@@ -51,6 +51,7 @@ class Parts:
     keep: dict[str, int]  # kind of equal copies -> how many of a group stay
     has_hashes: bool
     is_planned: bool  # by a url table: keys are of one length, and sorted
+    frequent: int | None  # pairs from which a picture, caption or host is counted; None: nothing is
     part_bits: int  # there are 2 ** part_bits parts
     block_ids: list[int]  # the first id of each block, and the end
 
@@ -58,6 +59,11 @@ class Parts:
     def count(self) -> int:
         """Return the number of parts."""
         return 1 << self.part_bits
+
+    @property
+    def digested(self) -> list[str]:
+        """Return the kinds of values whose digests are asked for."""
+        return [kind for kind in VALUES if kind in self.keep or self.frequent is not None]
 
     @property
     def bands(self) -> list[Band]:
@@ -78,16 +84,16 @@ class Parts:
 
     def collect(self, block: Block) -> None:
         """Read what tells the pairs of a block apart. The keys come last: they say that the block is done."""
-        kept: dict[str, list[np.ndarray]] = {kind: [] for kind in (*self.keep, "hashes", "keys")}
+        kept: dict[str, list[np.ndarray]] = {kind: [] for kind in (*self.digested, "hashes", "keys")}
         for shard, first_key, begin, end in zip(
             block.shards, block.first_keys, block.begins[:-1], block.begins[1:], strict=True
         ):
-            table = pairs.read(shard, ["key", "status", *(VALUES[kind] for kind in self.keep)])
+            table = pairs.read(shard, ["key", "status", *(VALUES[kind] for kind in self.digested)])
             kept["keys"].append(_keys(table, shard, first_key if self.is_planned else None, end - begin))
             ids = begin + np.flatnonzero(pc.equal(table["status"], pairs.OK).to_numpy(zero_copy_only=False))
             stored = table.take(pa.array(ids - begin))
-            for kind in self.keep:
-                kept[kind].append(_digests(stored[VALUES[kind]], ids))
+            for kind in self.digested:
+                kept[kind].append(_digests(_hosts(stored["url"]) if kind == "host" else stored[VALUES[kind]], ids))
             scored = scores.read(shard, HASHES, of=stored)
             if (HASHES[0] in scored.column_names) != self.has_hashes:
                 raise UserError(f'only some shards are scored with pdq; run "{typed(shard.run, "score")}" first')
@@ -185,7 +191,7 @@ class Parts:
         ids, keepers = records["id"][order], records["keeper"][order]
         shard = np.searchsorted(block.begins, ids, side="right") - 1 + block.shards[0].number
         names = pa.array(list(copies), pa.string()).take(pa.array(kind[order]))
-        columns = [pa.array(shard), pa.array(self._keys_of(ids)), names, pa.array(self._keys_of(keepers))]
+        columns = [pa.array(shard), pa.array(self.keys_of(ids)), names, pa.array(self.keys_of(keepers))]
         duplicates.write_part(self.path("rows", block.number), columns)
 
     @property
@@ -193,7 +199,7 @@ class Parts:
         """Return the kinds of copies that are looked for, sorted."""
         return sorted([*self.keep, *(["near"] if self.has_hashes else [])])
 
-    def _keys_of(self, ids: np.ndarray) -> list[str]:
+    def keys_of(self, ids: np.ndarray) -> list[str]:
         """Return the keys of pairs, read block by block."""
         keys = np.zeros(len(ids), object)
         block = np.searchsorted(self.block_ids, ids, side="right") - 1
@@ -226,6 +232,11 @@ def _keys(table: pa.Table, shard: Shard, first_key: str | None, count: int) -> n
             f'{shard.path(PAIRS)} is not of the pairs that are planned now; run "{typed(shard.run, "download")}" first'
         )
     return keys
+
+
+def _hosts(urls: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the hosts of urls, NULL where one names none."""
+    return pa.chunked_array([[pairs.host_of(url or "") or None for url in urls.to_pylist()]], pa.string())
 
 
 def _digests(values: pa.ChunkedArray, ids: np.ndarray) -> np.ndarray:

@@ -30,6 +30,7 @@ def rows_of(seed: int, count: int) -> list[dict[str, Any]]:
         rows.append(
             {
                 "key": f"{number * 0x1234567:024x}",
+                "url": f"http://h{number % 7}.test/{number}.jpg" if number % 31 else "",
                 "status": pairs.OK if rng.random() < 0.9 else "http_404",
                 "caption": WORDS[rng.integers(4)] if rng.random() < 0.3 else f"caption {number}",
                 "stored_sha256": origin["stored_sha256"] if origin and rng.random() < 0.3 else f"{number:064x}",
