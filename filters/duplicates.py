@@ -90,3 +90,25 @@ def connected(links: Callable[[], Iterator[np.ndarray]]) -> tuple[np.ndarray, np
         group = join(group, *np.searchsorted(nodes, some.T))
     copies = np.flatnonzero(group != np.arange(len(nodes)))
     return nodes[copies], nodes[group[copies]]
+
+
+def of_one_color(
+    ids: np.ndarray, keepers: np.ndarray, colors_of: Callable[[np.ndarray], np.ndarray], *, most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the copies that have the colour of their keeper, by id; of the others of a group the smallest keeps next.
+
+    colors_of: ids (n,) -> (n, 3) uint8. most: how far red, green and blue may be apart, each.
+    """
+    found = []
+    while len(ids):
+        apart = np.abs(colors_of(ids).astype(np.int16) - colors_of(keepers)).max(axis=1, initial=0)
+        found.append(np.stack([ids, keepers])[:, apart <= most])
+        order = np.lexsort((ids, keepers))
+        order = order[apart[order] > most]
+        ids, group = ids[order], keepers[order]
+        is_first = np.append(True, group[1:] != group[:-1])[: len(ids)]
+        keepers = ids[is_first][np.cumsum(is_first) - 1]
+        ids, keepers = ids[~is_first], keepers[~is_first]
+    copies, kept = np.concatenate([np.zeros((2, 0), np.int64), *found], axis=1)
+    by_id = np.argsort(copies)
+    return copies[by_id], kept[by_id]

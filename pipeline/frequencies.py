@@ -16,7 +16,8 @@ from filters.duplicates import digests, groups_of
 from storage import frequent, spread
 from storage.pairs import host_of
 
-from .dedup_parts import DIGEST, Parts
+from .dedup_parts import Parts
+from .dedup_records import DIGEST
 
 COUNTED = {"exact": "image", "caption": "caption", "host": "host"}  # kind of dedup's digests -> what it is called
 NEEDED = {"image_count": "stored_sha256", "caption_count": "caption", "host_count": "url"}  # columns of a pair
