@@ -139,3 +139,15 @@ def _numbers(text: str | None) -> list[float]:
 
 def _as_json(value: Any) -> str:
     return json.dumps(value, indent=1, ensure_ascii=True, default=str)
+
+
+@app.command()
+def hashes(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of pictures, e.g. those of an evaluation")],
+    to: Annotated[Path, typer.Option(help="The list to write, for select.lists.NAME.pdq")],
+) -> None:
+    """List what pictures look like, turned and mirrored ones too. For `select.lists`, so that no copy is kept."""
+    from pipeline.picture_hashes import write_hashes
+
+    named, left = write_hashes(folders, to)
+    print(f"{to}: {named:,} pictures" + f"; {left:,} are too flat for a hash or cannot be read" * bool(left))

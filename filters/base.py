@@ -25,9 +25,13 @@ class Scorer(Protocol):
     """
 
     name: ClassVar[str]
-    needs: ClassVar[tuple[str, ...]]  # "images", "captions", or names of metadata columns
+    needs: ClassVar[tuple[str, ...]]  # "images", "captions", or names of columns: metadata, or of scorers before it
     columns: ClassVar[dict[str, pa.DataType]]  # what it adds
-    fingerprint: str  # of its config, its model file and the library that computes it
+
+    @property
+    def fingerprint(self) -> str:
+        """Cover its config, its model file and the library that computes it."""
+        ...
 
     def __call__(self, batch: Batch) -> dict[str, list[Any]]:
         """Return every column of `columns`, one value a pair."""

@@ -14,12 +14,13 @@ import pyarrow as pa
 from configs import Config, fingerprint
 
 from . import model_file
+from .alphabet import alphabet_of
 from .base import Batch
 
 if TYPE_CHECKING:
     from icu4py.breakers import WordBreaker
 
-VERSION = 2  # raise when an answer changes
+VERSION = 3  # raise when an answer changes
 
 TAGS = re.compile(
     r"</?[a-z][a-z0-9]*(\s[^<>]*)?/?>|<!--"  # <b>, <img src=...>
@@ -63,7 +64,8 @@ class Caption:
     spaces. caption_letters: share of letters (with their marks) among the characters that are not spaces, 0 for an
     empty caption. caption_repetition: share of words that were said before in the caption. caption_markup: carries
     markup, templates or addresses. caption_url: carries an address. caption_filename: is nothing but the name of a
-    file. caption_boilerplate: says no more than what stands under any picture.
+    file. caption_boilerplate: says no more than what stands under any picture. caption_alphabet: "latin", "cyrillic",
+    "han" and so on, the script of most letters; NULL where there is none.
     """
 
     name: ClassVar[str] = "caption"
@@ -77,6 +79,7 @@ class Caption:
         "caption_url": pa.bool_(),
         "caption_filename": pa.bool_(),
         "caption_boilerplate": pa.bool_(),
+        "caption_alphabet": pa.string(),
     }
 
     def __init__(self, config: CaptionConfig) -> None:
@@ -105,6 +108,7 @@ class Caption:
             "caption_url": urls,
             "caption_filename": [is_filename(caption) for caption in captions],
             "caption_boilerplate": [is_boilerplate(each) for each in words],
+            "caption_alphabet": [alphabet_of(caption) for caption in captions],
         }
 
     def words(self, text: str) -> list[str]:

@@ -3,6 +3,9 @@
 Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021. The model is loaded by
 transformers, from a folder or by its name on the hub, out of safetensors alone; no model comes with Corgi, so the
 scorer is off until one is named. LAION-400M took openai/clip-vit-base-patch32, DataComp openai/clip-vit-large-patch14.
+
+The embeddings are kept beside the similarity: heads (see head.py), semantic copies and whatever comes later read them
+and open no picture.
 """
 
 import hashlib
@@ -23,7 +26,8 @@ from storage.hub import fetch_model
 
 from .base import Batch
 
-VERSION = 1
+VERSION = 2  # since 2 the embeddings are kept
+IMAGE, TEXT = "clip_image", "clip_text"  # columns of embeddings
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 FILES = ("*.json", "*.safetensors", "*.model", "*.txt")  # all that is read of a model, and no pickle among it
 
@@ -40,11 +44,18 @@ class ClipConfig(Config):
 
 
 class Clip:
-    """clip_similarity in [-1, 1]. NULL never: an empty caption has an embedding, too."""
+    """clip_similarity in [-1, 1]. NULL never: an empty caption has an embedding, too.
+
+    clip_image, clip_text: the embeddings, of length 1, as (width,) float16 in the bytes of a little-endian machine.
+    """
 
     name: ClassVar[str] = "clip"
     needs: ClassVar[tuple[str, ...]] = ("images", "captions")
-    columns: ClassVar[dict[str, pa.DataType]] = {"clip_similarity": pa.float32()}
+    columns: ClassVar[dict[str, pa.DataType]] = {
+        "clip_similarity": pa.float32(),
+        IMAGE: pa.binary(),
+        TEXT: pa.binary(),
+    }
 
     def __init__(self, config: ClipConfig) -> None:
         self.config = config
@@ -83,12 +94,12 @@ class Clip:
     def __call__(self, batch: Batch) -> dict[str, list[Any]]:
         size = self.config.batch
         parts = [self._run(batch.images[at : at + size], batch.captions[at : at + size]) for at in self._starts(batch)]
-        return {"clip_similarity": [value for part in parts for value in part]}
+        return {name: [value for part in parts for value in part[name]] for name in self.columns}
 
     def _starts(self, batch: Batch) -> range:
         return range(0, len(batch.captions), self.config.batch)
 
-    def _run(self, images: list[np.ndarray], captions: list[str]) -> list[float]:
+    def _run(self, images: list[np.ndarray], captions: list[str]) -> dict[str, list[Any]]:
         """Score at most `batch` pairs; what is missing is filled up with grey pictures and empty captions."""
         import torch
 
@@ -104,10 +115,21 @@ class Clip:
             [*captions, *[""] * missing], padding="max_length", truncation=True, max_length=length, return_tensors="pt"
         )
         with torch.inference_mode():
-            image_vectors = _pooled(model.get_image_features(pixel_values=torch.from_numpy(pixels).to(model.device)))
-            text_vectors = _pooled(model.get_text_features(**tokens.to(model.device)))
-            similar = torch.nn.functional.cosine_similarity(image_vectors.float(), text_vectors.float())
-        return [float(value) for value in similar[: len(captions)].cpu()]
+            of_images = _pooled(model.get_image_features(pixel_values=torch.from_numpy(pixels).to(model.device)))
+            of_texts = _pooled(model.get_text_features(**tokens.to(model.device)))
+            similar = torch.nn.functional.cosine_similarity(of_images.float(), of_texts.float())
+            vectors = [torch.nn.functional.normalize(each.float()).cpu().numpy() for each in (of_images, of_texts)]
+        images_16, texts_16 = ([row.astype("<f2").tobytes() for row in rows[: len(captions)]] for rows in vectors)
+        return {
+            "clip_similarity": [float(value) for value in similar[: len(captions)].cpu()],
+            IMAGE: images_16,
+            TEXT: texts_16,
+        }
+
+
+def vector(stored: bytes) -> np.ndarray:
+    """Return an embedding as it was stored: (width,) float32, of length 1 but for its rounding to float16."""
+    return np.frombuffer(stored, "<f2").astype(np.float32)
 
 
 class _Prepared:

@@ -33,17 +33,22 @@ def part_of(words: np.ndarray, parts: int) -> np.ndarray:
     return ((mixed >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32)).astype(np.int64)
 
 
+def groups_of(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of (n, k) uint64 with equal ones side by side, in their order; and where each group begins."""
+    order = np.lexsort(words.T)  # stable
+    grouped = words[order]
+    is_first = np.ones(len(words), bool)
+    is_first[1:] = (grouped[1:] != grouped[:-1]).any(axis=1)
+    return order, np.flatnonzero(is_first)
+
+
 def equal_copies(words: np.ndarray, ids: np.ndarray, *, keep: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Return the copies among pairs of equal words, by id; of each group the `keep` smallest ids stay.
 
     words: (n, k) uint64. ids: (n,) int64, ascending. The keeper of every copy is the smallest id of its group.
     """
-    order = np.lexsort(words.T)  # stable: within a group ids ascend
-    grouped = words[order]
-    is_first = np.ones(len(words), bool)
-    is_first[1:] = (grouped[1:] != grouped[:-1]).any(axis=1)
-    starts = np.flatnonzero(is_first)
-    start = starts[np.cumsum(is_first) - 1]
+    order, starts = groups_of(words)
+    start = np.repeat(starts, np.diff(np.append(starts, len(words))))
     copies = np.flatnonzero(np.arange(len(words)) - start >= keep)
     found, keepers = ids[order[copies]], ids[order[start[copies]]]
     by_id = np.argsort(found)
@@ -85,3 +90,25 @@ def connected(links: Callable[[], Iterator[np.ndarray]]) -> tuple[np.ndarray, np
         group = join(group, *np.searchsorted(nodes, some.T))
     copies = np.flatnonzero(group != np.arange(len(nodes)))
     return nodes[copies], nodes[group[copies]]
+
+
+def of_one_color(
+    ids: np.ndarray, keepers: np.ndarray, colors_of: Callable[[np.ndarray], np.ndarray], *, most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the copies that have the colour of their keeper, by id; of the others of a group the smallest keeps next.
+
+    colors_of: ids (n,) -> (n, 3) uint8. most: how far red, green and blue may be apart, each.
+    """
+    found = []
+    while len(ids):
+        apart = np.abs(colors_of(ids).astype(np.int16) - colors_of(keepers)).max(axis=1, initial=0)
+        found.append(np.stack([ids, keepers])[:, apart <= most])
+        order = np.lexsort((ids, keepers))
+        order = order[apart[order] > most]
+        ids, group = ids[order], keepers[order]
+        is_first = np.append(True, group[1:] != group[:-1])[: len(ids)]
+        keepers = ids[is_first][np.cumsum(is_first) - 1]
+        ids, keepers = ids[~is_first], keepers[~is_first]
+    copies, kept = np.concatenate([np.zeros((2, 0), np.int64), *found], axis=1)
+    by_id = np.argsort(copies)
+    return copies[by_id], kept[by_id]

@@ -1,7 +1,7 @@
 """Rules: named SQL expressions over a pair's columns that must hold.
 
     large_enough: min_side >= 256
-    no_hate: hate < 0.12 and offensive < 0.4
+    no_hate: hateful < 0.5
 
 NULL counts as failed: what is not known to be fit is not fit. All failing rules are named, in the stated order.
 """

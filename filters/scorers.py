@@ -16,14 +16,18 @@ from configs import Config, UserError
 from .base import Scorer
 from .own import own_scorers
 
+HEADS = ("aesthetic", "watermark", "unsafe")  # on the embeddings of clip
 # In the order of their columns.
-SCORERS = ("size", "caption", "language", "hate", "sexual", "privacy", "nsfw", "pdq", "clip")
-_EXAMPLES = {"clip": {"model": "openai/clip-vit-base-patch32"}}
+SCORERS = ("size", "caption", "language", "hate", "sexual", "privacy", "noise", "nsfw", "pdq", "clip", *HEADS)
+_EXAMPLES = {
+    "clip": {"model": "openai/clip-vit-base-patch32"},
+    **{head: {"file": f"heads/{head}.safetensors", "sha256": "0" * 64} for head in HEADS},
+}
 OFF = tuple(_EXAMPLES)  # until a config names their model
 # Microseconds of a core a pair, with the decoding of its picture where the scorer looks at it; docs/filters.md has how.
 RATES_US = {
     **{"size": 1.5, "caption": 9, "language": 79, "hate": 62, "sexual": 59, "privacy": 3},
-    **{"nsfw": 42_400, "pdq": 1_360},
+    **{"noise": 1_000, "nsfw": 42_400, "pdq": 1_360},
 }
 
 
@@ -55,6 +59,9 @@ def build(config: ScorersConfig) -> list[Scorer]:
     Raises UserError where two of them make a column of the same name.
     """
     scorers: list[Scorer] = [_of_module(name)(options) for name, options in config if options is not None]
+    for head in HEADS:
+        if dict(config)[head] is not None and dict(config)["clip"] is None:
+            raise UserError(f"score.{head} judges embeddings of CLIP, and score.clip is null; name its model")
     for own in own_scorers():
         taken = {*SCORERS, *(scorer.name for scorer in scorers)}
         for word in [own.name] * (own.name in taken) + [*({*own.columns} & {*_columns_of_all(), *_all(scorers)})]:

@@ -4,13 +4,14 @@
 
 Character references of html are resolved, also where the web escaped them twice; letters are composed (unicode NFC);
 a control character becomes a space, or nothing where it has no width; and no space is left at either end. A pair's id
-is the hash of its raw caption, so that no key depends on any of this. Whoever changes an answer raises the VERSION of
-plan and of adopt.
+is the hash of its raw caption, so that no key depends on any of this. Further captions (`plan.captions`) are normalised
+in their place, and nothing keeps their raw text. Whoever changes an answer raises the VERSION of plan and of adopt.
 """
 
 import html
 import re
 import unicodedata
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -39,15 +40,27 @@ def normalised(caption: str) -> str:
     return unicodedata.normalize("NFC", CONTROL.sub(" ", WITHOUT_WIDTH.sub("", caption))).strip()
 
 
-def with_normalised(rows: pa.Table) -> pa.Table:
-    """Return rows with `caption` as it is seen from here on, and `caption_raw` after it. caption: text, no NULL."""
+def with_normalised(rows: pa.Table, further: Sequence[str] = ()) -> pa.Table:
+    """Return rows with `caption` as it is seen from here on, and `caption_raw` after it. caption: text, no NULL.
+
+    further: columns of text that are captions, too; NULL where nothing is left of one.
+    """
+    for name in further:
+        texts = seen(rows[name])
+        texts = pc.if_else(pc.equal(texts, ""), pa.scalar(None, texts.type), texts)
+        rows = rows.set_column(rows.column_names.index(name), name, texts)
     place, raw = rows.column_names.index("caption"), rows["caption"]
     return rows.set_column(place, "caption", seen(raw)).add_column(place + 1, RAW, raw)
 
 
+def with_own(further: Sequence[str | None], own: Sequence[str]) -> list[str]:
+    """Return the further captions of some pairs, normalised wherever they come from; the own where nothing is left."""
+    return [(text and normalised(text)) or first for text, first in zip(further, own, strict=True)]
+
+
 def seen(captions: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return captions, normalised."""
-    changing = pc.match_substring_regex(captions, MAY_CHANGE)
+    """Return captions, normalised; NULL stays NULL."""
+    changing = pc.fill_null(pc.match_substring_regex(captions, MAY_CHANGE), False)
     if not pc.any(changing).as_py():
         return captions
     texts = [normalised(text) for text in captions.filter(changing).to_pylist()]

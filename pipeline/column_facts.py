@@ -17,7 +17,7 @@ from storage import duplicates, pairs
 from storage.plan import PLAN, shards_of
 from storage.shard import PAIRS, SCORES, Shard
 
-from .columns import judged
+from .columns import OF_DEDUP, judged
 from .config import PipelineConfig
 from .plan import schema_of
 from .rule_columns import constant_columns, planned_schema
@@ -87,7 +87,7 @@ def _origins(config: PipelineConfig, planned: pa.Schema) -> dict[str, str]:
     origins |= {"key": "adopt" if config.way == "shards" else "plan", **dict.fromkeys(pairs.COLUMNS.names, first)}
     by_scorer = columns_by_scorer(config.score)
     origins |= {column: f"score: {name}" for name, columns in by_scorer.items() for column in columns}
-    return origins | dict.fromkeys(duplicates.COLUMNS, "dedup")
+    return origins | dict.fromkeys(OF_DEDUP, "dedup")
 
 
 def _facts(parts: list[pa.ChunkedArray]) -> Facts:

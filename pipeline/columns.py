@@ -5,9 +5,11 @@ from functools import cache
 import pyarrow as pa
 
 from filters.scorers import ScorersConfig, columns_of, columns_of_ours
-from storage import duplicates, pairs
+from storage import duplicates, frequent, pairs
 
 OURS = ("key", "url", "caption", "caption_raw")  # and what begins with corgi_
+
+OF_DEDUP = (*duplicates.COLUMNS, *frequent.COLUMNS)  # columns that dedup makes
 
 
 def is_made_here(name: str) -> bool:
@@ -18,11 +20,12 @@ def is_made_here(name: str) -> bool:
 @cache
 def _made_here() -> frozenset[str]:
     scored = [name for columns in columns_of_ours().values() for name in columns]
-    return frozenset([*OURS, *pairs.COLUMNS.names, *scored, *duplicates.COLUMNS])
+    return frozenset([*OURS, *pairs.COLUMNS.names, *scored, *OF_DEDUP])
 
 
 def judged(planned: pa.Schema, scorers: ScorersConfig) -> pa.Schema:
     """Return the columns that rules of `select` may speak of. planned: those that `plan` writes."""
     copies = [pa.field(name, pa.bool_()) for name in duplicates.COLUMNS]
+    copies += [pa.field(name, pa.int64()) for name in frequent.COLUMNS]
     scored = [pa.field(name, kind) for name, kind in columns_of(scorers).items()]
     return pa.schema([*planned, *pairs.COLUMNS, *scored, *copies])

@@ -1,6 +1,7 @@
 """The parts of dedup's work. Each reads files of the run and of the scratch folder, and makes one file.
 
-    keys, exact, caption, hashes   a file for each block of shards: its keys by id, and the rest spread over the parts
+    keys, colors                   a file for each block of shards: by id
+    exact, caption, host, hashes   a file for each block: spread over the parts
     <kind>.copies                  a file for each part: copies among equal digests, spread over the blocks
     same, distinct                 a file for each part: copies among equal hashes, and one pair of each hash
     spread.3, laid.3               distinct hashes by the bits of one band; removed when the band is done
@@ -20,24 +21,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from configs import UserError
-from filters.duplicates import connected, digests, equal_copies, near_links, part_of
+from filters.duplicates import connected, equal_copies, groups_of, near_links, of_one_color, part_of
 from filters.hamming import BYTES, Band, masks_by_part, plan
 from filters.hamming import part_of as band_part_of
+from filters.pdq import turned
 from storage import duplicates, pairs, scores, spread
-from storage.shard import PAIRS, Shard
 from storage.typed import typed
 
 from .blocks import Block
-from .plan import KEY_CHARS
+from .dedup_records import COLOR, COPY, DIGEST, HASH, LINK, digests_of, hosts_of, keys_in, records_of
 
 SOURCES = 4  # parts of distinct hashes that are spread together, so that fewer files are opened
 LINKS = 1 << 22  # that are followed at once, at least
-DIGEST = np.dtype([("words", np.uint64, (2,)), ("id", np.int64)])
-HASH = np.dtype([("words", np.uint64, (BYTES // 8,)), ("id", np.int64)])
-COPY = np.dtype([("id", np.int64), ("keeper", np.int64)])
-LINK = np.dtype((np.int64, (2,)))
-VALUES = {"exact": "stored_sha256", "caption": "caption"}  # kind -> the column in which copies are equal
-HASHES = ("pdq", "pdq_quality")
+VALUES = {"exact": "stored_sha256", "caption": "caption", "host": "url"}  # kind -> the column that is digested
+HASHES = ("pdq", "pdq_quality", "pdq_color")
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,10 @@ class Parts:
     min_quality: int
     keep: dict[str, int]  # kind of equal copies -> how many of a group stay
     has_hashes: bool
+    turned: bool  # turned and mirrored copies are looked for, too
+    color: int | None  # how far the mean colours of near copies may be apart; None: any
     is_planned: bool  # by a url table: keys are of one length, and sorted
+    frequent: int | None  # pairs from which a picture, caption or host is counted; None: nothing is
     part_bits: int  # there are 2 ** part_bits parts
     block_ids: list[int]  # the first id of each block, and the end
 
@@ -58,6 +58,11 @@ class Parts:
     def count(self) -> int:
         """Return the number of parts."""
         return 1 << self.part_bits
+
+    @property
+    def digested(self) -> list[str]:
+        """Return the kinds of values whose digests are asked for."""
+        return [kind for kind in VALUES if kind in self.keep or self.frequent is not None]
 
     @property
     def bands(self) -> list[Band]:
@@ -78,21 +83,27 @@ class Parts:
 
     def collect(self, block: Block) -> None:
         """Read what tells the pairs of a block apart. The keys come last: they say that the block is done."""
-        kept: dict[str, list[np.ndarray]] = {kind: [] for kind in (*self.keep, "hashes", "keys")}
+        kept: dict[str, list[np.ndarray]] = {kind: [] for kind in (*self.digested, "hashes", "colors", "keys")}
         for shard, first_key, begin, end in zip(
             block.shards, block.first_keys, block.begins[:-1], block.begins[1:], strict=True
         ):
-            table = pairs.read(shard, ["key", "status", *(VALUES[kind] for kind in self.keep)])
-            kept["keys"].append(_keys(table, shard, first_key if self.is_planned else None, end - begin))
+            table = pairs.read(shard, ["key", "status", *(VALUES[kind] for kind in self.digested)])
+            kept["keys"].append(keys_in(table, shard, first_key if self.is_planned else None, end - begin))
             ids = begin + np.flatnonzero(pc.equal(table["status"], pairs.OK).to_numpy(zero_copy_only=False))
             stored = table.take(pa.array(ids - begin))
-            for kind in self.keep:
-                kept[kind].append(_digests(stored[VALUES[kind]], ids))
+            for kind in self.digested:
+                kept[kind].append(digests_of(hosts_of(stored["url"]) if kind == "host" else stored[VALUES[kind]], ids))
             scored = scores.read(shard, HASHES, of=stored)
             if (HASHES[0] in scored.column_names) != self.has_hashes:
                 raise UserError(f'only some shards are scored with pdq; run "{typed(shard.run, "score")}" first')
             if self.has_hashes:
                 kept["hashes"].append(self._hashes(scored, ids))
+            if self.color is not None:
+                kept["colors"].append(np.zeros(end - begin, COLOR))
+                colors = b"".join(color or bytes(3) for color in scored["pdq_color"].to_pylist())
+                kept["colors"][-1][ids - begin] = np.frombuffer(colors, np.uint8).reshape(-1, 3)
+        if self.color is not None:
+            spread.write(self.path("colors", block.number), np.concatenate(kept.pop("colors")))
         for kind, arrays in kept.items():
             if arrays and kind != "keys":
                 records = np.concatenate(arrays)
@@ -104,7 +115,13 @@ class Parts:
         fit = pc.and_(pc.is_valid(scored["pdq"]), pc.greater_equal(scored["pdq_quality"], self.min_quality))
         fit = pc.fill_null(fit, False)
         hashes = b"".join(scored["pdq"].filter(fit).to_pylist())
-        return _records(HASH, np.frombuffer(hashes, np.uint64).reshape(-1, BYTES // 8), ids[fit.to_numpy()])
+        words, ids = np.frombuffer(hashes, np.uint64).reshape(-1, BYTES // 8), ids[fit.to_numpy()]
+        if not self.turned:
+            return records_of(HASH, words, ids)
+        # Of an image that is its own mirror image some of the eight are equal.
+        every = np.concatenate([np.tile(ids.astype(np.uint64), 8)[:, None], turned(words).reshape(-1, 4)], axis=1)
+        every = np.unique(every, axis=0)
+        return records_of(HASH, every[:, 1:], every[:, 0].astype(np.int64))
 
     def equal(self, kind: str, part: int) -> None:
         """Find the copies among equal digests of one part."""
@@ -115,14 +132,15 @@ class Parts:
     def _write_copies(self, folder: str, number: int, ids: np.ndarray, keepers: np.ndarray) -> None:
         """Commit copies, spread over the blocks that they are of."""
         block = np.searchsorted(self.block_ids, ids, side="right") - 1
-        spread.write(self.path(folder, number), _records(COPY, ids, keepers), block, len(self.block_ids) - 1)
+        spread.write(self.path(folder, number), records_of(COPY, ids, keepers), block, len(self.block_ids) - 1)
 
     def distinct(self, part: int) -> None:
         """Find the copies among equal hashes of one part, and one pair of each hash; these come last."""
         records = spread.read(self.files("hashes"), HASH, part)
         ids, keepers = equal_copies(records["words"], records["id"])
-        spread.write(self.path("same", part), _records(COPY, ids, keepers))
-        spread.write(self.path("distinct", part), records[np.isin(records["id"], ids, invert=True)])
+        order, starts = groups_of(records["words"])
+        spread.write(self.path("same", part), records_of(COPY, ids, keepers))
+        spread.write(self.path("distinct", part), records[np.sort(order[starts])])
 
     def spread(self, number: int, group: int) -> None:
         """Spread a group of distinct hashes over the parts of the band with this number."""
@@ -152,7 +170,9 @@ class Parts:
     def connect(self, last: int) -> None:
         """Follow all links to the near copies. The file of number `last` says that all are there."""
         ids, keepers = connected(self._links)
-        for part in range(self.count):
+        if self.color is not None:
+            ids, keepers = of_one_color(ids, keepers, self._colors_of, most=self.color)
+        for part in range(0 if self._follows_same else self.count):
             same = spread.read([self.path("same", part)], COPY)
             place = np.searchsorted(ids, same["keeper"]) if len(ids) else np.zeros(len(same), np.int64)
             moved = np.append(ids, -1)[place] == same["keeper"]
@@ -166,6 +186,7 @@ class Parts:
         Whatever follows them looks at every linked id each time, so it must not be many times.
         """
         paths = [path for number in range(len(self.bands)) for path in self.files(f"links.{number}")]
+        paths += self.files("same") if self._follows_same else []  # a COPY is a link as well
         at_once = max(LINKS, sum(path.stat().st_size for path in paths) // LINK.itemsize // 16)
         held: list[np.ndarray] = []
         for path in paths:
@@ -185,7 +206,7 @@ class Parts:
         ids, keepers = records["id"][order], records["keeper"][order]
         shard = np.searchsorted(block.begins, ids, side="right") - 1 + block.shards[0].number
         names = pa.array(list(copies), pa.string()).take(pa.array(kind[order]))
-        columns = [pa.array(shard), pa.array(self._keys_of(ids)), names, pa.array(self._keys_of(keepers))]
+        columns = [pa.array(shard), pa.array(self.keys_of(ids)), names, pa.array(self.keys_of(keepers))]
         duplicates.write_part(self.path("rows", block.number), columns)
 
     @property
@@ -193,7 +214,21 @@ class Parts:
         """Return the kinds of copies that are looked for, sorted."""
         return sorted([*self.keep, *(["near"] if self.has_hashes else [])])
 
-    def _keys_of(self, ids: np.ndarray) -> list[str]:
+    @property
+    def _follows_same(self) -> bool:
+        """Tell whether pairs of equal hashes may be of several groups, or of none: then they are links like others."""
+        return self.turned or self.color is not None
+
+    def _colors_of(self, ids: np.ndarray) -> np.ndarray:
+        """Return the mean colours of pairs, (n, 3) uint8, read block by block."""
+        colors = np.zeros(len(ids), COLOR)
+        block = np.searchsorted(self.block_ids, ids, side="right") - 1
+        for number in np.unique(block).tolist():
+            here = block == number
+            colors[here] = spread.mapped(self.path("colors", number), COLOR)[ids[here] - self.block_ids[number]]
+        return colors
+
+    def keys_of(self, ids: np.ndarray) -> list[str]:
         """Return the keys of pairs, read block by block."""
         keys = np.zeros(len(ids), object)
         block = np.searchsorted(self.block_ids, ids, side="right") - 1
@@ -202,36 +237,6 @@ class Parts:
             path, begin, end = self.path("keys", number), *self.block_ids[number : number + 2]
             keys[here] = spread.mapped(path, spread.text_of(path, end - begin))[ids[here] - begin]
         return [key.decode() for key in keys]
-
-
-def _records(dtype: np.dtype, *columns: np.ndarray) -> np.ndarray:
-    records = np.zeros(len(columns[0]), dtype)
-    for name, values in zip(dtype.names or (), columns, strict=True):
-        records[name] = values
-    return records
-
-
-def _keys(table: pa.Table, shard: Shard, first_key: str | None, count: int) -> np.ndarray:
-    """Return the keys of a shard, (n,) bytes. Raises UserError unless they are those that were planned, by what shows.
-
-    first_key: of a shard that was planned from a url table; None: of one that was adopted.
-    """
-    texts = table["key"].to_pylist()
-    keys = np.array(texts, bytes)
-    is_whole = len(keys) == count
-    if is_whole and first_key is not None:
-        is_whole = texts[0] == first_key and {*map(len, texts)} == {KEY_CHARS} and bool((keys[1:] > keys[:-1]).all())
-    if not is_whole:
-        raise UserError(
-            f'{shard.path(PAIRS)} is not of the pairs that are planned now; run "{typed(shard.run, "download")}" first'
-        )
-    return keys
-
-
-def _digests(values: pa.ChunkedArray, ids: np.ndarray) -> np.ndarray:
-    """Return the digests of all values that are there."""
-    is_there = values.is_valid().to_numpy()
-    return _records(DIGEST, digests(values.drop_null().to_pylist()), ids[is_there])
 
 
 def _links(mine: np.ndarray, others: np.ndarray | None, band: Band, masks: list[int], distance: int) -> np.ndarray:

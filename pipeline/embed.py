@@ -22,6 +22,7 @@ from storage.shard import PAIRS, Shard
 from storage.tables import content
 from storage.text_embeds import TextEmbedsFile
 
+from .captions import with_own
 from .devices import Device, resolved
 from .step import ShardStep, State
 from .workers import Tally
@@ -60,7 +61,7 @@ class Embed(ShardStep):
 
     def fingerprint(self, shard: Shard) -> str:
         """Cover the encoder, which pairs are kept with which captions, and further captions if they are asked for."""
-        further = [self.embed.captions, content(shard.path(PAIRS))] if self.embed.captions else []
+        further = [self.embed.captions, "normalised", content(shard.path(PAIRS))] if self.embed.captions else []
         return self._fingerprint_of(keep_list.kept_digest(shard), *further)
 
     @cached_property
@@ -83,7 +84,7 @@ class Embed(ShardStep):
         own, counts = kept["caption"].to_pylist(), Counter(kept=len(kept))
         further = pairs.stored(shard, ["key", *self.embed.captions]).filter(keep["kept"])
         for column in self.embed.captions:
-            texts = text_embeds.with_own(further[column].to_pylist(), own)
+            texts = with_own(further[column].to_pylist(), own)
             counts += self._write(shard, kept["key"], texts, mark, column=column)
         beside = {column: content(self._path(shard, column)) for column in self.embed.captions}
         return counts + self._write(shard, kept["key"], own, mark, beside=beside)

@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 
 from configs import Config, UserError, shortened
 from filters.near_list import NearList
+from filters.pdq import turned
 from storage.atomic import sha256_cached
 
 DIGITS = {"sha256": 64, "md5": 32, "pdq": 64}  # hexadecimal ones of a hash
@@ -45,6 +46,8 @@ class ListConfig(Config):
     host: list[Path] = Field(default=[], examples=[["hosts.txt"]])  # and all below it
     text: list[Path] = Field(default=[], examples=[["phrases.txt"]])  # words that stand in a caption, in any case
     distance: int = Field(default=31, ge=0, le=64)  # bits in which a PDQ hash may differ; its authors take 31
+    # Whether a PDQ hash also names turned and mirrored pictures, as far as it tells; false: `corgi hashes` listed them.
+    turned: bool = True
 
     @model_validator(mode="after")
     def _names_something(self) -> Self:
@@ -56,7 +59,7 @@ class ListConfig(Config):
     def content(self) -> list[object]:
         """Return what its answers depend on. Raises UserError where a file is not there."""
         try:
-            return [self.distance, *([kind, *map(sha256_cached, getattr(self, kind))] for kind in COLUMNS)]
+            return [self.distance, self.turned, *([kind, *map(sha256_cached, getattr(self, kind))] for kind in COLUMNS)]
         except OSError as error:
             raise UserError(f"{error.filename}: {error.strerror}; select.lists names it") from None
 
@@ -77,7 +80,7 @@ def unlisted(pairs: pa.Table, lists: Mapping[str, ListConfig]) -> dict[str, pa.C
                     raise UserError(f"select.lists.{name}.{kind} needs {COLUMNS[kind][0]!r}: {missing}")
                 entries = _entries(name, kind, tuple(getattr(config, kind)), str(config.content))
                 for column in here:
-                    is_listed |= entries.names(pairs[column], config.distance)
+                    is_listed |= entries.names(pairs[column], config)
         answers[name] = pa.chunked_array([~is_listed], pa.bool_())
     return answers
 
@@ -88,10 +91,10 @@ class Entries(NamedTuple):
     kind: str
     values: frozenset[str]
 
-    def names(self, column: pa.ChunkedArray, distance: int) -> np.ndarray:
+    def names(self, column: pa.ChunkedArray, config: ListConfig) -> np.ndarray:
         """Return (n,) bool: which values are listed; NULL never is."""
         if self.kind == "pdq":
-            return _near(self.values, distance).near(column.to_pylist())
+            return _near(self.values, config.distance, config.turned).near(column.to_pylist())
         if self.kind == "host":
             return self._each(column, lambda url: any(host in self.values for host in _hosts(url)))
         if self.kind == "text":
@@ -135,8 +138,10 @@ def _phrases(values: frozenset[str]) -> _Phrases:
 
 
 @lru_cache(maxsize=8)
-def _near(values: frozenset[str], distance: int) -> NearList:
-    return NearList([bytes.fromhex(value) for value in sorted(values)], distance=distance)
+def _near(values: frozenset[str], distance: int, is_turned: bool) -> NearList:
+    hashes = np.frombuffer(bytes.fromhex("".join(sorted(values))), np.uint64).reshape(-1, 4)
+    every = np.unique(turned(hashes).reshape(-1, 4), axis=0) if is_turned else hashes
+    return NearList([each.tobytes() for each in every], distance=distance)
 
 
 @lru_cache(maxsize=64)

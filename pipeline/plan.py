@@ -92,7 +92,7 @@ class Plan(TableStep):
         plan = self.plan.model_dump(include={"shard_size", "url", "caption"})
         joins = [[join.on, join.columns, digests(files_of(join.table), self.run)] for join in self.plan.join]
         lists = [digests(files, self.run) for files in blocklists.files_of_lists(self.plan.block)]
-        further = [joins, self.plan.captions, lists if any(lists) else []]
+        further = [joins, [[name, "normalised"] for name in self.plan.captions], lists if any(lists) else []]
         parts = [further] if any(further) else []  # a plan without them is what it was before there were any
         tables = digests(files_of(self.table), self.run)
         return fingerprint("plan", VERSION, plan, in_order(self.plan.rules), tables, *parts)
@@ -207,7 +207,7 @@ class Plan(TableStep):
         tests = [f"CASE WHEN coalesce(({rule}), false) THEN NULL ELSE '{name}' END" for name, rule in rules.items()]
         failed = f"list_filter([{', '.join(tests)}], lambda reason: reason IS NOT NULL)"
         copy = "row_number() OVER (PARTITION BY key ORDER BY corgi_position) AS corgi_copy"
-        database.register("rows", with_normalised(rows))
+        database.register("rows", with_normalised(rows, self.plan.captions))
         marked = blocklists.mark(database, "rows") if self._blocks else blocklists.unmarked("rows")
         counted = f"SELECT *, {copy}, {self._taken_down(database)} AS corgi_taken_down FROM ({marked})"
         database.sql(f"CREATE OR REPLACE TEMP TABLE judged AS SELECT *, {failed} AS corgi_reasons FROM ({counted})")
@@ -243,7 +243,7 @@ def schema_of(table: list[str], plan: PlanConfig) -> pa.Schema:
             join = open_join(database, config, columns, scratch, name=f"joined_{number}", only_head=True)
             rows = joined_schema(rows, join)
         planned = f"SELECT {NOT_OURS} FROM ({with_captions(database, rows, plan.captions)}) LIMIT 0"
-        return with_normalised(database.sql(planned).to_arrow_table()).schema
+        return with_normalised(database.sql(planned).to_arrow_table(), plan.captions).schema
 
 
 def _columns(plan: PlanConfig) -> dict[str, Any]:

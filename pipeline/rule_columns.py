@@ -7,6 +7,7 @@ import pyarrow as pa
 from configs import UserError
 from filters.rules import columns_of
 from filters.scorers import RATES_US, ScorersConfig, columns_of_ours
+from storage import frequent
 
 from .adopt.step import schema_of as adopted_schema_of
 from .columns import judged
@@ -35,6 +36,8 @@ def constant_columns(config: PipelineConfig) -> dict[str, str]:
     same = {}
     if config.dedup.max_caption_count is None:
         same["caption_copy"] = "is never true without dedup.max_caption_count"
+    if config.dedup.frequent is None:
+        same |= dict.fromkeys(frequent.COLUMNS, "is 1 of every pair without dedup.frequent")
     if dict(config.score)["pdq"] is None:
         same["near_copy"] = "is never true while score.pdq is null"
     if config.way == "shards":

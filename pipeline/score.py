@@ -73,8 +73,10 @@ class Score(ShardStep):
         return "done" if is_made and {*made} - own <= {scorer.name for scorer in self.scorers} else "stale"
 
     def _mark_of(self, scorer: Scorer) -> str:
-        """Return the fingerprint of what a scorer makes."""
-        return fingerprint(VERSION, scorer.fingerprint, self.image_px if "images" in scorer.needs else None)
+        """Return the fingerprint of what a scorer makes: from images, or from columns of scorers before it."""
+        parts = [VERSION, scorer.fingerprint, self.image_px if "images" in scorer.needs else None]
+        before = [self._mark_of(other) for other in self.scorers if {*other.columns} & {*scorer.needs}]
+        return fingerprint(*parts, *([before] if before else []))
 
     def _made(self, scorer: Scorer) -> Made:
         return Made(self._mark_of(scorer), tuple(scorer.columns))
@@ -89,6 +91,10 @@ class Score(ShardStep):
         taken = {**made, **others}
         kept = [name for each in taken.values() for name in each.columns]
         old = scores.read(shard, kept, of=stored) if earlier else None
+        remade = {name for scorer in asked for name in scorer.columns}
+        if old is not None:  # what scorers need of others that are not asked again
+            for name in sorted({name for scorer in asked for name in scorer.needs} & {*old.column_names} - remade):
+                stored = stored.append_column(name, old[name])
         new = self._asked(shard, stored, asked)
         columns = {name: new[name] if name in new else old[name] for name in kept}  # type: ignore[index]
         types = {name: values.type for name, values in columns.items()}
@@ -106,6 +112,7 @@ class Score(ShardStep):
                 for scorer in scorers:
                     for name, values in scorer(batch).items():
                         columns[name].extend(values)
+                        batch.columns[name] = values  # scorers after it may need them
                 tally.add("scored", len(batch.captions))
         return {name: pa.array(columns[name], type=kind) for name, kind in types.items()}
 

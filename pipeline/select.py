@@ -21,11 +21,13 @@ from configs.steps import STEPS
 from filters.expression import NAME
 from filters.rules import columns_of, failed, holds_each
 from filters.rules import fingerprint as in_order
-from storage import duplicates, keep_list, pairs, scores
+from storage import duplicates, frequent, keep_list, pairs, scores
 from storage.scores import with_scores
 from storage.shard import PAIRS, Shard
 from storage.tables import column_names, content
 
+from .columns import OF_DEDUP
+from .frequencies import needed, with_counts
 from .lists import NEEDED, ListConfig, unlisted
 from .policies import combined, read_policy
 from .step import LossyStep
@@ -85,9 +87,9 @@ class Select(LossyStep):
 
     def fingerprint(self, shard: Shard) -> str:
         """Cover the rules, the shard's pairs and scores, and the duplicates of all shards."""
-        copies = duplicates.mark(self.run).content
+        copies = [duplicates.mark(self.run).content, *filter(None, [frequent.mark(self.run)])]
         inputs = [content(shard.name(suffix)) for suffix in self.entry.reads]
-        return self._fingerprint_of(inputs, copies)
+        return self._fingerprint_of(inputs, *copies)
 
     @cached_property
     def _fingerprint_of(self) -> Callable[..., str]:
@@ -101,7 +103,7 @@ class Select(LossyStep):
         """Write one row for each pair of the tar, in its order."""
         mark = self.fingerprint(shard)
         policies = [self.select.rules, {"held_out": self.select.held_out}, *self.select.stages.values()]
-        used = columns_of(policies, [*_names(shard), *duplicates.COLUMNS])
+        used = columns_of(policies, [*_names(shard), *OF_DEDUP])
         candidates = candidates_of(shard, {"key", *keep_list.CARRIED, *used, *columns_of_lists(self.select)})
         rules, held_out, *stages = holds_each(candidates, policies)
         failed_names = failed({**unlisted(candidates, self.select.lists), **rules}, len(candidates))
@@ -146,8 +148,11 @@ class Select(LossyStep):
 
 def candidates_of(shard: Shard, columns: Collection[str] | None = None) -> pa.Table:
     """Return the pairs of a shard's tar with every column a rule may use. columns: those of these names."""
-    wanted = None if columns is None else [name for name in column_names(shard.path(PAIRS)) if name in columns]
-    return duplicates.with_copies(with_scores(pairs.stored(shard, wanted), shard, columns), shard)
+    asked = frequent.COLUMNS if columns is None else columns
+    names = None if columns is None else {*columns, *needed(asked)}
+    wanted = None if names is None else [name for name in column_names(shard.path(PAIRS)) if name in names]
+    copies = duplicates.with_copies(with_scores(pairs.stored(shard, wanted), shard, columns), shard)
+    return with_counts(copies, shard.run, asked)
 
 
 def columns_of_lists(select: SelectConfig) -> Collection[str]:

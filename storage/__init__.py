@@ -8,6 +8,7 @@ tar_members  what is in a stranger's tar                          exports      w
 staging      how a shard's files change together                  takedown     what must not come back, by its digest
 scores       columns of the scorers                               keep_list    kept or not, and which rules failed
 plan         where shards begin, what was dropped                 duplicates   which pairs are copies of which
+frequent     what stands under many pairs
 text_embeds  vectors of the kept captions                         index        one row a shard, for training
 checkpoint   safetensors that commit; marks: of their bytes       ledger       what happened, line by line
 samples      generated images of a run                            grids        what a training drew over time

@@ -66,11 +66,6 @@ def write(
     write_arrow(path, with_mark(table, fingerprint, metadata))
 
 
-def with_own(further: Sequence[str | None], own: Sequence[str]) -> list[str]:
-    """Return the further captions of some pairs; where there is none, the pair's own."""
-    return [text if text and text.strip() else first for text, first in zip(further, own, strict=True)]
-
-
 def digest_of(caption: str) -> bytes:
     """Return what tells two captions apart."""
     return sha256(caption.encode()).digest()[:DIGEST_BYTES]

@@ -21,12 +21,13 @@ import pyarrow.compute as pc
 
 from configs import UserError
 from filters.rules import columns_of, failed, holds
-from storage import duplicates, keep_list, scores
+from storage import keep_list, scores
 from storage.plan import shards_of
 from storage.shard import KEEP, PAIRS, SCORES, Shard
 from storage.tables import column_names, read_table
 from storage.typed import typed
 
+from ..columns import OF_DEDUP
 from ..config import PipelineConfig
 from ..lists import unlisted
 from ..policies import combined, is_policy, read_policy
@@ -122,7 +123,7 @@ def known_columns(shard: Shard) -> list[str]:
     path = shard.path(PAIRS)
     if not path.exists():
         raise UserError(f'{path} is not there; run "{typed(path, "download")}" first')
-    return [*column_names(path), *scores.names(shard)[1:], *duplicates.COLUMNS]
+    return [*column_names(path), *scores.names(shard)[1:], *OF_DEDUP]
 
 
 def _ask(

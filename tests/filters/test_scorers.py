@@ -39,7 +39,15 @@ def test_every_scorer_has_a_config_field_and_columns_of_its_own():
 
 def test_a_scorer_set_to_null_is_left_out():
     config = resolve(ScorersConfig, {}, ["nsfw=null", "pdq=null"])
-    assert [scorer.name for scorer in build(config)] == ["size", "caption", "language", "hate", "sexual", "privacy"]
+    assert [scorer.name for scorer in build(config)] == [
+        "size",
+        "caption",
+        "language",
+        "hate",
+        "sexual",
+        "privacy",
+        "noise",
+    ]
 
 
 def test_an_unknown_scorer_is_an_error_with_the_nearest_name():

@@ -15,7 +15,7 @@ from storage.tables import write_table
 from tests.factory import MARK
 
 SHARD_ROWS = 20
-TYPES = {"pdq": pa.binary(32), "pdq_quality": pa.int32()}
+TYPES = {"pdq": pa.binary(32), "pdq_quality": pa.int32(), "pdq_color": pa.binary(3)}
 WORDS = ("a cat", "a dog", "a cat", "an owl")
 
 
@@ -30,12 +30,14 @@ def rows_of(seed: int, count: int) -> list[dict[str, Any]]:
         rows.append(
             {
                 "key": f"{number * 0x1234567:024x}",
+                "url": f"http://h{number % 7}.test/{number}.jpg" if number % 31 else "",
                 "status": pairs.OK if rng.random() < 0.9 else "http_404",
                 "caption": WORDS[rng.integers(4)] if rng.random() < 0.3 else f"caption {number}",
                 "stored_sha256": origin["stored_sha256"] if origin and rng.random() < 0.3 else f"{number:064x}",
                 **{name: size for size, name in enumerate(keep_list.CARRIED[:-1], start=50)},
                 "pdq": np.packbits(bits.astype(np.uint8)).tobytes(),
                 "pdq_quality": int(rng.integers(40, 100)),
+                "pdq_color": bytes([100 + 9 * (number % 2), 100, 100 + 20 * (number % 3 == 0)]),
             }
         )
     return rows

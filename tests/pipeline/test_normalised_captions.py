@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.captions import normalised, with_normalised
+from pipeline.captions import normalised, with_normalised, with_own
 from pipeline.plan import KEY_CHARS
 from storage import pairs
 from storage.plan import dropped, shards_of
@@ -49,6 +49,18 @@ def test_most_captions_are_not_looked_at_one_by_one_and_all_are_answered():
     assert table["caption"].to_pylist() == ["plain", *CASES.values(), "", "plain too"]
     assert table["caption_raw"].to_pylist() == raw
     assert with_normalised(table.slice(0, 0).select(["caption"])).schema.names == ["caption", "caption_raw"]
+
+
+def test_further_captions_are_normalised_too_and_null_where_nothing_is_left(tmp_path):
+    said = ["Tom &amp; Jerry", "\u200b&nbsp;", None, "cafe\u0301"]
+    table = pa.table({"url": [f"http://a.test/{n}.jpg" for n in range(4)], "caption": ["plain"] * 4, "llava": said})
+    pq.write_table(table, tmp_path / "table.parquet")
+    config = config_for(tmp_path, plan={"captions": ["llava"], "rules": {"no_entity": "llava not like '%&amp;%'"}})
+    through(config, "plan")
+    rows = {row["url"][-5]: row["llava"] for shard in shards_of(config.run) for row in pairs.planned(shard).to_pylist()}
+    assert rows == {"0": "Tom & Jerry", "3": "caf\u00e9"}
+    assert {row["url"][-5] for row in dropped(config.run)} == {"1", "2"}  # NULL is not known to hold
+    assert with_own(said, ["own"] * 4) == ["Tom & Jerry", "own", "own", "caf\u00e9"]
 
 
 def test_a_plan_knows_a_pair_by_its_raw_caption_and_judges_the_one_that_is_seen(tmp_path):

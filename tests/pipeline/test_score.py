@@ -75,7 +75,7 @@ def test_each_picture_is_decoded_once_for_all_scorers(config: PipelineConfig, de
 
 
 def test_no_picture_is_decoded_where_no_scorer_looks(config: PipelineConfig, decodes: list[tuple[int, ...]]):
-    through(with_scorers(config, "pdq=null"), "score")
+    through(with_scorers(config, "pdq=null", "noise=null"), "score")
     assert decodes == []
 
 
@@ -130,7 +130,7 @@ def test_a_further_scorer_leaves_the_bytes_of_the_others(config: PipelineConfig,
 
 def test_all_at_once_or_one_by_one_gives_the_same_bytes(config: PipelineConfig):
     (shard,) = shards_of(config.run)
-    through(with_scorers(config, "pdq=null"), "score")
+    through(with_scorers(config, "pdq=null", "noise=null"), "score")
     through(config, "score")
     by_and_by = shard.path(SCORES).read_bytes()
     shard.path(SCORES).unlink()

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from cascade.resize import fit_scaled
 from configs import UserError
+from pipeline.captions import with_own
 from storage import keep_list, pairs
 from storage.shard import KEEP, PAIRS
 from storage.tables import content
@@ -57,8 +58,8 @@ class ShardRows:
         """Return the caption of a column; the pair's own where it has none there."""
         if column not in self._captions:
             self._captions[column] = self._read_captions(column)
-        text = self._captions[column][row].as_py()
-        return text if text and text.strip() else self._captions[OWN][row].as_py()
+        own: str = self._captions[OWN][row].as_py()
+        return own if column == OWN else with_own([self._captions[column][row].as_py()], [own])[0]
 
     def _read_captions(self, column: str) -> pa.ChunkedArray:
         try:
