@@ -22,9 +22,10 @@ from pydantic import Field
 from configs import Config, fingerprint
 from configs.steps import STEPS
 from storage import duplicates, scores
+from storage.footers import side_by_side
 from storage.machine import cores_of_task
 from storage.plan import is_planned, shards_of
-from storage.shard import PAIRS, SCORES
+from storage.shard import PAIRS, SCORES, Shard
 from storage.tables import content
 
 from .blocks import Block, blocks_of
@@ -69,7 +70,11 @@ class Dedup(TableStep):
 
     def fingerprint(self) -> str:
         """Cover the thresholds, and every shard's pairs and scores."""
-        inputs = [[content(shard.name(PAIRS)), content(shard.name(SCORES))] for shard in shards_of(self.run)]
+
+        def inputs_of(shard: Shard) -> list[str | None]:
+            return [content(shard.name(suffix)) for suffix in (PAIRS, SCORES)]
+
+        inputs = side_by_side(inputs_of, shards_of(self.run))
         return fingerprint("dedup", VERSION, self.dedup.made_of(), inputs)
 
     def __call__(self) -> Counter[str]:

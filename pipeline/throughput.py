@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from configs import UserError
+from storage.footers import exists
 from storage.lease import held
 from storage.ledger import read
 from storage.pairs import OK
@@ -80,7 +81,7 @@ def _rate(
     if since is None or not isinstance(step, ShardStep):
         last = next((line for line in reversed(lines) if line["event"] == "step" and line["made"]), None)
         return last["made"] / max(last["seconds"], 1e-3) if last else None
-    times = (_changed(shard.path(step.writes)) for shard in shards_of(config.run))
+    times = (_changed(shard.name(step.writes)) for shard in shards_of(config.run))
     made = sum(changed >= since for changed in times if changed is not None)
     return made / max(time.time() - since, 1e-3) if made else None
 
@@ -101,12 +102,12 @@ def _reasons(config: PipelineConfig, status: StepStatus) -> dict[str, float]:
 
 
 def _sample(step: ShardStep, shards: Sequence[Shard]) -> list[Shard]:
-    finished = [shard for shard in shards if shard.path(step.writes).exists()]
+    finished = [shard for shard in shards if exists(shard.name(step.writes))]
     return finished[:: max(1, len(finished) // SAMPLE)][:SAMPLE]
 
 
-def _changed(path: Path) -> float | None:
+def _changed(path: str) -> float | None:
     try:
-        return path.stat().st_mtime
+        return Path(path).stat().st_mtime
     except FileNotFoundError:
         return None

@@ -15,7 +15,7 @@ from evaluation.evaluate import config_of as evaluate_config_of
 from pipeline.adopt.sources import sources_of
 from pipeline.config import PipelineConfig
 from pipeline.runner import build
-from pipeline.status import state_of, status_of
+from pipeline.status import states_of, status_of
 from pipeline.step import TableStep
 from slurm.config import ChainConfig, JobSettings
 from slurm.render import Work
@@ -87,7 +87,9 @@ def _steps(config: PipelineConfig) -> Iterator[tuple[str, list[int]]]:
         elif any(left[name] for name in before if isinstance(build(name, config), TableStep)):
             left[entry.name] = everything
         else:
-            own = {shard.number for shard in shards_of(config.run) if state_of(step, shard) != "done"}
+            shards = shards_of(config.run)
+            states = zip(shards, states_of(step, shards), strict=True)
+            own = {shard.number for shard, state in states if state != "done"}
             left[entry.name] = sorted(own.union(*(left[name] for name in before)))
         yield entry.name, left[entry.name]
 
