@@ -55,7 +55,6 @@ def throughput_of(config: PipelineConfig, statuses: Iterable[StepStatus]) -> dic
         said = lines.get(status.step, [])
         rate = _rate(config, status, {lease.key.rank for lease in ours}, said)
         left = status.total - status.states["done"]
-        begins = Counter((line["rank"], line.get("world_size")) for line in said if line["event"] == "begin")
         ends = [line for line in said if line["event"] == "step"]
         found[status.step] = Throughput(
             ranks=len(ours),
@@ -63,12 +62,25 @@ def throughput_of(config: PipelineConfig, statuses: Iterable[StepStatus]) -> dic
             rate_per_s=rate,
             eta_s=left / rate if rate and ours else None,
             reasons=_reasons(config, status),
-            restarts=begins.total() - len(begins),
+            restarts=_restarts(said),
             core_hours=sum(line["seconds"] * line.get("cores", 0) for line in ends) / 3600,
             gpu_hours=sum(line["seconds"] * line.get("gpus", 0) for line in ends) / 3600,
             useful_s=sum(line["seconds"] for line in ends if line["made"]),
         )
     return found
+
+
+def _restarts(lines: Sequence[Mapping[str, Any]]) -> int:
+    """Return how often work on a share began again that had not come to its end; one that did may begin anew."""
+    at_work, count = set[tuple[int, int | None]](), 0
+    for line in lines:
+        if line["event"] == "begin":
+            share = line["rank"], line.get("world_size")
+            count += share in at_work
+            at_work.add(share)
+        else:
+            at_work = {share for share in at_work if share[0] != line["rank"]}
+    return count
 
 
 def _rate(

@@ -17,7 +17,8 @@ from struct import error as OutOfRange
 from struct import unpack_from
 from typing import TypeVar
 
-Item, Found = TypeVar("Item"), TypeVar("Found")
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 THREADS, BLOCK = 16, 256  # of looks side by side; items of one thread at a time
 TAIL_BYTES = 16_384  # a footer is seldom longer
 PARQUET, ARROW = b"PAR1", b"ARROW1"
