@@ -320,9 +320,9 @@ def test_every_job_looks_at_its_nodes_first_unless_it_is_told_not_to(chain):
     assert "--nodes=16 --ntasks-per-node=1 --label" in looks["train-base16"][0]
     for script in scripts.values():  # after the environment, before the work
         begins = [
-            [n for n, line in enumerate(script) if line.startswith(word)] for word in ("export P", "well", "step ")
+            [n for n, line in enumerate(script) if line.startswith(word)] for word in ("export PATH", "well ", "step ")
         ]
-        assert begins[0][-1] < begins[1][0] < begins[2][0]
+        assert begins[0][0] < begins[1][0] < begins[2][0]
     one = rendered(changed(chain, "slurm.train.hosts=one", "slurm.score.health=false"))
     assert "--job --one-machine\n" in one["train-sr64"].script and "\nwell" not in one["score"].script
     assert "\nwell" not in rendered(changed(chain, "slurm.container=/i.sqsh"))["score"].script
