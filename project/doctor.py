@@ -21,7 +21,7 @@ from typing import TypeVar
 from configs import printable
 from slurm.health import Finding, cluster, is_reached, nodes
 
-from .accelerators import collectives, gpus
+from .accelerators import collectives, gpus, networks
 
 Answer = TypeVar("Answer")
 FREE_GB, FREE_FILES = 5, 10_000
@@ -47,6 +47,8 @@ def examine(folder: Path, *, is_job: bool, one_machine: bool = False) -> Iterato
     yield from others
     found = list(gpus())
     yield from found
+    if any(finding.health == "ok" for finding in found):
+        yield from networks()
     if not is_job:
         yield from collectives(has_gpus=any(finding.health == "ok" for finding in found))
         yield from _uplink()

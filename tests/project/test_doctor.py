@@ -125,6 +125,18 @@ def test_what_nvidia_smi_says(tmp_path: Path, monkeypatch, answer, health, said)
     assert finding.health == health and finding.said.startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("asked", "health"),
+    [("lo", "ok"), ("=lo", "ok"), ("ib,l", "ok"), ("ib77", "broken"), ("=l", "broken"), ("^lo", None), ("", None)],
+)
+def test_the_network_that_nccl_is_told_to_use_is_there(tmp_path: Path, monkeypatch, asked, health):
+    programs(tmp_path, monkeypatch, **{"nvidia-smi": "echo 'NVIDIA H100, 81559, 4, 0'"})
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", asked)
+    told_of = [finding for finding in examine(tmp_path, is_job=True) if finding.name == "nccl"]
+    assert [finding.health for finding in told_of] == ([health] if health else [])
+    assert health != "broken" or ("this node has" in told_of[0].mend and "lo" in told_of[0].mend)
+
+
 @pytest.mark.long
 def test_the_launcher_is_tried_for_real(tmp_path: Path):
     assert found(examine(tmp_path, is_job=False), "launcher").said.startswith("2 processes met by gloo in ")

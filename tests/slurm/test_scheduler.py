@@ -46,6 +46,7 @@ os.execv("/bin/bash", ["bash", "toy.sh", *sys.argv[1:]])
 """
 
 NODE = """
+case " $* " in *" doctor "*) exit 0 ;; esac
 echo "node $SLURM_PROCID ${SLURM_RESTART_COUNT:-0}" >> begun
 [ "${SLURM_RESTART_COUNT:-0}" = 0 ] || exit 0
 sleep $((SLURM_PROCID * 3))
