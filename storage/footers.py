@@ -1,4 +1,4 @@
-"""What files say of themselves, read from their last kilobytes alone: a look at a run of 41,300 shards opens 400,000.
+"""What files say of themselves, read from their last kilobytes alone: a look at a run of 41,300 shards opens 250,000.
 
 Arrow's own readers build a schema of every column, which takes ten times as long as it takes to find three values.
 
