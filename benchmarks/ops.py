@@ -1,12 +1,15 @@
 """What it takes to look at a run of 413 M pairs: 41,300 shards, of which 1 % are stale, on one process.
 
-    status      `corgi status RUN`, as a person types it, with the cluster's marks of 4,000 tasks
-    submit      `corgi submit CHAIN --dry-run`
-    <step>      what a step that is run again decides: which shards it would make
+    status        `corgi status RUN`, as a person types it, with the cluster's marks of 4,000 tasks
+    status_cold   the same where no file's content is in the page cache; folders and inodes still are; not under
+                  the bar, as it measures the disk
+    submit        `corgi submit CHAIN --dry-run`
+    <step>        what a step that is run again decides: which shards it would make
+    whole_<...>   the same after nothing is stale any more: then table steps cannot stop at the first stale shard
 
 There is no peer with the same question. The run is one pair that went through the real steps, copied: every file is as
-small as its format allows, so what is measured is the number of files. They were just written, so they are read from
-the page cache; on a file system of a cluster each costs a round trip more.
+small as its format allows, so what is measured is the number of files. Nothing is kept from one command to the next:
+each reads all footers, but each of them once.
 
 Bars: 10 seconds and 1 GiB for each; CPU seconds beside them say what a quiet machine would take.
 """
@@ -64,6 +67,7 @@ def make(folder: Path, shards: int) -> Path:
 
 def _stale(first: Any, names: Sequence[str], folder: Path) -> dict[str, bytes]:
     """Return the outputs of shard steps as something else would have made them."""
+    from storage.scores import OF_PAIRS
     from storage.shard import KEEP, PAIRS, SCORES
     from storage.tables import read_whole, rewrite_table
 
@@ -71,9 +75,30 @@ def _stale(first: Any, names: Sequence[str], folder: Path) -> dict[str, bytes]:
     for name in (PAIRS, SCORES, KEEP, *(name for name in names if name.endswith(".arrow"))):
         copy = folder / f"copy{name}"
         copy.write_bytes(first.path(name).read_bytes())
-        rewrite_table(copy, read_whole(copy), fingerprint="something else")
+        others = {OF_PAIRS: "other pairs"} if name == SCORES else {}
+        rewrite_table(copy, read_whole(copy), fingerprint="something else", metadata=others)
         bodies[name] = copy.read_bytes()
     return bodies
+
+
+def mend(run: Path, shards: int) -> None:
+    """Put what the other shards have into the place of what is stale."""
+    from storage.shard import Shard
+
+    bodies = {each.name.removeprefix("00000"): each.read_bytes() for each in (run / "000").glob("00000*")}
+    for number in range(STALE_EVERY, shards, STALE_EVERY):
+        for name, body in bodies.items():
+            Shard(run, number).path(name).write_bytes(body)
+
+
+def forget(run: Path) -> None:
+    """Take all that is in the files of a run out of the page cache."""
+    os.sync()
+    for folder, _, names in os.walk(run):
+        for name in names:
+            descriptor = os.open(f"{folder}/{name}", os.O_RDONLY)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(descriptor)
 
 
 def _submitted(run: Path) -> None:
@@ -140,19 +165,32 @@ def main() -> int:
         decide(*sys.argv[2:])
         return 0
     given = common.options(__doc__, rounds=1)
+    shards = QUICK_SHARDS if given.quick else SHARDS
     with tempfile.TemporaryDirectory() as name:
-        chain = make(Path(name), QUICK_SHARDS if given.quick else SHARDS)
+        chain = make(Path(name), shards)
+        run = chain.parent / "run"
         corgi, ours = [sys.executable, "-m", "corgi"], [sys.executable, "-m", "benchmarks.ops", "--decide"]
+        status = command([*corgi, "status", str(run)])
         sides = {
-            "status": command([*corgi, "status", str(chain.parent / "run")]),
+            "status": status,
             "submit": command([*corgi, "submit", str(chain), "--dry-run"]),
             **{step: command([*ours, str(chain.parent / "pipeline.yaml"), step]) for step in STEPS},
         }
         runs = common.alternate(sides, rounds=given.rounds)
+        mend(run, shards)
+        whole = {f"whole_{side}": sides[side] for side in ("status", "submit", "dedup", "index")}
+        runs |= common.alternate(whole, rounds=given.rounds)
+
+        def cold() -> Figures:
+            forget(run)
+            return status()
+
+        at_first = common.alternate({"status_cold": cold}, rounds=given.rounds)
     most = {
-        "seconds_of_10_over": [SECONDS / max(run["seconds"] for side in runs.values() for run in side)],
-        "gib_of_1_over": [GIB / max(run["gib"] for side in runs.values() for run in side)],
+        "seconds_of_10_over": [SECONDS / max(each["seconds"] for side in runs.values() for each in side)],
+        "gib_of_1_over": [GIB / max(each["gib"] for side in runs.values() for each in side)],
     }
+    runs |= at_first
     return common.report("ops", runs, most, bars=dict.fromkeys(most, 1.0))
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .app import Overrides, app, tell
+from .app import Overrides, Scorers, app, tell
 
 
 @app.command()
@@ -33,6 +33,7 @@ def submit(
     accepts_new_data: Annotated[
         bool, typer.Option("--accept-new-data", help="Trainings go on though the index has changed.")
     ] = False,
+    scorers: Scorers = None,
 ) -> None:
     """Run what is left of the same chain on a SLURM cluster. Arrays for shard steps, a multi-node job a stage."""
     from configs import UserError, refuse
@@ -45,6 +46,10 @@ def submit(
     from slurm.submit import submit as submit_chain
     from storage.atomic import commit_text
 
+    if scorers:
+        from filters.own import ask_for
+
+        ask_for(scorers)
     project = project_of(config, overrides or [])
     refuse(problems_of(project, overrides or [], on_cluster=True))
     if is_planned_here and project.pipeline is not None:
@@ -60,5 +65,6 @@ def submit(
         notes=hours_of(config, overrides or [], work) if dry_run else (),
         dry_run=dry_run,
         accepts_new_data=accepts_new_data,
+        scorers=scorers or (),
     )
     print(said)

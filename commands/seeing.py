@@ -83,13 +83,16 @@ def cancel(
 def doctor(
     folder: Annotated[Path, typer.Argument(help="Where a run lies, or will.")] = Path(),
     is_job: Annotated[bool, typer.Option("--job", help="Only what takes a moment, and the nodes of this job.")] = False,
+    is_one_machine: Annotated[
+        bool, typer.Option("--one-machine", help="All nodes of this job are one, and need no names.")
+    ] = False,
 ) -> None:
-    """Tell whether this machine is well, and how to mend what is not. Ends with 1 if something is broken."""
+    """Tell whether this machine is well, and how to mend what is not. Ends with 1, a job's with 94, if it is broken."""
     from project.doctor import examine, told
 
     is_broken = False
-    for finding in examine(folder, is_job=is_job):
+    for finding in examine(folder, is_job=is_job, one_machine=is_one_machine):
         is_broken = is_broken or finding.health == "broken"
         print(told(finding), flush=True)
     if is_broken:
-        raise typer.Exit(1)
+        raise typer.Exit(94 if is_job else 1)

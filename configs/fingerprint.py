@@ -40,7 +40,7 @@ def hashed(*parts: object) -> int:
 
 
 def _written(parts: Sequence[Any]) -> str:
-    return json.dumps(parts, sort_keys=True, separators=(",", ":"), default=_plain, ensure_ascii=True)
+    return _ENCODER.encode(parts)
 
 
 def _plain(value: Any) -> Any:
@@ -49,3 +49,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(value)
     raise TypeError(f"a fingerprint takes plain values and models, not {type(value).__name__}: {value!r}")
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_plain, ensure_ascii=True)

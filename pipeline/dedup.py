@@ -22,9 +22,10 @@ from pydantic import Field
 from configs import Config, UserError, fingerprint
 from configs.steps import STEPS
 from storage import duplicates, frequent, scores
+from storage.footers import side_by_side
 from storage.machine import cores_of_task
 from storage.plan import is_planned, shards_of
-from storage.shard import PAIRS, SCORES
+from storage.shard import PAIRS, SCORES, Shard
 from storage.tables import content
 from storage.typed import typed
 
@@ -82,7 +83,11 @@ class Dedup(TableStep):
 
     def fingerprint(self) -> str:
         """Cover the thresholds, and every shard's pairs and scores."""
-        inputs = [[content(shard.name(PAIRS)), content(shard.name(SCORES))] for shard in shards_of(self.run)]
+
+        def inputs_of(shard: Shard) -> list[str | None]:
+            return [content(shard.name(suffix)) for suffix in (PAIRS, SCORES)]
+
+        inputs = side_by_side(inputs_of, shards_of(self.run))
         return fingerprint("dedup", VERSION, self.dedup.made_of(), inputs)
 
     def __call__(self) -> Counter[str]:

@@ -18,6 +18,7 @@ from cascade.text_encoder import TextConfig, TextEncoder
 from configs import Config, fingerprints
 from configs.steps import STEPS
 from storage import keep_list, pairs, text_embeds
+from storage.footers import exists
 from storage.shard import PAIRS, Shard
 from storage.tables import content
 from storage.text_embeds import TextEmbedsFile
@@ -70,8 +71,8 @@ class Embed(ShardStep):
 
     def state(self, shard: Shard) -> State:
         """Return where a shard stands, from footers only."""
-        further = (self._path(shard, column) for column in self.embed.captions)
-        return super().state(shard) if all(path.exists() for path in further) else "missing"
+        further = (text_embeds.suffix(self.embed.text.name, column) for column in self.embed.captions)
+        return super().state(shard) if all(exists(shard.name(suffix)) for suffix in further) else "missing"
 
     def pairs(self, counts: Counter[str]) -> int:
         """Return how many pairs were counted: those that are kept; captions are counted beside them."""

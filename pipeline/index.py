@@ -11,6 +11,7 @@ from typing import Any
 from configs import UserError, fingerprint
 from configs.steps import STEPS
 from storage import index, keep_list
+from storage.footers import side_by_side
 from storage.plan import shards_of
 from storage.shard import KEEP, PAIRS, Shard
 from storage.tables import read_mark
@@ -34,7 +35,7 @@ class Index(TableStep):
 
     def fingerprint(self) -> str:
         """Cover every shard's pairs, keep-list and embeds, and how the embeds were made."""
-        inputs = [self._contents(shard) for shard in shards_of(self.run)]
+        inputs = side_by_side(self._contents, shards_of(self.run))
         return fingerprint("index", VERSION, self.embed.text.made_with(), inputs)
 
     def __call__(self) -> Counter[str]:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from configs import UserError, fingerprint
 from configs.steps import STEPS, entries_of, made_by
 from storage.atomic import remove_left_over
-from storage.footers import remembered
+from storage.footers import remembered, side_by_side
 from storage.lease import Key, hold
 from storage.ledger import note
 from storage.machine import allotted, machine
@@ -185,7 +185,7 @@ def run_shards(
 def states_of(step: ShardStep, shards: Sequence[Shard]) -> dict[Shard, State]:
     """Return where each shard stands."""
     with remembered():
-        return {shard: step.state(shard) for shard in shards}
+        return dict(zip(shards, side_by_side(step.state, shards), strict=True))
 
 
 def _absent(step: ShardStep, shard: Shard) -> str:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from configs import UserError, load, moved
 from configs.steps import entries_of
+from storage.footers import side_by_side
 from storage.plan import PLAN, shards_of
 from storage.run import CONFIG
 from storage.shard import Shard
@@ -65,12 +66,16 @@ def status_of(name: str, config: PipelineConfig) -> StepStatus:
     step, shards = build(name, config), shards_of(config.run) if (config.run / PLAN).exists() else []
     if isinstance(step, TableStep):
         return StepStatus(name, 1, Counter([step.state()]))
-    return StepStatus(name, len(shards), Counter(state_of(step, shard) for shard in shards))
+    return StepStatus(name, len(shards), Counter(states_of(step, shards)))
 
 
-def state_of(step: ShardStep, shard: Shard) -> State:
-    """Return where a shard stands; waiting, too, where the step cannot tell yet."""
-    try:
-        return step.state(shard)
-    except UserError:  # what it reads beside the shard is not there yet
-        return "waiting"
+def states_of(step: ShardStep, shards: Sequence[Shard]) -> list[State]:
+    """Return where each shard stands; waiting, too, where the step cannot tell yet."""
+
+    def state_of(shard: Shard) -> State:
+        try:
+            return step.state(shard)
+        except UserError:  # what it reads beside the shard is not there yet
+            return "waiting"
+
+    return side_by_side(state_of, shards)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from configs import UserError
+from storage.footers import exists
 from storage.lease import held
 from storage.ledger import read
 from storage.pairs import OK
@@ -54,7 +55,6 @@ def throughput_of(config: PipelineConfig, statuses: Iterable[StepStatus]) -> dic
         said = lines.get(status.step, [])
         rate = _rate(config, status, {lease.key.rank for lease in ours}, said)
         left = status.total - status.states["done"]
-        begins = Counter((line["rank"], line.get("world_size")) for line in said if line["event"] == "begin")
         ends = [line for line in said if line["event"] == "step"]
         found[status.step] = Throughput(
             ranks=len(ours),
@@ -62,12 +62,25 @@ def throughput_of(config: PipelineConfig, statuses: Iterable[StepStatus]) -> dic
             rate_per_s=rate,
             eta_s=left / rate if rate and ours else None,
             reasons=_reasons(config, status),
-            restarts=begins.total() - len(begins),
+            restarts=_restarts(said),
             core_hours=sum(line["seconds"] * line.get("cores", 0) for line in ends) / 3600,
             gpu_hours=sum(line["seconds"] * line.get("gpus", 0) for line in ends) / 3600,
             useful_s=sum(line["seconds"] for line in ends if line["made"]),
         )
     return found
+
+
+def _restarts(lines: Sequence[Mapping[str, Any]]) -> int:
+    """Return how often work on a share began again that had not come to its end; one that did may begin anew."""
+    at_work, count = set[tuple[int, int | None]](), 0
+    for line in lines:
+        if line["event"] == "begin":
+            share = line["rank"], line.get("world_size")
+            count += share in at_work
+            at_work.add(share)
+        else:
+            at_work = {share for share in at_work if share[0] != line["rank"]}
+    return count
 
 
 def _rate(
@@ -80,7 +93,7 @@ def _rate(
     if since is None or not isinstance(step, ShardStep):
         last = next((line for line in reversed(lines) if line["event"] == "step" and line["made"]), None)
         return last["made"] / max(last["seconds"], 1e-3) if last else None
-    times = (_changed(shard.path(step.writes)) for shard in shards_of(config.run))
+    times = (_changed(shard.name(step.writes)) for shard in shards_of(config.run))
     made = sum(changed >= since for changed in times if changed is not None)
     return made / max(time.time() - since, 1e-3) if made else None
 
@@ -101,12 +114,12 @@ def _reasons(config: PipelineConfig, status: StepStatus) -> dict[str, float]:
 
 
 def _sample(step: ShardStep, shards: Sequence[Shard]) -> list[Shard]:
-    finished = [shard for shard in shards if shard.path(step.writes).exists()]
+    finished = [shard for shard in shards if exists(shard.name(step.writes))]
     return finished[:: max(1, len(finished) // SAMPLE)][:SAMPLE]
 
 
-def _changed(path: Path) -> float | None:
+def _changed(path: str) -> float | None:
     try:
-        return path.stat().st_mtime
+        return Path(path).stat().st_mtime
     except FileNotFoundError:
         return None

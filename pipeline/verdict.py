@@ -7,12 +7,13 @@ import time
 from collections import Counter
 
 from configs import UserError
+from storage.footers import remembered
 from storage.plan import shards_of
 
 from .config import PipelineConfig
 from .losses import heavy_losses
 from .runner import Outcome, build
-from .status import state_of
+from .status import states_of
 from .step import LossyStep, ShardStep
 
 
@@ -21,7 +22,9 @@ def verdict(name: str, config: PipelineConfig) -> Outcome:
     began, step = time.monotonic(), build(name, config)
     if not isinstance(step, ShardStep):
         raise UserError(f"{name} has no shares; --verdict is for steps that have")
-    states = {shard: state_of(step, shard) for shard in shards_of(config.run)}
+    shards = shards_of(config.run)
+    with remembered():
+        states = dict(zip(shards, states_of(step, shards), strict=True))
     failed = {shard.number: f"it is {state}" for shard, state in states.items() if state != "done"}
     finished = [shard for shard, state in states.items() if state == "done"]
     losses = heavy_losses(step, finished) if isinstance(step, LossyStep) else []

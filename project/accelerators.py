@@ -1,5 +1,7 @@
 """GPUs and the processes on them: are they there, does this torch see them, do they hear each other?"""
 
+import os
+import socket
 import subprocess
 import sys
 import time
@@ -44,6 +46,19 @@ def gpus() -> Iterator[Finding]:
     else:
         names = sorted({row[0] for row in rows})
         yield Finding("gpus", "ok", f"{len(rows)}: {', '.join(names)}")
+
+
+def networks() -> Iterator[Finding]:
+    """Look whether the networks that NCCL is told to use are there; whether it works is tried by `collectives`."""
+    asked = os.environ.get("NCCL_SOCKET_IFNAME", "")
+    if not asked or asked.startswith("^"):  # it may choose, of all or of all but some
+        return
+    there, wanted = [name for _, name in socket.if_nameindex()], asked.removeprefix("=").split(",")
+    if any(name in wanted if asked.startswith("=") else name.startswith(tuple(wanted)) for name in there):
+        yield Finding("nccl", "ok", f"NCCL_SOCKET_IFNAME={asked} is there")
+        return
+    mend = f"slurm.train.env.NCCL_SOCKET_IFNAME: this node has {', '.join(there)}"
+    yield Finding("nccl", "broken", f"NCCL_SOCKET_IFNAME={asked}: no such network", mend)
 
 
 def collectives(*, has_gpus: bool) -> Iterator[Finding]:

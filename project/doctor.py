@@ -21,7 +21,7 @@ from typing import TypeVar
 from configs import printable
 from slurm.health import Finding, cluster, is_reached, nodes
 
-from .accelerators import collectives, gpus
+from .accelerators import collectives, gpus, networks
 
 Answer = TypeVar("Answer")
 FREE_GB, FREE_FILES = 5, 10_000
@@ -33,16 +33,22 @@ PROBE = ".corgi-doctor"
 WEB, WANDB = ("example.com", 443), ("api.wandb.ai", 443)
 
 
-def examine(folder: Path, *, is_job: bool) -> Iterator[Finding]:
-    """Yield what each look came to. folder: where a run lies, or will; is_job: only what costs little, and nodes."""
+def examine(folder: Path, *, is_job: bool, one_machine: bool = False) -> Iterator[Finding]:
+    """Yield what each look came to. folder: where a run lies, or will; is_job: only what costs little, and nodes.
+
+    one_machine: all nodes of the job are one, so they need no names.
+    """
     yield Finding("python", "ok", f"{sys.version.split()[0]}")
     if not is_job:
         yield from cluster()
     yield from _disk(folder)
-    yield from _names()
-    yield from nodes()
+    others = [] if one_machine else list(nodes())
+    yield from _names(is_needed=bool(others) or not is_job)
+    yield from others
     found = list(gpus())
     yield from found
+    if any(finding.health == "ok" for finding in found):
+        yield from networks()
     if not is_job:
         yield from collectives(has_gpus=any(finding.health == "ok" for finding in found))
         yield from _uplink()
@@ -101,12 +107,14 @@ def _clock(ahead_s: float, *, at: float) -> Finding:
     return Finding("clock", "ok", "files are stamped with this machine's time")
 
 
-def _names() -> Iterator[Finding]:
-    """Look whether this machine knows itself by name: the processes of a training find each other so."""
+def _names(*, is_needed: bool) -> Iterator[Finding]:
+    """Look whether this machine knows itself by name: processes of a training over several find each other so."""
     address = _within(lambda: socket.gethostbyname(socket.gethostname()))
     if address is None:
         mend = "add this machine's name to /etc/hosts, or mend DNS"
-        yield Finding("names", "broken", "this machine has no address by its own name", mend)
+        yield Finding(
+            "names", "broken" if is_needed else "doubtful", "this machine has no address by its own name", mend
+        )
     elif address.startswith("127."):
         yield Finding("names", "ok", "this machine's name leads to itself alone; trainings over several need more")
     else:

@@ -136,7 +136,7 @@ def _steps(run: Path, config: PipelineConfig | None, jobs: Jobs | None) -> Itera
         return
     with remembered():
         statuses = steps_of(run)
-    pace = throughput_of(config, statuses)
+        pace = throughput_of(config, statuses)
     for status in statuses:
         yield Row(status.step, _jobs(jobs, status.step), status, pace[status.step])
 

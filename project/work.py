@@ -2,6 +2,8 @@
 
 A shard step has to make the shards that are missing or stale, those that the step before makes anew, and all where a
 table step before it does. What is not known before the plan is made is all of it.
+
+What knows of nets is imported where a chain has come so far: torch alone takes longer than the rest of the look.
 """
 
 from collections.abc import Iterator
@@ -9,13 +11,11 @@ from pathlib import Path
 
 from configs import UserError, load
 from configs.steps import entries_of
-from demo.compile import Compile, Plan
 from demo.vocabulary import Vocabulary
-from evaluation.evaluate import config_of as evaluate_config_of
 from pipeline.adopt.sources import sources_of
 from pipeline.config import PipelineConfig
 from pipeline.runner import build
-from pipeline.status import state_of, status_of
+from pipeline.status import states_of, status_of
 from pipeline.step import TableStep
 from slurm.config import ChainConfig, JobSettings
 from slurm.render import Work
@@ -25,7 +25,6 @@ from storage.run import TRAIN, index_of
 from storage.samples import read_figures
 from training.config import TrainConfig
 from training.data.index import read_index
-from training.launcher import finished
 from training.run_folder import identity, read_config
 
 
@@ -63,6 +62,8 @@ def work_of(file: Path, overrides: list[str]) -> Work:
 
 def is_trained(config: TrainConfig) -> bool:
     """Tell whether a stage was trained to its last step by this config on the pairs that its index has today."""
+    from training.launcher import finished
+
     begun = read_config(config.run)
     return (
         begun is not None
@@ -87,7 +88,9 @@ def _steps(config: PipelineConfig) -> Iterator[tuple[str, list[int]]]:
         elif any(left[name] for name in before if isinstance(build(name, config), TableStep)):
             left[entry.name] = everything
         else:
-            own = {shard.number for shard in shards_of(config.run) if state_of(step, shard) != "done"}
+            shards = shards_of(config.run)
+            states = zip(shards, states_of(step, shards), strict=True)
+            own = {shard.number for shard, state in states if state != "done"}
             left[entry.name] = sorted(own.union(*(left[name] for name in before)))
         yield entry.name, left[entry.name]
 
@@ -113,11 +116,15 @@ def _is_within(training: Path, run: Path) -> bool:
 
 
 def _is_evaluated(run: Path) -> bool:
-    return read_figures(run).get("config") == evaluate_config_of(run).model_dump(mode="json")
+    from evaluation.evaluate import config_of
+
+    return read_figures(run).get("config") == config_of(run).model_dump(mode="json")
 
 
 def _is_drawn(folder: Path, vocabulary: Vocabulary) -> bool:
     """Tell whether every sentence has its pictures, by the stages that the demo was begun with."""
+    from demo.compile import Compile, Plan
+
     try:
         plan = Plan.read(folder)
     except UserError:

@@ -67,6 +67,9 @@ class JobConfig(Config):
     )  # exported; no secrets, scripts are kept in the run folder
     modules: list[Line] = Field(default=[], examples=[["cuda/12.4"]])  # as module load, before `setup`
     setup: list[str] = Field(default=[], examples=[["module load cuda"]])  # lines of bash before the command
+    # Whether a job looks at its node before it begins, as `corgi doctor --job`, and ends with 94 where something is
+    # broken. null: true.
+    health: bool | None = None
     sbatch: list[SbatchLine] = Field(default=[], examples=[["--constraint=a100"]])  # further options
 
 
@@ -115,6 +118,7 @@ class SlurmConfig(StepJobsConfig):
     arrays: Literal["planned", "asked"] = "planned"
     evaluate: JobConfig = JobConfig()
     report: JobConfig = JobConfig()
+    sync: JobConfig = JobConfig()
     demo: ShardJobConfig = ShardJobConfig()
     train: TrainJobConfig = TrainJobConfig()
     stages: dict[str, TrainJobConfig] = {}  # by the name of the stage's YAML without its ending
@@ -128,6 +132,9 @@ class ChainConfig(Config):
     demo: LinePath | None = Field(
         default=None, examples=["configs/demo/emoji.yaml"]
     )  # vocabulary whose sentences the trained stages draw, as `corgi demo compile`
+    # Trackers that a job tells of the run once all others have ended; wandb_offline: into W&B's files, for a login node
+    # to send.
+    logging: list[Literal["wandb", "wandb_offline", "tensorboard"]] = Field(default=[], examples=[["tensorboard"]])
     run: LinePath  # scripts, logs and job ids go to its folder slurm/
     slurm: SlurmConfig = SlurmConfig()
 

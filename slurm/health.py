@@ -13,6 +13,7 @@ from . import scheduler
 
 PROGRAMS = ("sbatch", "squeue", "scancel", "srun", "scontrol")
 SLURMD_PORT = 6818
+NO_CLUSTER = "DNS SRV lookup failed"  # what the programs say where neither a slurm.conf nor a name leads to a cluster
 REACH_S = 3.0
 SAID_CHARS = 160  # of what SLURM says itself
 MOST_NODES = 3  # of a job that are named
@@ -44,6 +45,11 @@ def cluster() -> Iterator[Finding]:
         told = dict(re.findall(r"^(\w+)\s*=\s*(\S+)", scheduler.config(), re.MULTILINE))
     except UserError as error:
         mend = "`scontrol ping` says whether the controller is up; ask the site"
+        if NO_CLUSTER in str(error):
+            yield Finding(
+                "slurm", "absent", "its programs are here, and no cluster that they know of; `corgi run` needs none"
+            )
+            return
         yield Finding("slurm", "broken", shortened(str(error), SAID_CHARS), mend)
         return
     yield Finding("slurm", "ok", f"{told.get('SLURM_VERSION', 'unknown version')}, the controller answers")
@@ -56,9 +62,9 @@ def cluster() -> Iterator[Finding]:
 
 
 def nodes() -> Iterator[Finding]:
-    """Look, within a job, whether its nodes have addresses and the first of them can be reached."""
-    listed = os.environ.get("SLURM_JOB_NODELIST")
-    if not listed:
+    """Look, within a job of several nodes, whether they have addresses and the first of them can be reached."""
+    listed = os.environ.get("SLURM_JOB_NODELIST", "")
+    if "," not in listed and "[" not in listed:  # one, as in most jobs
         return
     try:
         names = scheduler.hostnames(listed)

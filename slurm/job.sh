@@ -20,6 +20,13 @@ hear() { # pass a signal on to what runs; it saves and leaves, and we wait for i
   [ -z "$child" ] || kill -s "$1" "$child" 2>/dev/null || true
 }
 
+well() { # look at the node by a command; where that says 94, the job ends before it begins
+  local code=0
+  "$@" || code=$?
+  [ "$code" != 94 ] || echo "corgi: ${SLURMD_NODENAME:-a node} is not fit for this job; what is broken, and its mend, stands above" >&2
+  [ "$code" != 94 ] || exit 94
+}
+
 step() { # run a command to its end, whatever signals come meanwhile
   local before code
   [ -z "$asked" ] || exit 75
@@ -43,7 +50,7 @@ end() {
     [ "$code" = 93 ] || code=75
   fi
   case $code in 138 | 143) code=75 ;; esac                   # it left by USR1 or TERM itself, without a word
-  case $code in 0 | 2 | 3 | 93) ;; *) [ -z "$asked" ] || code=75 ;; esac
+  case $code in 0 | 2 | 3 | 93 | 94) ;; *) [ -z "$asked" ] || code=75 ;; esac
   if [ "$code" = 75 ]; then
     if [ "$asked" = TERM ] && is_ended_by_the_cluster; then
       code=143

@@ -20,11 +20,13 @@ from .submission import SubmittedJob, read_submission
 
 CODES = {  # exit code -> what it means
     "75": "stopped early (75); the same `corgi submit` goes on",
+    "94": "found its node not fit (94): its log says what is broken, and how to mend it",
     "93": "stopped the chain (93): no progress",
     "137": "was killed: out of memory, or by hand (SIGKILL)",
     "143": "was ended: cancelled, or out of time (SIGTERM)",
 }
 LOST = "was killed with its shell: cancelled, out of memory or time, or its node went away"
+UNFIT = "94"
 STOPPED = "75"  # the job that follows goes on
 NAMED = 3  # tasks that failed
 
@@ -156,10 +158,15 @@ def _task(
     if told and told.state in ENDED_BY and (record.mark is not None or told.state != "CANCELLED"):
         return standing("failed" if told.state != "CANCELLED" else "lost", ENDED_BY[told.state])
     if record.mark not in (None, STARTED):
-        return standing("failed", CODES.get(record.mark, f"ended with exit code {record.mark}"))
+        return standing("failed", _ended_with(record))
     if queue is None:
         return standing("unknown")
     return standing("lost", LOST) if record.mark else standing("never ran")
+
+
+def _ended_with(record: Record) -> str:
+    said = CODES.get(str(record.mark), f"ended with exit code {record.mark}")
+    return f"{said}; on {record.node}" if record.mark == UNFIT and record.node else said
 
 
 def _why(job: SubmittedJob, state: State, tasks: tuple[TaskStatus, ...], parents: dict[str, JobStatus]) -> str:

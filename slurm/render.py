@@ -18,6 +18,12 @@ from .config import ChainConfig, JobSettings, Setting
 from .script import Draft, Place, Runner, restarts_of, script
 from .srun import launch_lines
 
+TRACKERS = {
+    "tensorboard": ["--to", "tensorboard"],
+    "wandb_offline": ["--offline"],
+    "wandb": [],
+}  # of `logging` -> words of `corgi sync`
+
 
 class Job(NamedTuple):
     """One job of the chain."""
@@ -49,6 +55,7 @@ class Call(NamedTuple):
     max_array_size: int = MAX_ARRAY_SIZE  # of the cluster
     accepts_new_data: bool = False  # of trainings
     overrides: Sequence[str] = ()  # of the chain, as the plan's job needs them again
+    scorers: Sequence[str] = ()  # one's own: files, or names of entry points
     is_preview: bool = False  # of all jobs, also of those that the plan's job would submit
 
 
@@ -76,11 +83,15 @@ class Render:
             self.demo(self.chain.demo, stages)
         before = [job.name for job in self.jobs]
         self.command("report", ["report", str(self.chain.pipeline)], after_any=before)
+        if self.jobs and self.chain.logging:
+            self.sync()
         return self.jobs
 
     def step(self, name: str, after: Sequence[str]) -> None:
         """Add the jobs of one of the pipeline's steps."""
         words = [name, str(self.chain.pipeline)]
+        if name in ("score", entries_of(self.work.way)[0].name):  # the first step checks the rules' columns
+            words += self._scorers()
         if STEPS[name].kind == "table":
             rest = self._rest() if name == "plan" and self._is_planned_first() else []
             self.command(name, words, after, then=rest)
@@ -105,6 +116,21 @@ class Render:
         asked = JobSettings(self.chain, settings or name)
         lines = [Runner(asked, self.place).step(*words), *then]
         self._add(Draft(name, asked, [], lines), after, after_any)
+
+    def sync(self) -> None:
+        """Add the job that tells trackers of the run, and of trainings that lie elsewhere, whatever all came to."""
+        run = self.chain.run
+        elsewhere = [each for each in self.work.trainings if run.absolute() not in each.absolute().parents]
+        runner = Runner(JobSettings(self.chain, "sync"), self.place)
+        lines = [
+            runner.step("sync", str(folder), *TRACKERS[tracker])
+            for tracker in TRACKERS  # those first that need no network
+            if tracker in self.chain.logging
+            for folder in (run, *elsewhere)
+        ]
+        self._add(
+            Draft("sync", JobSettings(self.chain, "sync"), [], lines), after_any=[each.name for each in self.jobs]
+        )
 
     def array(self, name: str, words: Sequence[str], after: Sequence[str], *, shards: int | None) -> None:
         """Add a step's array, in parts where the cluster takes no larger ones, of tasks with something to do."""
@@ -168,6 +194,9 @@ class Render:
             self.jobs.append(Job(name, step, needed, text, ended, indices, offset, follows))
         ends.append(names[-1])
 
+    def _scorers(self) -> list[str]:
+        return [word for given in self.call.scorers for word in ("--scorers", given)]
+
     def _is_planned_first(self) -> bool:
         return self.chain.slurm.arrays == "planned"
 
@@ -178,7 +207,7 @@ class Render:
         python = settings.or_else("python", str(self.place.python)).value
         python = str(self.place.python) if is_elsewhere else python
         flags = ["--accept-new-data"] if self.call.accepts_new_data else []
-        words = [python, "-m", "corgi", "submit", str(self.place.file), *self.call.overrides, *flags]
+        words = [python, "-m", "corgi", "submit", str(self.place.file), *self.call.overrides, *flags, *self._scorers()]
         said = "the rest is not submitted; `corgi submit` goes on, and slurm.arrays=asked submits all at once"
         return [
             "# How large the arrays are is known now.",

@@ -56,6 +56,7 @@ class Runner:
         image, by = settings.get("container"), settings.or_else("container_by", "pyxis").value
         mounts = [f"{place.cwd}:{place.cwd}", *(mount for each in settings.all("mounts") for mount in each.value)]
         self.is_here = image is None  # not in a container
+        self.is_unpacked_by_srun = image is not None and by == "pyxis"
         self.python = settings.or_else("python", "python3" if image else str(place.python))
         cpus = settings.get("cpus")
         self.srun = [f"--cpus-per-task={cpus.value}"] if cpus else []  # srun does not take it over from sbatch
@@ -72,6 +73,18 @@ class Runner:
         """Return the line that runs `corgi` with these words as one task. bash: words that bash fills in."""
         srun = ["srun", "--nodes=1", "--ntasks=1", "--kill-on-bad-exit=1", *self.srun]
         return f"step {join([*srun, *self.words, '-m', 'corgi', *words])} {bash}".rstrip()
+
+    def look(self, run: Path, settings: JobSettings) -> str:
+        """Return the line that looks at each node of the job."""
+        health = settings.or_else("health", True)
+        if not health.value:
+            return _noted("# no look at the nodes", health.key)
+        if self.is_unpacked_by_srun:
+            return "# no look at the nodes: each step of srun would unpack the image once more"
+        nodes = settings.or_else("nodes", 1).value
+        srun = ["srun", f"--nodes={nodes}", "--ntasks-per-node=1", *(["--label"] if nodes > 1 else []), *self.srun]
+        one = ["--one-machine"] if nodes > 1 and settings.or_else("hosts", "many").value == "one" else []
+        return f"well {join([*srun, *self.words, '-m', 'corgi', 'doctor', str(run), '--job', *one])}"
 
 
 def script(chain: ChainConfig, place: Place, draft: Draft) -> str:
@@ -96,6 +109,7 @@ def script(chain: ChainConfig, place: Place, draft: Draft) -> str:
         "export PYTHONSAFEPATH=1  # a folder here that is called like one of ours stays out of it",
         "export PYTHONUNBUFFERED=1  # the log of a killed job is whole",
         *_environment(draft.settings, place),
+        Runner(draft.settings, place).look(chain.run, draft.settings),
         *draft.commands,
         "finish",
     ]

@@ -36,18 +36,20 @@ def submit(
     work: Work = Work(),
     dry_run: bool = False,
     accepts_new_data: bool = False,
+    scorers: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> str:
     """Submit what is left of a chain and return what to tell the person; with dry_run only scripts and edges.
 
-    write: makes a text file that is whole or absent, also after a power cut; notes: for the dry run, beside the edges.
+    write: makes a text file that is whole or absent, also after a power cut; scorers: one's own, which run beside those
+    of the config; notes: for the dry run, beside the edges.
     Raises UserError where a config is missing, this machine has no SLURM, the run's jobs of an earlier submission are
     still queued, or SLURM refuses a job; what was submitted before the refused job is taken back.
     """
     chain = load(ChainConfig, config_file, overrides)
     _require_files(chain)
     place = Place(file=Path(config_file), cwd=Path.cwd(), python=Path(sys.executable))
-    call = Call(scheduler.max_array_size() or MAX_ARRAY_SIZE, accepts_new_data, overrides, is_preview=dry_run)
+    call = Call(scheduler.max_array_size() or MAX_ARRAY_SIZE, accepts_new_data, overrides, scorers, is_preview=dry_run)
     jobs = render(chain, place, work, call)
     if not jobs:
         return NOTHING_LEFT

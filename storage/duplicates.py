@@ -56,9 +56,8 @@ def write(run: Path, parts: Iterable[pa.Table], *, fingerprint: str) -> None:
 
 
 class _Footer(NamedTuple):
-    """What the file says of itself, and which shards the row groups are of."""
+    """Where the row groups lie, and which shards the row groups are of."""
 
-    mark: Mark | None
     metadata: pq.FileMetaData
     first: np.ndarray
     last: np.ndarray
@@ -66,10 +65,10 @@ class _Footer(NamedTuple):
 
 def mark(run: Path) -> Mark:
     """Return the file's mark. Raises UserError where it is not there."""
-    footer = _footer_of(run / DUPLICATES)
-    if footer is None or footer.mark is None:
+    mark = read_mark(f"{run}/{DUPLICATES}")
+    if mark is None:
         raise UserError(f'{run / DUPLICATES} is not there; run "{typed(run, "dedup")}" first')
-    return footer.mark
+    return mark
 
 
 def with_copies(pairs: pa.Table, shard: Shard) -> pa.Table:
@@ -125,4 +124,4 @@ def _footer(path: Path, inode: int, size: int, changed_ns: int) -> _Footer:
     groups = [metadata.row_group(number).column(0).statistics for number in range(metadata.num_row_groups)]
     shards = [(group.min, group.max) if group and group.has_min_max else (0, -1) for group in groups]
     first, last = np.array(shards, np.int64).reshape(-1, 2).T
-    return _Footer(read_mark(path), metadata, first, last)
+    return _Footer(metadata, first, last)

@@ -21,7 +21,7 @@ from .tables import check_rows, read_mark, read_table, rewrite_table, write_tabl
 
 CARRIED = ("tar_offset", "tar_size", "stored_width", "stored_height", "caption")  # from the pairs
 TRAIN = "train"  # not a column: kept and not held out
-KEPT = "corgi.kept"  # metadata: digest of the kept keys and captions, all that `embed` depends on
+KEPT = footers.KEPT  # metadata: digest of the kept keys and captions, all that `embed` depends on
 
 
 def write(

@@ -40,7 +40,13 @@ def shards_of(run: Path) -> list[Shard]:
         count = pq.read_metadata(run / PLAN).num_rows
     except FileNotFoundError:
         raise UserError(f'{run / PLAN} is not there; run "{typed(run, "plan")}" first') from None
-    return [Shard(run, number) for number in range(count)]
+    return [*_shards(run, count)]
+
+
+@lru_cache(maxsize=1)
+def _shards(run: Path, count: int) -> tuple[Shard, ...]:
+    """Return the shards, the same ones for as long as they are as many: each keeps its name."""
+    return tuple(Shard(run, number) for number in range(count))
 
 
 def first_keys(run: Path) -> list[str]:

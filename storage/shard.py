@@ -30,7 +30,7 @@ class Shard:
 
     def path(self, suffix: str) -> Path:
         """Return the shard's file with this suffix, whether it exists or not."""
-        return self.run / f"{self.number // FANOUT:03d}/{self.number:05d}{suffix}"
+        return Path(self.name(suffix))
 
     def name(self, suffix: str) -> str:
         """Return `path` as text: for those who look at many shards, and would spend half their time on paths."""
@@ -38,7 +38,7 @@ class Shard:
 
     @cached_property
     def _begin(self) -> str:
-        return str(self.path(""))
+        return f"{self.run}/{self.number // FANOUT:03d}/{self.number:05d}"
 
     def __str__(self) -> str:
         return f"{self.number:05d}"

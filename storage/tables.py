@@ -20,8 +20,7 @@ from . import footers
 from .atomic import commit, committing
 from .typed import typed
 
-FINGERPRINT = "corgi.fingerprint"
-CONTENT = "corgi.content"
+FINGERPRINT, CONTENT = footers.FINGERPRINT, footers.CONTENT
 AFTER_ALL = "\U0010ffff"  # the last of all characters: what begins with a key comes before the key with this
 ROW_GROUP = 10_000  # rows
 

@@ -65,7 +65,28 @@ def test_a_controller_that_is_down_and_one_that_forbids_requeues(tmp_path: Path,
     assert found(cluster(), "requeue").mend == "slurm.preemption=singleton in the chain needs no requeue"
 
 
-def test_nodes_without_addresses_are_named_and_the_job_ends_with_1(tmp_path: Path, monkeypatch):
+def test_programs_without_a_cluster_are_no_broken_cluster(tmp_path: Path, monkeypatch):
+    said = "error: fetch_config: DNS SRV lookup failed\nfatal: Could not establish a configuration source"
+    others = dict.fromkeys(("sbatch", "squeue", "scancel", "srun"), "")
+    programs(tmp_path, monkeypatch, scontrol=f"printf '{said}' >&2; exit 1", **others)
+    (finding,) = cluster()
+    assert (finding.health, finding.mend) == ("absent", "") and "no cluster that they know of" in finding.said
+
+
+def test_a_job_on_one_machine_needs_no_names(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_NODELIST", "no-such-node-1")
+    programs(tmp_path, monkeypatch)
+    monkeypatch.setattr(doctor.socket, "gethostname", lambda: "no-such-node-1.invalid")
+    alone = found(examine(tmp_path, is_job=True), "names")
+    assert alone.health == "doubtful" and "mend: add this machine's name to /etc/hosts" in told(alone)
+    (tmp_path / "bin" / "scontrol").write_text(f"#!/bin/sh\n{SCONTROL}")
+    (tmp_path / "bin" / "scontrol").chmod(0o755)
+    monkeypatch.setenv("SLURM_JOB_NODELIST", "no-such-node-[1-2]")
+    assert found(examine(tmp_path, is_job=True), "names").health == "broken"
+    assert found(examine(tmp_path, is_job=True, one_machine=True), "names").health == "doubtful"
+
+
+def test_nodes_without_addresses_are_named_and_the_job_ends_with_94(tmp_path: Path, monkeypatch):
     programs(tmp_path, monkeypatch, scontrol=SCONTROL)
     assert not list(nodes())
     monkeypatch.setenv("SLURM_JOB_NODELIST", "no-such-node-[1-2]")
@@ -74,7 +95,7 @@ def test_nodes_without_addresses_are_named_and_the_job_ends_with_1(tmp_path: Pat
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "corgi", "doctor", "--job"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 1 and "broken    head node" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 94 and "broken    head node" in done.stdout, done.stdout + done.stderr
 
 
 def test_a_file_system_with_another_clock_is_found(tmp_path: Path, monkeypatch):
@@ -102,6 +123,18 @@ def test_what_nvidia_smi_says(tmp_path: Path, monkeypatch, answer, health, said)
     programs(tmp_path, monkeypatch, **{"nvidia-smi": answer})
     (finding,) = gpus()
     assert finding.health == health and finding.said.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("asked", "health"),
+    [("lo", "ok"), ("=lo", "ok"), ("ib,l", "ok"), ("ib77", "broken"), ("=l", "broken"), ("^lo", None), ("", None)],
+)
+def test_the_network_that_nccl_is_told_to_use_is_there(tmp_path: Path, monkeypatch, asked, health):
+    programs(tmp_path, monkeypatch, **{"nvidia-smi": "echo 'NVIDIA H100, 81559, 4, 0'"})
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", asked)
+    told_of = [finding for finding in examine(tmp_path, is_job=True) if finding.name == "nccl"]
+    assert [finding.health for finding in told_of] == ([health] if health else [])
+    assert health != "broken" or ("this node has" in told_of[0].mend and "lo" in told_of[0].mend)
 
 
 @pytest.mark.long

@@ -15,7 +15,7 @@ from pipeline.runner import run_step
 from project.overview import overview
 from project.overview_text import as_json, duration, told
 from storage.lease import Key, hold
-from storage.ledger import note
+from storage.ledger import note, read
 from tests.factory import config_for, downloaded, through
 
 ROW = {
@@ -66,6 +66,16 @@ def test_a_step_at_work_tells_its_pace_its_losses_and_what_is_left(tmp_path: Pat
             r"select +running +7 of 8 shards +.* shards/s +\d+ s +odd \d+%, on ", told(overview(config.run))
         )
     assert rows_of(config.run)["select"]["state"] == "partly"
+
+
+def test_work_that_came_to_its_end_and_begins_anew_was_not_restarted(tmp_path: Path):
+    config = downloaded(tmp_path, ROWS, select={"rules": {"odd": "seed % 2 = 1"}})
+    through(config, "score", "dedup")
+    run_step("select", config, workers=1)
+    again = config.model_copy(update={"select": config.select.model_copy(update={"rules": {"even": "seed % 2 = 0"}})})
+    run_step("select", again, workers=1)
+    assert [line["event"] for line in read(config.run) if line.get("step") == "select"] == ["begin", "step"] * 2
+    assert rows_of(config.run)["select"]["restarts"] == 0
 
 
 def test_right_after_the_first_submit_there_is_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -17,6 +17,7 @@ preemption=${{PREEMPTION:-requeue}} restarts=${{RESTARTS:-100}} marks=exits
 {job}
 begin 7
 [ -z "$1" ] || follow "$1" "$2"
+[ -z "$LOOK" ] || well $LOOK
 step bash -c '{command}'
 finish
 """
@@ -136,3 +137,12 @@ def test_a_setup_that_leaves_early_is_no_success(place: Path):
     env = {"PATH": f"{place}:/usr/bin:/bin", "SLURM_JOB_ID": "7"}
     assert subprocess.run(["bash", "-c", text], env=env, check=False).returncode == 1
     assert Path("exits/7").read_text() == "1\n"
+
+
+@pytest.mark.parametrize(("look", "code", "begins"), [("true", 0, True), ("false", 0, True), ("./unfit", 94, False)])
+def test_only_a_node_that_is_said_to_be_unfit_ends_the_job_before_it_begins(place: Path, look, code, begins):
+    (place / "unfit").write_text("#!/bin/sh\nexit 94\n")
+    (place / "unfit").chmod(0o755)
+    ended = job(place, "touch ready", LOOK=look)
+    assert (ended.code, ended.mark, ended.requeued, Path("ready").exists()) == (code, str(code), False, begins)
+    assert ("n1 is not fit for this job" in ended.said) is not begins

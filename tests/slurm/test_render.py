@@ -101,14 +101,14 @@ def test_the_commands_are_those_a_person_types(chain):
 
 def test_our_programs_come_after_the_setup_general_lines_first(chain):
     lines = body(rendered(changed(chain, "slurm.modules=[cuda/12.4]"))["download"])
-    assert lines[-7:-2] == [
+    assert lines[-8:-3] == [
         "export WHO='all of them'",
         "export LIMIT=5",
         "module load cuda/12.4",
         "module load python",
         "export PATH=/home/ada/.venv/bin:$PATH",
     ]
-    assert "export PYTHONSAFEPATH=1" in lines[:-7]
+    assert "export PYTHONSAFEPATH=1" in lines[:-8]
     assert lines.index("set -eo pipefail") < lines.index("export WHO='all of them'")
     train = body(rendered(chain)["train-base16"])
     assert train.index("ulimit -c 0") == train.index("module load python") + 1
@@ -310,3 +310,40 @@ def test_the_sites_configs_fit_each_other_and_ask_for_what_they_say():
     jobs = {job.name: job for job in render(chain, PLACE, Work(shards=41_300, left={"plan": []}))}
     assert "--array=0-255%64" in options(jobs["download"]) and "--gpus-per-node=1" in options(jobs["embed"])
     assert "--signal=B:USR1@600" in options(jobs["train-sr256"]) and "--nodes=32" in options(jobs["train-base64"])
+
+
+def test_every_job_looks_at_its_nodes_first_unless_it_is_told_not_to(chain):
+    scripts = {name: job.script.splitlines() for name, job in rendered(chain).items()}
+    looks = {name: [line for line in script if line.startswith("well ")] for name, script in scripts.items()}
+    assert all(len(found) == 1 for found in looks.values())
+    assert "--nodes=1" in looks["download"][0] and looks["download"][0].endswith("-m corgi doctor runs/q --job")
+    assert "--nodes=16 --ntasks-per-node=1 --label" in looks["train-base16"][0]
+    for script in scripts.values():  # after the environment, before the work
+        begins = [
+            [n for n, line in enumerate(script) if line.startswith(word)] for word in ("export PATH", "well ", "step ")
+        ]
+        assert begins[0][0] < begins[1][0] < begins[2][0]
+    one = rendered(changed(chain, "slurm.train.hosts=one", "slurm.score.health=false"))
+    assert "--job --one-machine\n" in one["train-sr64"].script and "\nwell srun" not in one["score"].script
+    assert "\nwell srun" not in rendered(changed(chain, "slurm.container=/i.sqsh"))["score"].script
+
+
+def test_trackers_are_told_by_a_job_after_all_others(chain):
+    assert "sync" not in rendered(chain)
+    asked = changed(chain, "logging=[wandb, tensorboard]")
+    jobs = rendered(asked, Work(trainings=[Path("runs/q/train/base16"), Path("elsewhere/sr64")]))
+    *others, sync = jobs.values()
+    assert sync.name == "sync" and sync.after == [] and sync.after_any == [job.name for job in others]
+    words = [line.partition(" -m corgi ")[2] for line in sync.script.splitlines() if line.startswith("step ")]
+    runs = ("runs/q", "elsewhere/sr64")
+    assert words == [*(f"sync {run} --to tensorboard" for run in runs), *(f"sync {run}" for run in runs)]
+    assert not rendered(asked, Work(left={job.step: [] for job in others}))
+
+
+def test_scorers_of_ones_own_reach_the_score_jobs_and_what_the_plan_submits(chain):
+    jobs = rendered(chain, scorers=["my own.py"])
+    assert "score runs/q/pipeline.yaml --scorers 'my own.py' --rank" in jobs["score"].script
+    assert "plan runs/q/pipeline.yaml --scorers 'my own.py'" in jobs["plan"].script
+    assert "--scorers" not in jobs["select"].script + jobs["download"].script
+    (plan,) = rendered(changed(chain, "slurm.arrays=planned"), scorers=["my own.py"]).values()
+    assert "submit runs/q/chain.yaml --scorers 'my own.py' ||" in plan.script

@@ -27,6 +27,10 @@ pytestmark = pytest.mark.long
 
 # Says when it was there, waits for a gate, and ends as it is told to.
 CORGI = """
+if [ "$1" = doctor ]; then
+  [ -n "$LOOKS" ] || exit 0
+  PYTHONPATH=$LOOKS exec python -m corgi "$@"
+fi
 name=$1-${SLURM_ARRAY_TASK_ID:-all}
 echo "$name ${SLURM_RESTART_COUNT:-0}" >> begun
 date +%s%N > events/$name
@@ -42,6 +46,7 @@ os.execv("/bin/bash", ["bash", "toy.sh", *sys.argv[1:]])
 """
 
 NODE = """
+case " $* " in *" doctor "*) exit 0 ;; esac
 echo "node $SLURM_PROCID ${SLURM_RESTART_COUNT:-0}" >> begun
 [ "${SLURM_RESTART_COUNT:-0}" = 0 ] || exit 0
 sleep $((SLURM_PROCID * 3))
@@ -251,6 +256,23 @@ def test_a_time_limit_in_the_middle_costs_no_chain(toy: Path, cluster: Cluster, 
     (toy / "gate").touch()
     cluster.wait_until_empty()
     assert {status.state for status in job_statuses(Path("runs/toy"))} == {"done"}, logs(toy)
+
+
+def test_a_node_that_is_not_fit_ends_the_job_before_it_begins(toy: Path, cluster: Cluster, monkeypatch):
+    (toy / "bin").mkdir()
+    (toy / "bin" / "nvidia-smi").write_text("#!/bin/sh\necho 'NVIDIA H100, 81559, 4, 3'\n")
+    (toy / "bin" / "nvidia-smi").chmod(0o755)
+    env = f"{{PYTHONPATH: {toy / 'lib'}, LOOKS: {Path(__file__).parents[2]}, PATH: '{toy / 'bin'}:/usr/bin:/bin'}}"
+    submit("chain.yaml", [f"slurm.download.env={env}", "slurm.download.tasks=2"])
+    cluster.wait_until_empty()
+    status = {status.job.name: status for status in job_statuses(Path("runs/toy"))}
+    assert status["plan"].state == "done" and status["score"].state == "never ran"
+    assert [task.record.mark for task in status["download"].tasks] == ["94", "94"], logs(toy)
+    assert "found its node not fit (94)" in status["download"].why and "; on node" in status["download"].why
+    said = logs(toy)
+    assert "broken    gpus          GPU 0: memory errors" in said and "mend: leave the node out" in said
+    assert [task.record.restarts for task in status["download"].tasks] == [0, 0]
+    assert not list((toy / "events").glob("download*"))
 
 
 def test_a_larger_array_than_the_cluster_takes_is_split(toy: Path, cluster: Cluster):

@@ -56,6 +56,13 @@ PIPELINE = {
     "select": {"rules": {"large": "min_side >= 32"}},
 }
 CHAIN = {"pipeline": "pipeline.yaml", "run": "run", "slurm": {"cpus": 1, "download": {"tasks": 99}}}
+SCORER = """
+class Words:
+    needs = ("captions",)
+    columns = {"words": "int32"}
+    def __call__(self, batch):
+        return {"words": [len(caption.split()) for caption in batch.captions]}
+"""
 COMPARED = ("table.parquet", "plan*", "duplicates.parquet", "index.parquet", "0*/*")
 
 
@@ -91,7 +98,12 @@ def test_a_cluster_makes_the_bytes_of_one_machine(place: Path, cluster: Cluster)
 
 
 def test_the_plan_sizes_the_arrays_and_a_second_submit_takes_up_what_is_left(place: Path, cluster: Cluster):
-    """Few pictures and no training: the command as it is typed, whose plan's job submits the rest."""
+    """Few pictures and no training: the command as it is typed, whose plan's job submits the rest.
+
+    A scorer of one's own goes with it, and trackers are told at the end.
+    """
+    Path("mine.py").write_text(SCORER)
+    own = ["--scorers", "mine.py"]
     rows = [(number, caption(number)) for number in range(24)]
     draw_pictures(place / "served", len(rows))
     with served(place / "served") as port:
@@ -99,7 +111,8 @@ def test_the_plan_sizes_the_arrays_and_a_second_submit_takes_up_what_is_left(pla
         pq.write_table(pa.table({**table, "TEXT": [text for _, text in rows]}), place / "table.parquet")
         Path("pipeline.yaml").write_text(yaml.safe_dump(PIPELINE))
         Path("chain.yaml").write_text(yaml.safe_dump(CHAIN))
-        assert "its job submits the rest" in corgi("submit", "chain.yaml", "slurm.score.tasks=2")
+        logging = "logging=[wandb_offline, tensorboard]"
+        assert "its job submits the rest" in corgi("submit", "chain.yaml", "slurm.score.tasks=2", logging, *own)
         cluster.wait_until_empty(timeout_s=900)
     run = Path("run")
     assert {status.state for status in job_statuses(run)} == {"done"}, f"{show(run)}\n{logs(run)}"
@@ -109,9 +122,16 @@ def test_the_plan_sizes_the_arrays_and_a_second_submit_takes_up_what_is_left(pla
         **{"download": 3, "score": 2, "select": 1, "embed": 1}  # three shards, and 99 tasks were asked for
     }
     assert [job.name for job in kept.jobs] == [
-        *("plan", "download", "score", "dedup", "select", "embed", "index", "report")
+        *("plan", "download", "score", "dedup", "select", "embed", "index", "report", "sync")
     ]
-    assert corgi("submit", "chain.yaml") == "nothing is left to do: every step and stage is done\n"
+    assert pq.read_table(shards_of(run)[0].path(SCORES))["words"].to_pylist()
+    assert list(run.glob("tensorboard/select/events.*")) and list(run.rglob("*.wandb"))
+    assert "ok        disk" in "".join(file.read_text() for file in (run / "slurm").glob("*score*.out"))
+    assert (
+        corgi("submit", "chain.yaml", *own)
+        == corgi("submit", "chain.yaml")
+        == "nothing is left to do: every step and stage is done\n"
+    )
     shards_of(run)[1].path(SCORES).unlink()
     again = corgi("submit", "chain.yaml", "slurm.score.tasks=3", "--dry-run")
     assert "\nscore=$(sbatch --parsable run/slurm/score.sbatch)\n" in again and "download=" not in again

@@ -1,12 +1,15 @@
 """Footers read quickly say what Arrow's own readers say, whatever pairs say."""
 
+import os
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from configs import UserError
 from storage import footers
-from storage.tables import FINGERPRINT, read_mark, read_metadata, with_mark, write_arrow, write_table
+from storage.tables import FINGERPRINT, Mark, read_mark, read_metadata, with_mark, write_arrow, write_table
 
 SPOOF = "\x18\x11corgi.fingerprint\x18\x05spoof"  # as Thrift would write it
 
@@ -49,3 +52,35 @@ def test_a_footer_is_read_once_inside_and_anew_outside(tmp_path: Path):
         with footers.remembered():
             assert footers.values(file, FINGERPRINT) == ("first",)
     assert footers.values(file, FINGERPRINT) == ("second",)
+
+
+def test_many_looks_side_by_side_share_what_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    names = [str(tmp_path / f"{number}.parquet") for number in range(600)]
+    for number, name in enumerate(names[:3]):
+        write_table(Path(name), table("a"), fingerprint=str(number))
+    (tmp_path / "torn.parquet").write_bytes(b"PAR1")
+    opened, opens = Counter[str](), os.open
+    monkeypatch.setattr(os, "open", lambda path, *rest: opened.update([str(path)]) or opens(path, *rest))  # type: ignore[func-returns-value]
+
+    def look(name: str) -> tuple[bool, Mark | None]:
+        return footers.exists(name), read_mark(name)
+
+    with footers.remembered():
+        for _ in range(2):
+            found = footers.side_by_side(look, names)
+        assert footers.exists(str(tmp_path / "torn.parquet")) and read_mark(tmp_path / "torn.parquet") is None
+        assert footers.exists(str(tmp_path)) and not footers.exists(str(tmp_path / "0.tar"))
+    assert [there for there, _ in found] == [True] * 3 + [False] * 597
+    assert [mark and mark.fingerprint for _, mark in found] == ["0", "1", "2"] + [None] * 597
+    assert {*opened.values()} == {1} and len(opened) == 601
+
+
+def test_a_look_that_fails_says_so_from_wherever_it_was(tmp_path: Path):
+    def look(number: int) -> int:
+        if number == 700:
+            raise UserError("not there")
+        return number
+
+    assert footers.side_by_side(look, range(700)) == [*range(700)]
+    with pytest.raises(UserError, match="not there"):
+        footers.side_by_side(look, range(1000))
