@@ -15,7 +15,7 @@ score                every image and caption gets its numbers
 dedup, dedup_parts   which pairs are copies of which, over all shards, part by part; dedup_records: what goes through
                      the scratch files of it; frequencies: how often a picture, a caption and a host stand in the run
 select, policies     rules over the numbers: kept or not, and why; published sets of rules
-lists                hashes, urls, hosts and texts that are never kept; picture_hashes: such a list of a folder's pictures
+lists                hashes, urls, hosts and texts that are never kept; picture_hashes: such a list of pictures
 decisions            what rules cost, and what others would do, out of what is stored
 embed                the text encoder's embeds of every kept caption
 index                one row a shard: what training reads first
