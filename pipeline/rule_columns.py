@@ -62,7 +62,8 @@ def cost_of(scorer: str, pairs: int | None) -> str:
     """Return what a scorer costs for so many pairs, or for a million where it is not known how many there are."""
     hours = RATES_US[scorer] * (pairs or 1_000_000) / 3.6e9
     of = f"the {pairs:,} pairs here" if pairs else "a million pairs"
-    return f"about {hours:,.2g} core-hours for {of}{BESIDE.get(scorer, '')}"
+    amount = f"about {hours:,.2g}" if hours >= 0.01 else "less than 0.01"
+    return f"{amount} core-hours for {of}{BESIDE.get(scorer, '')}"
 
 
 def _policies(config: PipelineConfig) -> list[Mapping[str, str]]:
