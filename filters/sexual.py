@@ -72,7 +72,8 @@ niños niñas bebé | bambino bambina bambini ragazzina | criança crianças men
 # Beside CHILD and the groups of people: who is spoken of as a person that a picture may show.
 PERSON = """
 man men woman women person people lady ladies gentleman guy guys couple bride groom husband wife mother father mom dad
-parents parent family families grandmother grandfather brother sister friend friends actor actress singer selfie | mann männer frau frauen person personen leute paar braut mutter vater familie |
+parents parent family families grandmother grandfather brother sister friend friends actor actress singer selfie |
+mann männer frau frauen person personen leute paar braut mutter vater familie |
 homme hommes femme femmes personne gens couple mère père famille | hombre hombres mujer mujeres persona personas gente
 pareja madre padre familia | uomo uomini donna donne gente coppia madre padre famiglia | homem homens mulher mulheres
 pessoa pessoas casal mãe pai família | мужчина мужчины женщина женщины человек люди пара мать отец семья |
