@@ -38,7 +38,7 @@ class ClipConfig(Config):
 
     model: str = Field(examples=["openai/clip-vit-base-patch32"])  # a folder, or a name on the Hugging Face hub
     revision: str = "main"  # of a name on the hub
-    device: Literal["cpu", "cuda"] = "cpu"  # where both towers run
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # where both towers run; auto: a GPU where torch can use one
     batch: int = Field(default=16, ge=1)  # pairs a run; always as many, so that a score stays a score
 
 
@@ -88,7 +88,11 @@ class Clip:
         if not hasattr(model, "get_image_features") or not hasattr(model, "get_text_features"):
             raise UserError(f"score.clip.model: {self.config.model} has no two towers of pictures and text")
         tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-        return model.eval().to(self.config.device), tokenizer, _Prepared.of(self._folder)
+        is_there = torch.cuda.is_available()
+        device = ("cuda" if is_there else "cpu") if self.config.device == "auto" else self.config.device
+        if device == "cuda" and not is_there:
+            raise UserError("score.clip.device is cuda, and torch finds no GPU here; set device: cpu, or auto")
+        return model.eval().to(device), tokenizer, _Prepared.of(self._folder)
 
     def __call__(self, batch: Batch) -> dict[str, list[Any]]:
         size = self.config.batch

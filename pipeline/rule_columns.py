@@ -21,7 +21,7 @@ NOT_OF_ADOPTED = ("http_status", "content_type", "final_url", "fetched_bytes")
 PUBLISHED = {
     "similarity": "LAION's tables bring it (CLIP ViT-B/32 of picture and caption)",
     "clip_l14_similarity_score": "DataComp's tables bring it (CLIP ViT-L/14 of picture and caption)",
-    "punsafe": "LAION's safety tables bring it (a head on CLIP ViT-L/14)",
+    "punsafe": "LAION's safety tables bring it (a head on CLIP ViT-L/14, which score.unsafe can run as unsafe_score)",
 }
 OF_CLIP = " with CLIP ViT-B/32 on CPUs; ViT-L/14 takes 11 times as long"
 BESIDE = {"clip": OF_CLIP, **dict.fromkeys(HEADS, "; score.clip, whose embeddings it judges, costs its own")}

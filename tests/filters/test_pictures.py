@@ -38,6 +38,8 @@ def test_the_nsfw_model_is_the_one_that_was_published():
 def test_a_device_that_is_not_there_is_said():
     if "CUDAExecutionProvider" in __import__("onnxruntime").get_available_providers():
         pytest.skip("this machine has it")
+    images = batch(2)
+    assert Nsfw(NsfwConfig(device="auto"))(images) == Nsfw(NsfwConfig())(images)
     with pytest.raises(UserError, match="set device: cpu"):
         Nsfw(NsfwConfig(device="cuda"))(batch(1))
 
