@@ -67,7 +67,9 @@ def test_pdq_is_the_library_s_hash_packed():
     image = picture(3)
     bits, quality = pdqhash.compute(image)
     found = Pdq(PdqConfig())(Batch(images=[image]))
-    assert found == {"pdq": [np.packbits(bits.astype(bool)).tobytes()], "pdq_quality": [quality]}
+    mean = np.rint(image.mean((0, 1))).astype(np.uint8).tobytes()
+    packed = np.packbits(bits.astype(bool)).tobytes()
+    assert found == {"pdq": [packed], "pdq_quality": [quality], "pdq_color": [mean]}
 
 
 def test_pdq_survives_compression_and_sizes_and_tells_pictures_apart():
