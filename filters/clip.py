@@ -8,11 +8,8 @@ The embeddings are kept beside the similarity: heads (see head.py), semantic cop
 and open no picture.
 """
 
-import hashlib
 import json
-import re
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -23,12 +20,11 @@ from pydantic import Field
 
 from configs import Config, UserError, fingerprint
 
+from . import hub
 from .base import Batch
 
 VERSION = 2  # since 2 the embeddings are kept
 IMAGE, TEXT = "clip_image", "clip_text"  # columns of embeddings
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-FILES = ("*.json", "*.safetensors", "*.model", "*.txt")  # all that is read of a model, and no pickle among it
 
 
 class ClipConfig(Config):
@@ -62,20 +58,11 @@ class Clip:
     @cached_property
     def fingerprint(self) -> str:
         """Cover the model's files and the library that runs them."""
-        digests = [[path.name, _sha256(path)] for pattern in FILES for path in sorted(self._folder.glob(pattern))]
-        return fingerprint(self.name, VERSION, self.config.batch, digests, version("transformers"))
+        return fingerprint(self.name, VERSION, self.config.batch, *hub.identity(self._folder))
 
     @cached_property
     def _folder(self) -> Path:
-        if Path(self.config.model).is_dir():
-            folder = Path(self.config.model)
-        elif HUB_NAME.fullmatch(self.config.model):
-            folder = _fetched(self.config.model, self.config.revision)
-        else:
-            raise UserError(f"score.clip.model {self.config.model!r} is no folder here and no name on the hub")
-        if not list(folder.glob("*.safetensors")):
-            raise UserError(f"score.clip.model: {folder} holds no .safetensors; convert the weights first")
-        return folder
+        return hub.folder_of(self.config.model, self.config.revision, key="score.clip.model")
 
     @cached_property
     def _towers(self) -> Any:
@@ -88,10 +75,7 @@ class Clip:
         if not hasattr(model, "get_image_features") or not hasattr(model, "get_text_features"):
             raise UserError(f"score.clip.model: {self.config.model} has no two towers of pictures and text")
         tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-        is_there = torch.cuda.is_available()
-        device = ("cuda" if is_there else "cpu") if self.config.device == "auto" else self.config.device
-        if device == "cuda" and not is_there:
-            raise UserError("score.clip.device is cuda, and torch finds no GPU here; set device: cpu, or auto")
+        device = hub.device_of(self.config.device, key="score.clip.device")
         return model.eval().to(device), tokenizer, _Prepared.of(self._folder)
 
     def __call__(self, batch: Batch) -> dict[str, list[Any]]:
@@ -177,20 +161,3 @@ class _Prepared:
 def _pooled(output: Any) -> Any:
     """Return one vector a row, whichever way this version of the library answers."""
     return output if not hasattr(output, "pooler_output") else output.pooler_output
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _fetched(name: str, revision: str) -> Path:
-    import huggingface_hub
-
-    try:
-        return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=list(FILES)))
-    except Exception as error:  # the library's own errors, and those of every layer of the network below it
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"score.clip.model {name!r} cannot be fetched: {reason}; or give a folder", exit_code=1
-        ) from error
