@@ -22,6 +22,7 @@ from pydantic import Field
 
 from configs import Config, UserError, fingerprint
 from storage.atomic import sha256_cached
+from storage.hub import fetch_config, fetch_model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,12 +76,7 @@ def model_folder(encoder: str, revision: str) -> Path:
         return Path(encoder)
     if not HUB_NAME.fullmatch(encoder):
         raise UserError(f"text encoder {encoder!r} is no folder here and no name on the hub (owner/model); or minilm")
-    import huggingface_hub
-
-    try:
-        return Path(huggingface_hub.snapshot_download(encoder, revision=revision, allow_patterns=list(FILES)))
-    except Exception as error:  # the library's own errors, and those of every layer of the network below it
-        raise UserError(_not_fetched(encoder, error), exit_code=1) from error
+    return fetch_model(encoder, revision, FILES, what="text encoder")
 
 
 def width_of(config: TextConfig) -> int:
@@ -94,28 +90,14 @@ def width_of(config: TextConfig) -> int:
             raise UserError(f"text encoder: {folder} holds no .safetensors; convert the weights first")
         file = folder / "config.json"
     else:
-        file = _from_hub(config)
+        if not HUB_NAME.fullmatch(config.encoder):
+            model_folder(config.encoder, config.revision)  # says so
+        file = fetch_config(config.encoder, config.revision, what="text encoder")
     try:
         shape = json.loads(file.read_text(encoding="utf-8"))
         return int(shape.get("hidden_size") or shape["d_model"])
     except (OSError, ValueError, KeyError, AttributeError):
         raise UserError(f"text encoder: {file} does not say how wide its embeds are; give another encoder") from None
-
-
-def _from_hub(config: TextConfig) -> Path:
-    """Return where the config of an encoder on the hub lies."""
-    if not HUB_NAME.fullmatch(config.encoder):
-        model_folder(config.encoder, config.revision)  # says so
-    import huggingface_hub
-
-    try:
-        return Path(huggingface_hub.hf_hub_download(config.encoder, "config.json", revision=config.revision))
-    except Exception as error:  # as of model_folder
-        raise UserError(_not_fetched(config.encoder, error), exit_code=1) from error
-
-
-def _not_fetched(encoder: str, error: Exception) -> str:
-    return f"text encoder {encoder!r} cannot be fetched: {' '.join(str(error).split())[:200]}; or give a folder"
 
 
 def _digest(folder: Path) -> str:

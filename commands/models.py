@@ -44,6 +44,9 @@ def sample(
     stages: Annotated[list[Path], typer.Argument(help="Run folders of the trained stages, lowest first")],
     caption: Annotated[list[str] | None, typer.Option(help="What to draw; may be given several times.")] = None,
     captions: Annotated[Path | None, typer.Option(help="Text file of captions, one a line.")] = None,
+    start: Annotated[
+        list[Path] | None, typer.Option(help="A picture to enlarge, for each caption or for all; without a base.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the PNG files; the run's samples if not given.")] = None,
     seed: Annotated[int, typer.Option(help="Of the first image; the next has the next seed.")] = 0,
     steps: Annotated[str | None, typer.Option(help="Of the sampler: 64, or for each stage 64,32.")] = None,
@@ -57,7 +60,7 @@ def sample(
     batch: Annotated[int, typer.Option(help="Captions drawn at once.")] = 16,
     grid: Annotated[bool, typer.Option("--grid", help="One picture of all of them, too.")] = False,
 ) -> None:
-    """Draw captions with trained stages. The base, and any number of those that enlarge after it.
+    """Draw captions with trained stages. The base and any number of those that enlarge after it, or these alone.
 
     Options of the sampler take one value for all stages, or one for each with commas between, lowest first; --aug-level
     one for each that enlarges. What is not given is as the stage's own config says.
@@ -70,5 +73,5 @@ def sample(
     config = resolve(DrawConfig, how, source="sample")
     texts = [*(caption or []), *(read_captions(captions) if captions else [])]
     asked = {name: value for name, value in names.items() if value is not None}
-    for path in draw(stages, captions=texts, out=out, asked=asked, config=config):
+    for path in draw(stages, captions=texts, start=start or [], out=out, asked=asked, config=config):
         print(path)

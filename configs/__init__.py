@@ -5,6 +5,7 @@
 load          YAML and `key.sub=value` to a frozen model          errors   one line for a person, and an exit code
 fingerprint   what made a file, in 24 hex digits                  steps    the registry: names, files, order, help
 reference     every key of a config, from its model                reference_page   as people look at it
+schema        a config as JSON Schema, for editors
 paths         absolute where they are kept                      redacted   text without passwords and tokens
 quickstart, train, policies                                       the YAML files themselves
 

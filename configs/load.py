@@ -28,7 +28,7 @@ class Config(BaseModel):
             return values
         fields = cls.model_fields
         return {
-            name: _listed(value, name) if name in fields and _is_list(fields[name].annotation) else value
+            name: _listed(value, name) if name in fields and is_list(fields[name].annotation) else value
             for name, value in values.items()
         }
 
@@ -82,7 +82,7 @@ def dump(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
 
 
-def _is_list(annotation: Any) -> bool:
+def is_list(annotation: Any) -> bool:
     """Tell whether list[X] or tuple[X, ...] is meant."""
     return get_origin(annotation) is list or (get_origin(annotation) is tuple and Ellipsis in get_args(annotation))
 

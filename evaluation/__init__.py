@@ -3,7 +3,8 @@
 config.py       how a run is evaluated               evaluate.py     the command: cascade, figures.json
 eval_set.py     which pairs, and their real images   measure.py      every figure, with its bar
 sample_sets.py  sets of samples, stage by stage      mobilenet.py    features of images
-draw.py         `corgi sample`: captions to PNGs     nearest.py      training pictures that are most like an image
+draw.py         `corgi sample`: captions to PNGs     start_pictures.py  what it enlarges without a base
+nearest.py      training pictures that are most like an image
 caption_gap.py  do captions lower the loss?          groups.py       is the nearest real image of the caption's group?
 enlarging.py    is a stage better than bilinear, and does it keep colours?
 filter_audit    are the filters right, and whom do they remove?

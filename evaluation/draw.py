@@ -20,11 +20,13 @@ from cascade.sampler_options import samplers_of
 from cascade.samplers import SamplerConfig
 from configs import Config, UserError, hashed
 from pipeline.progress import Progress
+from storage.atomic import sha256_file
 from storage.pictures import contact_sheet, write_picture
 from storage.run import code_commit, run_of
 from storage.samples import FOLDER
 
 from .sample_sets import weights_digest
+from .start_pictures import read_start
 
 NAME_CHARS = 60  # of a caption in a file's name
 GRID_PX = 4096  # of a grid's side at most
@@ -45,14 +47,15 @@ def draw(
     stages: Sequence[Path],
     *,
     captions: Sequence[str],
+    start: Sequence[Path] = (),
     out: Path | None = None,
     asked: Mapping[str, str] | None = None,
     config: DrawConfig | None = None,
 ) -> list[Path]:
     """Write one PNG for each caption and stage as soon as it is drawn; return their paths.
 
-    out: None is the folder of samples of the run that the stages belong to, where its page finds them. asked: of the
-    samplers, see cascade/sampler_options.py.
+    start: pictures to enlarge, see `read_start`. out: None is the folder of samples of the run that the stages belong
+    to, where its page finds them. asked: of the samplers, see cascade/sampler_options.py.
     """
     config = config or DrawConfig()
     if not captions:
@@ -61,16 +64,21 @@ def draw(
         _check_caption(caption)
     device = find_device(config.device)
     cascade = Cascade.load(stages, track=config.track, device=device, precision=config.precision)
-    samplers = samplers_of([stage.config for stage in cascade.stages], asked or {})
+    configs = [stage.config for stage in cascade.stages]
+    samplers, starts = samplers_of(configs, asked or {}), read_start(start, configs[0], count=len(captions))
     out = out or run_of(cascade.stages[-1].folder.parents[1]) / FOLDER
     about = _about(cascade, samplers, config.model_copy(update={"device": device}))
+    about |= {"start": [sha256_file(file) for file in start]} if start else {}
     paths, tiles = list[Path](), list[np.ndarray]()
     tile_px = min(cascade.stages[-1].config.image_px, GRID_PX // _columns(len(captions)))
     with Progress("sample", total=len(captions), unit="captions") as progress:
         for first in range(0, len(captions), config.batch):
             some = captions[first : first + config.batch]
             began = time.monotonic()
-            images = cascade.sample(some, seed=config.seed + first, samplers=samplers, batch=config.batch)
+            own_start = None if starts is None else starts[first : first + config.batch]
+            images = cascade.sample(
+                some, seed=config.seed + first, start=own_start, samplers=samplers, batch=config.batch
+            )
             seconds = round((time.monotonic() - began) / len(some), 3)
             about |= {"drawn_at": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": seconds}
             for place, caption in enumerate(some):

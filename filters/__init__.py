@@ -7,12 +7,12 @@ alphabet     which script a caption is written in
 words        lists of bad words, and a caption's words  speech      how somebody is attacked in ordinary words
 sonar        a classifier of hateful English
 own          scorers of somebody's own, from a file or an installed package
-hub          models that transformers runs, from a folder or by name
+named_model  models that transformers runs, from a folder or by name
 model_file   where a scorer's model lies, its digest, a session on one thread
 rules        named SQL expressions that must hold  expression   what an expression may say
 thresholds   the numbers that rules compare columns with
 near_list    which hashes are near one of a list
 duplicates   which pairs are copies of which       hamming      near hashes, found without comparing all
 
-No files and no folders of a run: what is read and written is a matter of the pipeline. Imports configs only.
+No files and no folders of a run: what is read and written is a matter of the pipeline. Imports storage and configs.
 """

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from configs import Config, UserError, fingerprint
 
-from . import hub
+from . import named_model
 from .base import Batch
 
 VERSION = 2  # since 2 the embeddings are kept
@@ -58,11 +58,11 @@ class Clip:
     @cached_property
     def fingerprint(self) -> str:
         """Cover the model's files and the library that runs them."""
-        return fingerprint(self.name, VERSION, self.config.batch, *hub.identity(self._folder))
+        return fingerprint(self.name, VERSION, self.config.batch, *named_model.identity(self._folder))
 
     @cached_property
     def _folder(self) -> Path:
-        return hub.folder_of(self.config.model, self.config.revision, key="score.clip.model")
+        return named_model.folder_of(self.config.model, self.config.revision, key="score.clip.model")
 
     @cached_property
     def _towers(self) -> Any:
@@ -75,7 +75,7 @@ class Clip:
         if not hasattr(model, "get_image_features") or not hasattr(model, "get_text_features"):
             raise UserError(f"score.clip.model: {self.config.model} has no two towers of pictures and text")
         tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-        device = hub.device_of(self.config.device, key="score.clip.device")
+        device = named_model.device_of(self.config.device, key="score.clip.device")
         return model.eval().to(device), tokenizer, _Prepared.of(self._folder)
 
     def __call__(self, batch: Batch) -> dict[str, list[Any]]:

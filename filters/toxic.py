@@ -14,7 +14,7 @@ from pydantic import Field
 
 from configs import Config, UserError, fingerprint
 
-from . import hub
+from . import named_model
 from .base import Batch
 
 VERSION = 1
@@ -53,11 +53,11 @@ class Toxic:
     def fingerprint(self) -> str:
         """Cover the model's files and the library that runs them."""
         said = self.config.model_dump(include={"ends", "max_tokens", "batch"})
-        return fingerprint(self.name, VERSION, said, *hub.identity(self._folder))
+        return fingerprint(self.name, VERSION, said, *named_model.identity(self._folder))
 
     @cached_property
     def _folder(self) -> Path:
-        return hub.folder_of(self.config.model, self.config.revision, key="score.toxic.model")
+        return named_model.folder_of(self.config.model, self.config.revision, key="score.toxic.model")
 
     @cached_property
     def _loaded(self) -> Any:
@@ -76,7 +76,7 @@ class Toxic:
                 f"{', '.join(sorted(set().union(*LABELS.values())))}"
             )
         tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-        return model.to(hub.device_of(self.config.device, key="score.toxic.device")), tokenizer, places
+        return model.to(named_model.device_of(self.config.device, key="score.toxic.device")), tokenizer, places
 
     def __call__(self, batch: Batch) -> dict[str, list[Any]]:
         size, found = self.config.batch, dict[str, list[Any]]({name: [] for name in self.columns})

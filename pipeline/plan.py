@@ -34,7 +34,7 @@ from .blocklists import BLOCKED_HOST, BLOCKED_URL, BlockConfig
 from .buckets import BUCKET, count_for, cut_evenly, rows_of, spread, told
 from .captions import RAW, with_normalised
 from .joins import JoinConfig, join_out_of_core, joined_schema, open_join
-from .progress import Progress
+from .progress import Progress, most
 from .step import TableStep
 from .table_digests import digests, keep_digests
 from .table_files import TableFile, files_of
@@ -120,7 +120,8 @@ class Plan(TableStep):
             cut = enumerate(cut_evenly(kept, self.plan.shard_size))
             rows = [write_urls(Shard(self.run, number), pairs, fingerprint=mark) for number, pairs in cut]
         if not rows:
-            raise UserError(f"no pair of {', '.join(self.table)} is left after planning: {dict(reasons)}")
+            why = f"no pair is left after planning: {most(reasons)}" if reasons else "there are no rows"
+            raise UserError(f"{', '.join(self.table)}: {why}")
         if earlier := remove_shards_from(self.run, len(rows)):
             print(f"plan: {earlier} shards of an earlier plan are removed, with all that was made from them")
         write_plan(self.run, rows, fingerprint=mark)

@@ -2,7 +2,8 @@
 
 files      which YAML files there are and what each is        check      everything that is wrong with them, a line each
 run        the commands of the whole way, one by one          init       `corgi init`: a look, then the files
-look       what a table, shards or a folder of pictures hold  policy     rules that keep most of it
+look       what a table, shards or a folder of pictures hold  guess      which columns are urls and captions
+policy     rules that keep most of it
 presets    stages that suit the machine                       yaml_text  a config as people write it, with its reasons
 reasons    why each key is there                          hours    how long a chain's jobs would take
 calibrate  how many steps fit into the minutes         work     what is left to do of a chain

@@ -24,14 +24,15 @@ from pipeline.adopt.pictures import links_in
 from pipeline.adopt.samples import Sample, planned_table
 from pipeline.adopt.sources import open_source, sources_of
 from pipeline.adopt.tables import Parts
-from pipeline.table_files import TableFile, files_of
-from pipeline.table_readers import open_tables, size_of
-from pipeline.url_tables import CAPTION_NAMES, LIST_NAMES, URL_NAMES, column_of, errors_of, source, texts_of
+from pipeline.table_files import files_of
+from pipeline.table_readers import size_of
+from pipeline.url_tables import errors_of, source
 from storage.plan import SourceRow
+
+from .guess import names_of
 
 LOOKED_AT = 2000  # rows, or samples
 OPENED = 64  # pictures, for their sizes
-GUESSED_ROWS = 200  # that tell which column holds urls, which captions
 SIZE_COLUMNS = (("width", "height"), ("table_original_width", "table_original_height"))
 OWN_SHARE = 0.5  # of urls to private addresses, from which the table is of a server of one's own
 
@@ -142,7 +143,7 @@ def _size(data: bytes) -> tuple[int, int] | None:
 def _of_table(given: str, url: str | None, caption: str | None) -> Sight:
     files = files_of([given])
     with errors_of(files), tempfile.TemporaryDirectory() as folder, duckdb.connect() as database:
-        names = _names(database, files, Path(folder), url, caption)
+        names = names_of(database, files, Path(folder), url, caption)
         opened = source(database, files, Path(folder), url=names.url, caption=names.caption, only_head=True)
         rows = database.sql(f"SELECT * EXCLUDE (corgi_unreadable) FROM ({opened.rows}) LIMIT {LOOKED_AT}")
         table = rows.to_arrow_table()
@@ -166,64 +167,6 @@ def _of_table(given: str, url: str | None, caption: str | None) -> Sight:
         private=Counter(target for url in urls for target in private_target(url)),
         hosts=len({_host(url) for url in urls}),
     )
-
-
-@dataclass(frozen=True)
-class _Names:
-    """Which columns of a table are which."""
-
-    url: str
-    caption: str
-    is_guessed: bool
-
-
-def _names(
-    database: duckdb.DuckDBPyConnection, files: list[TableFile], scratch: Path, url: str | None, caption: str | None
-) -> _Names:
-    """Return the given columns, those of the usual names, or those whose cells look like it. Raises UserError."""
-    reader = open_tables(database, files, scratch, name="looked_at", only_head=True)
-    others = [name for name in reader.columns if name != reader.urls]
-    alone = others[0] if reader.urls and len(others) == 1 else None
-    found, name = {}, files[0].name
-    wanted = {"url": (url or reader.urls, URL_NAMES), "caption": (caption or alone, CAPTION_NAMES)}
-    missing: UserError | None = None
-    for what, (given, usual) in wanted.items():
-        try:
-            found[what] = column_of(reader.columns, given, (*usual, *LIST_NAMES[what]), what, name)
-        except UserError as error:
-            if given:
-                raise
-            missing = error
-    if missing is None:
-        return _Names(**found, is_guessed=False)
-    texts = ", ".join(f'{text} AS "c{number}"' for number, text in enumerate(texts_of(reader).values()))
-    cells = database.sql(f"SELECT {texts} FROM {reader.query} LIMIT {GUESSED_ROWS}").to_arrow_table().columns
-    by_name = dict(zip(reader.columns, ([cell.as_py() for cell in column] for column in cells), strict=True))
-    guessed = {"url": _best(by_name, _url_like, but=found.get("caption"))}
-    guessed["caption"] = _best(by_name, _caption_like, but=found.get("url") or guessed["url"])
-    if any(what not in found and guessed[what] is None for what in wanted):
-        raise UserError(f"{missing}; name it with --url or --caption")
-    return _Names(**{what: found.get(what) or str(guessed[what]) for what in wanted}, is_guessed=True)
-
-
-def _best(by_name: dict[str, list[object]], score: object, *, but: str | None) -> str | None:
-    scores = {name: score(cells) for name, cells in by_name.items() if name != but}  # type: ignore[operator]
-    best = max(scores, key=lambda name: scores[name], default=None)
-    return best if best is not None and scores[best] > 0 else None
-
-
-def _url_like(cells: list[object]) -> float:
-    """Return the share of cells that are http urls, 0 where it is less than half."""
-    urls = sum(isinstance(cell, str) and cell.lower().startswith(("http://", "https://")) for cell in cells)
-    return urls / len(cells) if 2 * urls >= max(len(cells), 1) else 0.0
-
-
-def _caption_like(cells: list[object]) -> float:
-    """Return the mean number of words of letters in cells that are text; 0 where most are no text, or urls."""
-    texts = [cell for cell in cells if isinstance(cell, str) and cell.strip()]
-    if 2 * len(texts) < max(len(cells), 1) or _url_like(cells):
-        return 0.0
-    return sum(sum(any(c.isalpha() for c in word) for word in text.split()) for text in texts) / len(texts)
 
 
 def private_target(url: str) -> Iterator[str]:

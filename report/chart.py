@@ -48,6 +48,7 @@ class Axis(NamedTuple):
 
     def _log_ticks(self) -> list[float]:
         powers = [10.0**n for n in range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)]
+        powers = powers[:: -(-len(powers) // 10)]  # where there are very many, every n-th
         ticks: list[float] = []
         for factors in ((1,), (1, 3), (1, 2, 5)):
             if len(ticks) < 3:
@@ -102,7 +103,7 @@ def _axis_up(lines: Sequence[Line], scale: Scale) -> Axis:
     values = [y for line in lines for _, y in line.points] or [1.0]
     if scale == "log":
         return Axis(min(values) / 1.1, max(values) * 1.1, BOTTOM, TOP, scale)
-    low, high = min(*values, 0), max(values)
+    low, high = min(*values, 0), max(*values, 0)  # with zero in it, an axis has a length
     return Axis(low, high + (high - low) * 0.06 or 1, BOTTOM, TOP)
 
 

@@ -14,7 +14,7 @@ checkpoint   safetensors that commit; marks: of their bytes       ledger       w
 samples      generated images of a run                            grids        what a training drew over time
 spread       scratch records of all rows, part by part            processes, lease   one writer; no orphans
 pictures     PNGs that say how they were drawn                 machine      what a machine is, in a few words
-typed        commands for errors, to be pasted
+typed        commands for errors, to be pasted                 hub          models that are fetched by name
 demo         pictures of sentences, and their reviews             signed       a folder whose files a manifest signs
 fates        what became of a shard's pairs, summed up in a footer
 

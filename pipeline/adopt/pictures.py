@@ -111,13 +111,13 @@ def _key(path: str) -> str:
 def _walk(folder: Path) -> Iterator[Picture]:
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        present = {*names}
+        texts = {(Path(name).stem, Path(name).suffix.lower()): name for name in sorted(names, reverse=True)}
         for name in names:
             path = Path(parent, name)
             if name.startswith(".") or not name.lower().endswith(ENDINGS) or path.is_symlink() or not path.is_file():
                 continue
-            beside = (f"{path.stem}.{kind}" for kind in TEXTS)
-            text = next((path.with_name(name) for name in beside if name in present), None)
+            beside = (texts.get((path.stem, f".{kind}")) for kind in TEXTS)
+            text = next((path.with_name(name) for name in beside if name), None)
             looks, text_looks = path.stat(), text.stat() if text is not None else None
             yield Picture(
                 _key(path.relative_to(folder).with_suffix("").as_posix()),
@@ -132,7 +132,7 @@ def _walk(folder: Path) -> Iterator[Picture]:
 def _text(path: Path) -> str:
     if path.stat().st_size > LONGEST_TEXT:
         raise ValueError(f"{path.name} has {path.stat().st_size} bytes")
-    return path.read_text(encoding="utf-8").strip()
+    return path.read_text(encoding="utf-8-sig").strip()
 
 
 def _rows(file: Path) -> Iterator[dict[str, Any]]:

@@ -179,6 +179,45 @@ def test_further_wrong_use_is_told_in_one_line(stages: list[Path], tmp_path: Pat
         Cascade.load(stages).sample("a red heart")
 
 
+def test_pictures_of_ones_own_are_enlarged(stages: list[Path], tmp_path: Path):
+    rng = np.random.default_rng(0)
+    files = [tmp_path / f"{n}.png" for n in range(2)]
+    for file, size in zip(files, ((16, 16), (48, 32)), strict=True):
+        Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(file)
+    small, large = (np.asarray(Image.open(file)) for file in files)
+    middle = large[8:40].reshape(16, 2, 16, 2, 3).mean((1, 3))  # another way to the means of four pixels each
+    paths = draw(stages[1:], captions=CAPTIONS[:2], start=files, out=tmp_path, config=DrawConfig(batch=1, device="cpu"))
+    starts = np.stack([small, middle.round().astype(np.uint8)])
+    expected = Cascade.load(stages[1:]).sample(CAPTIONS[:2], start=starts)["sr64"]
+    for path, pixels in zip(paths, expected, strict=True):
+        assert np.abs(read_pixels(path).astype(int) - pixels).max() <= 3  # halves may be rounded otherwise
+        assert read_about(path)["start"] == [sha256_file(file) for file in files]
+    (alone,) = drawn(stages[:1], CAPTIONS[:1], tmp_path)
+    assert "start" not in read_about(alone)
+
+
+@pytest.mark.parametrize(
+    ("use", "files", "reason"),
+    [
+        (slice(1, 2), [], r"sr64 enlarges 16 px: name the stage below it first, or give --start PICTURE"),
+        (slice(0, 2), ["large.png"], r"base16 starts from noise"),
+        (slice(1, 2), ["large.png"] * 2, r"one for each of 3 captions; got 2"),
+        (slice(1, 2), ["none.png"], r"none\.png: no such picture"),
+        (slice(1, 2), ["text.png"], r"text\.png is no picture"),
+        (slice(1, 2), ["small.png"], r"small\.png has 40 x 15 px; both sides must have 16 at least"),
+    ],
+)
+def test_a_start_that_does_not_fit_is_one_line(
+    stages: list[Path], tmp_path: Path, use: slice, files: list[str], reason: str
+):
+    Image.new("RGB", (40, 15)).save(tmp_path / "small.png")
+    Image.new("RGB", (40, 16)).save(tmp_path / "large.png")
+    (tmp_path / "text.png").write_text("no PNG")
+    with pytest.raises(UserError, match=reason):
+        draw(stages[use], captions=CAPTIONS, start=[tmp_path / name for name in files], out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_heun_takes_the_grid_that_it_needs(stages: list[Path], tmp_path: Path):
     (path,) = drawn(stages[:1], ["corgi"], tmp_path, method="heun")
     assert read_about(path)["stages"][0]["sampler"]["grid"] == "edm"

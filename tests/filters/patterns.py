@@ -10,7 +10,7 @@ from typing import Any
 import filters
 
 MODULES = ("pipeline.captions", "pipeline.lists")
-OF_CONFIGS = {"filters.hub.HUB_NAME.0"}  # of one word of a config, and never of a caption
+OF_CONFIGS = {"filters.named_model.HUB_NAME.0"}  # of one word of a config, and never of a caption
 ENDS = ("", "\x00", "!")
 UNKNOWN = "\u0416"  # what no literal of a pattern is
 

@@ -231,6 +231,15 @@ def test_a_folder_of_pictures_with_their_captions(tmp_path: Path):
     assert all(find(config, key).key == key for key in keys)
 
 
+def test_endings_in_capitals_and_a_byte_order_mark_are_no_hindrance(tmp_path: Path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "CAT.JPG").write_bytes(noise_image(1))
+    (folder / "CAT.TXT").write_text("a cat", encoding="utf-8-sig")
+    config = adopted(tmp_path, folder)
+    assert [(row["key"], row["caption"]) for row in rows_of(config)] == [("CAT", "a cat")]
+
+
 def test_names_of_any_length_and_script_are_keys(tmp_path: Path):
     folder = tmp_path / "pictures"
     folder.mkdir()

@@ -128,6 +128,15 @@ def test_a_missing_table_says_so(tmp_path: Path):
         run_table(build("plan", config(tmp_path, tmp_path / "none.parquet")))
 
 
+def test_a_plan_without_pairs_says_why(tmp_path: Path):
+    (tmp_path / "empty.csv").write_text("url,caption\n")
+    with pytest.raises(UserError, match=r"empty\.csv: there are no rows$"):
+        run_table(build("plan", config(tmp_path, tmp_path / "empty.csv")))
+    (tmp_path / "bad.csv").write_text("url,caption\nftp://a.test/1.jpg,a cat\n")
+    with pytest.raises(UserError, match=r"bad\.csv: no pair is left after planning: bad_scheme 1$"):
+        run_table(build("plan", config(tmp_path, tmp_path / "bad.csv")))
+
+
 def test_what_is_no_table_says_so(tmp_path: Path):
     for name, content in (("empty.parquet", b""), ("torn.parquet", b"PAR1" + b"x" * 100), ("t.txt", b"url")):
         (tmp_path / name).write_bytes(content)

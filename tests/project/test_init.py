@@ -103,10 +103,11 @@ def test_the_preset_follows_machine_and_pairs():
         (lambda folder: str(folder / "nothing"), "not there"),
         (lambda folder: str(folder), "no url table"),
         (lambda folder: str(table(folder / "empty.parquet", [], [])), "has no rows"),
+        (lambda folder: str(table(folder / "empty.parquet", [], [], names=("x", "y"))), "has no rows"),
         (lambda folder: str(table(folder / "t.parquet", ["a"], ["b"], names=("x", "y"))), "--url or --caption"),
         (lambda folder: str(draw_pictures(folder / "pictures", 0)), "no url table"),
     ],
-    ids=["missing", "empty-folder", "empty-table", "no-columns", "no-pictures"],
+    ids=["missing", "empty-folder", "empty-table", "empty-other-names", "no-columns", "no-pictures"],
 )
 def test_nothing_to_begin_with_is_one_line_and_writes_nothing(tmp_path: Path, make, said: str):
     (tmp_path / "there").mkdir()

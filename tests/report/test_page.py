@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import example, given, settings, strategies
 from jinja2 import UndefinedError
 from markupsafe import Markup
 
@@ -23,7 +24,7 @@ from configs.steps import StepEntry
 from pipeline.funnel import EXAMPLES, FUNNEL
 from pipeline.runner import build
 from report.album import ROOMS
-from report.chart import Line, chart
+from report.chart import Line, Scale, chart
 from report.page import PAGE, write_report
 from report.render import ENVIRONMENT, HERE, clean
 from report.sensitive import pack
@@ -344,10 +345,22 @@ def test_a_chart_keeps_names_apart_and_numbers_at_hand():
     assert svg.count("<td>") == 16
 
 
-def drawn(lines: list[Line]) -> str:
+@pytest.mark.parametrize("scale", ["linear", "log"])
+@settings(max_examples=40, deadline=None)
+@given(values=strategies.lists(strategies.floats(-1e12, 1e12, allow_subnormal=False), min_size=1, max_size=4))
+@example(values=[-0.0004])  # of a training that was validated once
+@example(values=[0.0])
+def test_a_chart_of_any_values_has_few_round_ticks_within_its_axis(scale, values: list[float]):
+    up = chart([Line("a", list(enumerate(values)), 0)], title="t", x="x", y="y", scale=scale).up
+    assert up.low <= up.high and all(up.low <= tick <= up.high * (1 + 1e-9) for tick in up.ticks())
+    assert len(up.ticks()) <= 40
+    assert drawn([Line("a", list(enumerate(values)), 0)], scale=scale)
+
+
+def drawn(lines: list[Line], *, scale: Scale = "log") -> str:
     """A chart as it stands on the page."""
     template = ENVIRONMENT.from_string('{% from "chart.html.j2" import draw %}{{ draw(chart) }}')
-    return template.render(chart=chart(lines, title="t", x="x", y="y", scale="log"))
+    return template.render(chart=chart(lines, title="t", x="x", y="y", scale=scale))
 
 
 @pytest.mark.long

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from configs import UserError
+from storage.hub import fetch_model
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 FILES = ("*.json", "*.safetensors", "*.model", "*.txt")  # all that is read of a model
@@ -17,7 +18,7 @@ def folder_of(model: str, revision: str, *, key: str) -> Path:
     if Path(model).is_dir():
         folder = Path(model)
     elif HUB_NAME.fullmatch(model):
-        folder = _fetched(model, revision, key)
+        folder = fetch_model(model, revision, FILES, what=key)
     else:
         raise UserError(f"{key} {model!r} is no folder here and no name on the hub")
     if not list(folder.glob("*.safetensors")):
@@ -46,13 +47,3 @@ def device_of(device: str, *, key: str) -> str:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _fetched(name: str, revision: str, key: str) -> Path:
-    import huggingface_hub
-
-    try:
-        return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=list(FILES)))
-    except Exception as error:  # the library's own errors, and those of every layer of the network below it
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{key} {name!r} cannot be fetched: {reason}; or give a folder", exit_code=1) from error
