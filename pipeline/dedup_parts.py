@@ -138,9 +138,13 @@ class Parts:
         """Find the copies among equal hashes of one part, and one pair of each hash; these come last."""
         records = spread.read(self.files("hashes"), HASH, part)
         ids, keepers = equal_copies(records["words"], records["id"])
-        order, starts = groups_of(records["words"])
+        if self.turned:  # an image has several hashes, and may be a copy by one of them alone
+            order, starts = groups_of(records["words"])
+            first = records[np.sort(order[starts])]
+        else:
+            first = records[np.isin(records["id"], ids, invert=True)]
         spread.write(self.path("same", part), records_of(COPY, ids, keepers))
-        spread.write(self.path("distinct", part), records[np.sort(order[starts])])
+        spread.write(self.path("distinct", part), first)
 
     def spread(self, number: int, group: int) -> None:
         """Spread a group of distinct hashes over the parts of the band with this number."""

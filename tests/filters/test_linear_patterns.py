@@ -7,6 +7,8 @@ import resource
 import subprocess
 import sys
 
+import pytest
+
 from .patterns import patterns
 
 # Beginnings that match for ever, what repeats, and an end that spoils the match.
@@ -82,6 +84,7 @@ def limited() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (LIMIT_S, LIMIT_S))
 
 
+@pytest.mark.long
 def test_a_hundred_kilobytes_of_anything_take_seconds():
     done = subprocess.run([sys.executable, "-c", WORK], capture_output=True, text=True, preexec_fn=limited)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -90,6 +93,7 @@ def test_a_hundred_kilobytes_of_anything_take_seconds():
     assert {"filters.caption.TAGS.0", "filters.privacy.PHONE.0", "pipeline.captions.REFERENCE.0"} <= {*patterns()}
 
 
+@pytest.mark.long
 def test_a_pattern_that_backtracks_would_be_caught():
     work = f"import re; from tests.filters.patterns import worst_of\np = re.compile({BACKTRACKS!r})\n"
     work += "for text in worst_of(p, 6000): p.search(text); p.fullmatch(text)"

@@ -53,8 +53,13 @@ def with_turned(rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
     return [{**row, "pdq": turn.tobytes()} for row, turn in zip(rows, turns, strict=True)]
 
 
-@pytest.mark.parametrize(("is_turned", "color"), [(True, None), (False, 12), (True, 12), (False, 255)])
-@pytest.mark.parametrize("distance", [0, 9])
+SETTINGS = [(distance, *looks) for distance in (0, 9) for looks in ((True, None), (False, 12), (False, 255))]
+
+
+@pytest.mark.parametrize(
+    ("distance", "is_turned", "color"),
+    [(0, True, 12), (9, True, 12), *(pytest.param(*each, marks=pytest.mark.long) for each in SETTINGS)],
+)
 def test_near_copies_are_those_of_plain_loops(tmp_path: Path, monkeypatch, distance: int, is_turned: bool, color: Any):
     rows = with_turned(rows_of(distance, 215), distance)
     expected = near_by_hand(rows, distance=distance, is_turned=is_turned, color=color)
