@@ -93,7 +93,9 @@ def test_flat_and_tiny_pictures_have_no_quality():
 
 
 def noise_of(image):
-    return {name: values[0] for name, values in Noise(NoiseConfig())(Batch(images=[image])).items()}
+    found = {name: values[0] for name, values in Noise(NoiseConfig())(Batch(images=[image])).items()}
+    assert len(found.pop("image_digest")) == 16
+    return found
 
 
 def test_noise_of_pictures_whose_numbers_are_known():
@@ -117,3 +119,12 @@ def test_blur_and_sizes_show_in_noise_as_they_should():
         smaller = noise_of(np.asarray(Image.fromarray(sharp).resize((200, 200))))
         for name, value in noise_of(sharp).items():
             assert value == pytest.approx(smaller[name], rel=0.25), name
+
+
+def test_the_digest_is_of_the_pixels_and_their_shape():
+    image = picture(1, width=64, height=32)
+    other = image.copy()
+    other[0, 0, 0] ^= 1
+    images = [image, np.asfortranarray(image), other, image.reshape(64, 32, 3)]
+    digests = Noise(NoiseConfig())(Batch(images=images))["image_digest"]
+    assert digests[0] == digests[1] and len({*digests}) == 3
