@@ -51,7 +51,7 @@ def sweep(
     config = config_of(run)
     swept = over_thresholds(config, column, at=_numbers(at), side=keep)  # type: ignore[arg-type]  # checked above
     rules = config.select.rules
-    print(_as_json(sweep_json(swept, rules)) if is_json else sweep_told(swept, rules))
+    print(_as_json(sweep_json(swept, rules)) if is_json else sweep_told(swept, rules, run))
 
 
 @app.command()
@@ -72,17 +72,22 @@ def diff(
 
 @app.command()
 def browse(
-    run: RunFolder,
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of a run or an export; or of tars, tables of images, pictures")
+    ],
+    where: Annotated[str, typer.Option(help="An expression over the columns; the page can ask for others.")] = "",
     is_sample: Annotated[bool, typer.Option("--sample", help="The pairs that `audit filters` drew.")] = False,
-    labels: Annotated[Path | None, typer.Option(help="File of labels; RUN/audit/labels.jsonl if not given.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="File of labels; audit/labels.jsonl in the folder if not given.")
+    ] = None,
     who: Annotated[str, typer.Option(help="Who looks; it stands beside every label.")] = "",
     port: Annotated[int, typer.Option(help="On loopback.")] = 8767,
 ) -> None:
     """Look at pairs on a local page. By an expression over their columns; labels by keyboard; sensitive ones veiled."""
-    from pipeline.status import config_of
     from report.browse.page import browse as look_through
+    from report.browse.parts import source_of
 
-    look_through(config_of(run), is_sample=is_sample, labels=labels, who=who, port=port)
+    look_through(source_of(folder), where=where, is_sample=is_sample, labels=labels, who=who, port=port)
 
 
 audit = typer.Typer(

@@ -4,6 +4,7 @@ Captions and urls were written by strangers: nothing in them moves a cursor or e
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from configs import printable, shortened
@@ -149,8 +150,8 @@ def funnel_told(counted: Overlaps) -> str:
     return "\n".join(lines)
 
 
-def sweep_told(swept: Sweep, rules: Mapping[str, str]) -> str:
-    """Return a line a threshold, then the pairs near them."""
+def sweep_told(swept: Sweep, rules: Mapping[str, str], run: Path) -> str:
+    """Return a line a threshold, then the pairs near them, and how to look at their pictures."""
     lines = [f"{swept.column}: {swept.pairs:,} pairs, {swept.null:,} of them NULL, which never stays"]
     lines += [f"today      {printable(line)}" for line in swept.today]
     beside = f"beside {', '.join(swept.others)}" if swept.others else "beside no other rule"
@@ -162,8 +163,16 @@ def sweep_told(swept: Sweep, rules: Mapping[str, str]) -> str:
     lines += ["", *table(("stays", "alone", "of all", "kept", "of all"), rows)]
     for level, pairs in zip(swept.thresholds, sweep_examples(swept, rules), strict=True):
         if pairs:
-            lines += ["", f"near {level:g}", *_lines(pairs)]
+            values = [float(pair["values"][swept.column]) for pair in pairs]
+            low, high = (_outwards(edge, by) for edge, by in ((min(values), -1), (max(values), 1)))
+            look = printable(f'corgi browse {run} --where "{swept.column} between {low} and {high}"')
+            lines += ["", f"near {level:g}    {look}", *_lines(pairs)]
     return "\n".join(lines)
+
+
+def _outwards(value: float, by: int) -> str:
+    """Return a number of few digits that lies a little below (by -1) or above (by 1) another."""
+    return f"{value + by * max(1e-3 * abs(value), 1e-6):.4g}"
 
 
 def sweep_examples(swept: Sweep, rules: Mapping[str, str]) -> list[list[dict[str, Any]]]:

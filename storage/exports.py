@@ -18,6 +18,7 @@ from .tables import FINGERPRINT, read_metadata, write_table
 SPLITS = ("train", "held_out")
 README = "README.md"
 DATA = "data"
+AUDIT = "audit"  # labels of who looked through it, which no export touches
 SCHEMA = pa.schema(
     [
         ("shard", pa.int64()),

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.config import PipelineConfig
+from pipeline.decisions.overlaps import overlaps
 from pipeline.status import config_of
 from report.scores import histograms
 from report.sensitive import SensitivePairs
@@ -150,8 +151,20 @@ def _media(source: Source, line: Line, sensitive: SensitivePairs, *, is_last: bo
         for example in examples(config):
             image = None if example.image is None else wandb.Image(Image.fromarray(example.image))
             table.add_data(*example[:-1], image)
-        return {"examples": table, **_histograms(config)}
+        return {"examples": table, "funnel": _funnel(config), **_histograms(config)}
     return {}
+
+
+def _funnel(config: PipelineConfig) -> Any:
+    """Return the table of what each rule takes: first, whatever else fails, and uniquely."""
+    import wandb
+
+    counted = overlaps(config)
+    nothing = [None, None, None]
+    rows: list[list[Any]] = [["plan", reason, count, *nothing] for reason, count in counted.planned_away.items()]
+    rows += [["download", reason, count, *nothing] for reason, count in counted.not_stored.items()]
+    rows += [["select", rule, c.in_order, c.alone, c.uniquely, c.left] for rule, c in counted.rules.items()]
+    return wandb.Table(columns=["step", "reason", "in_order", "alone", "uniquely", "left"], data=rows)
 
 
 def _histograms(config: PipelineConfig) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from storage.atomic import commit_json
 
 from .drift import Drift, drift
 from .hate import Rate, rates
-from .removal import Removal, removals
+from .removal import FEWEST, KINDS, Removal, removals
 from .sample import FOLDER, LABELS, SAMPLE, RuleFigures, figures, lines_of, read_labels, read_sample
 
 FILE = FOLDER / "filters.json"
@@ -54,10 +54,11 @@ def told(found: Audit) -> str:
     lines += _table(("rule", "precision", "missed of the kept", "recall"), lines_of(found.rules)) if found.rules else []
     if not found.rules:
         lines.append("    none yet: draw a sample with --sample 25, and label it with `corgi browse RUN --sample`")
-    for kind in dict.fromkeys(each.kind for each in found.removal):
+    for kind in KINDS:
         rows = [each for each in found.removal if each.kind == kind and each.difference.is_certain]
         some = len([each for each in found.removal if each.kind == kind])
-        lines += ["", f"Removed by {kind}: {len(rows)} of the {some} groups with most removed differ from the others"]
+        said = f"{len(rows)} of the {some} groups with most removed differ from the others"
+        lines += ["", f"Removed by {kind}: {said if some else f'no group of {FEWEST} pairs or more'}"]
         cells = [(r.group, r.removed.of, str(r.removed), str(r.others), str(r.difference), r.rule) for r in rows]
         lines += _table(("group", "pairs", "removed", "others", "difference in points", "mostly by"), cells)
     lines += ["", "Hate content rate, of all stored captions and of those that are kept"]

@@ -22,13 +22,14 @@ from pipeline.decisions.over_shards import over_shards
 from pipeline.decisions.overlaps import Overlaps
 from storage import keep_list
 from storage.atomic import commit_text
+from storage.exports import AUDIT
 from storage.plan import shards_of
 from storage.shard import Shard
 from storage.typed import typed
 
 from .intervals import Share, wilson
 
-FOLDER = Path("audit")
+FOLDER = Path(AUDIT)
 SAMPLE, LABELS = FOLDER / "sample.jsonl", FOLDER / "labels.jsonl"
 RIGHT, WRONG, FIT, UNSURE = "right", "wrong", "fit", "unsure"
 

@@ -92,7 +92,7 @@ def planned_table(samples: Sequence[Sample], keys: Sequence[str]) -> pa.Table:
         RAW: pa.array([sample.caption for sample in samples], pa.string()),
     }
     for name, ours in _names(sample.fields for sample in samples).items():
-        columns[ours] = _typed([sample.fields.get(name) for sample in samples])
+        columns[ours] = typed_column([sample.fields.get(name) for sample in samples])
     return pa.table(columns)
 
 
@@ -110,7 +110,7 @@ def _names(every: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return names
 
 
-def _typed(values: list[Any]) -> pa.Array:
+def typed_column(values: list[Any]) -> pa.Array:
     """Return values as bool, int64, float64 or text: the narrowest that holds them all, text of others being JSON."""
     kinds = {type(value) for value in values if value is not None}
     if kinds <= {bool}:

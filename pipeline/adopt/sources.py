@@ -13,7 +13,8 @@ from typing import Any
 
 from configs import UserError, fingerprint
 from storage.atomic import scratch_beside
-from storage.plan import SourceRow
+from storage.exports import SPLITS
+from storage.plan import PLAN, SourceRow
 
 from .config import AdoptConfig
 from .packed import UNREAD, is_packed, stem, unpack
@@ -118,7 +119,8 @@ def _of_folder(folder: Path, config: AdoptConfig) -> Iterator[SourceRow]:
     tars = [path for path in files if path.suffix == TAR or is_packed(path)]
     if unread := [path for path in files if path.name.endswith(UNREAD)]:
         raise UserError(f"adopt.source: {unread[0]} is packed in a way that is not read; unpack it")
-    tables = [path for path in files if path.suffix in SUFFIXES]
+    cuts = {folder / split / PLAN for split in SPLITS}  # of an export of ours: tables, but none of images
+    tables = [path for path in files if path.suffix in SUFFIXES and path not in cuts]
     if tars or (tables and not listed(folder)):
         yield from _of_files(tars or tables, folder, config)
     else:

@@ -14,7 +14,7 @@ from pipeline.runner import Outcome, build, run_shards
 from pipeline.status import config_of
 from storage import index, keep_list, pairs
 from storage.atomic import commit_text
-from storage.exports import DATA, README, SPLITS, write_cut
+from storage.exports import AUDIT, DATA, README, SPLITS, write_cut
 from storage.lease import Key, hold
 from storage.ledger import note
 from storage.plan import remove_shards_from, shards_of
@@ -53,7 +53,7 @@ def _check_folder(folder: Path, run: Path) -> None:
     if folder.resolve() == run.resolve() or (folder / "config.yaml").exists():
         raise UserError(f"{folder} is a run; give the export a folder of its own with --out")
     others = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    known = {*SPLITS, DATA, README, index.INDEX, "leases"}
+    known = {*SPLITS, DATA, README, AUDIT, index.INDEX, "leases"}
     if foreign := sorted(name for name in others if name not in known and not name.startswith(".")):
         raise UserError(f"{folder} holds {foreign[0]}, which no export made; give another folder with --out")
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from configs import UserError
 from evaluation.filter_audit.sample import FIT, LABELS, RIGHT, UNSURE, WRONG, Drawn, read_labels, read_sample
-from pipeline.config import PipelineConfig
 
 from ..local_page import HERE, serve
 from ..web import Answer, answer, refusal
 from .pairs import Pairs
+from .parts import Source
 
 FILES = Path(__file__).with_name("page")
 STATIC = {name: FILES / (name or "browse.html") for name in ("", "browse.js", "browse.css")}
@@ -22,25 +22,28 @@ UNFIT = "unfit"  # of pairs that were not drawn for a rule
 
 
 class Browse:
-    """The pairs of one run, or those of a sample."""
+    """The pairs of a source, or those of a sample of a run."""
 
-    def __init__(self, config: PipelineConfig, *, sample: Sequence[Drawn] | None, labels: Path, who: str) -> None:
-        self._pairs, self._sample, self._labels, self._who = Pairs(config), sample, labels, who
-        self._rules = [*config.select.lists, *config.select.rules]
+    def __init__(
+        self, source: Source, *, sample: Sequence[Drawn] | None, labels: Path, who: str, where: str = ""
+    ) -> None:
+        self._pairs, self._sample, self._labels, self._who = Pairs(source), sample, labels, who
+        self._where = where  # what is asked for first
+        self._folder, self._rules = source.folder, [*source.lists, *source.rules]
 
     def get(self, name: str) -> Answer:
         """Answer a request for something."""
         if name in STATIC:
             return answer(STATIC[name].read_bytes(), kind=STATIC[name].suffix[1:], csp=HERE)
         if name == "about.json":
-            return _as_json({"sample": self._sample is not None, "run": str(self._pairs.config.run)})
+            return _as_json({"sample": self._sample is not None, "folder": str(self._folder), "where": self._where})
         kind, *numbers = name.split("/")
         try:
-            shard, row = map(int, numbers)
+            part, row = map(int, numbers)
             if kind == "image":
-                return answer(self._pairs.image(shard, row), kind="jpg", csp=HERE)
+                return answer(self._pairs.image(part, row), kind="jpg", csp=HERE)
             if kind == "words":
-                return _as_json(self._pairs.words(shard, row))
+                return _as_json(self._pairs.words(part, row))
         except ValueError:  # UserError is one
             pass
         return refusal(404)
@@ -84,9 +87,9 @@ def _as_json(value: Any) -> Answer:
     return answer(json.dumps(value).encode(), kind="json", csp=HERE)
 
 
-def browse(config: PipelineConfig, *, is_sample: bool, labels: Path | None, who: str, port: int) -> None:
+def browse(source: Source, *, where: str, is_sample: bool, labels: Path | None, who: str, port: int) -> None:
     """Serve the page until it is told to stop."""
-    path = labels or config.run / LABELS
-    sample = read_sample(config.run) if is_sample else None
-    asked = Browse(config, sample=sample, labels=path, who=who)
+    path = labels or source.folder / LABELS
+    sample = read_sample(source.folder) if is_sample else None
+    asked = Browse(source, sample=sample, labels=path, who=who, where=where)
     serve(asked.get, {"ask": asked.ask, "label": asked.label}, port=port, told=f"labels go to {path}")

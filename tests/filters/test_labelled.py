@@ -1,9 +1,11 @@
 """What the text scorers are worth, on the half of the labelled captions by which nothing was chosen.
 
-Figures with Wilson intervals; `python -m tests.filters.test_labelled [TABLE.parquet]` prints them all, and of mistakes
-digests alone. TABLE: has the captions whose labels are in web.tsv, in a column TEXT.
+Figures with Wilson intervals; `python -m tests.filters.test_labelled [TABLE.parquet] [CASES.csv]` prints them all, and
+of mistakes digests alone. TABLE: has the captions whose labels are in web.tsv, in a column TEXT. CASES: a file of
+HateCheck (Röttger et al. 2021 and 2022, sentences by others), of which nothing is kept here.
 """
 
+import csv
 import math
 import sys
 from hashlib import sha256
@@ -141,7 +143,7 @@ def test_little_english_is_lost_and_little_else_is_kept(frozen):
 
 
 def main() -> None:
-    for half in ("tuning", "frozen"):
+    for half in ("tuning", "frozen", "later"):
         known = judged(half)  # type: ignore[arg-type]
         whole = {**known.members, "ensemble": flagged(known.scores["hateful"])}
         tables = [(name, known.is_hate, said) for name, said in whole.items()]
@@ -184,7 +186,27 @@ def of_web(table: Path) -> None:
         print(name, figures(is_english, kept), f"lost {1 - figures(is_english, kept).recall:.3f}")
 
 
+def of_hatecheck(table: Path) -> None:
+    """Print what the hate scorers say of HateCheck's cases; those that are made from one template count as one."""
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        cases = list(csv.DictReader(file))
+    scores = Hate(HateConfig())(Batch(captions=[normalised(case["test_case"]) for case in cases]))
+    before = [h >= 0.12 or o >= 0.45 for h, o in zip(scores["hate"], scores["offensive"], strict=True)]
+    for name, said in (("before", before), ("hateful", flagged(scores["hateful"]))):
+        shares: dict[bool, dict[str, list[bool]]] = {True: {}, False: {}}
+        for case, is_flagged in zip(cases, said, strict=True):
+            shares[case["label_gold"] == "hateful"].setdefault(case["templ_id"], []).append(is_flagged)
+        found = {is_hate: sum(sum(each) / len(each) for each in by.values()) for is_hate, by in shares.items()}
+        ends = {is_hate: wilson(round(count), len(shares[is_hate])) for is_hate, count in found.items()}
+        print(
+            f"{table.stem:12}{name:8} of {len(shares[True])} hateful templates "
+            f"{found[True] / len(shares[True]):.2f} ({ends[True][0]:.2f} to {ends[True][1]:.2f}) are flagged, of "
+            f"{len(shares[False])} others {found[False] / len(shares[False]):.2f} "
+            f"({ends[False][0]:.2f} to {ends[False][1]:.2f})"
+        )
+
+
 if __name__ == "__main__":
     main()
-    for path in sys.argv[1:]:
-        of_web(Path(path))
+    for path in map(Path, sys.argv[1:]):
+        (of_hatecheck if path.suffix == ".csv" else of_web)(path)

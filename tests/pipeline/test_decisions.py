@@ -16,6 +16,8 @@ from pipeline.decisions.diff import KEPT, NOT_THERE, diff
 from pipeline.decisions.overlaps import overlaps
 from pipeline.decisions.sweep import sweep
 from pipeline.decisions.what_if import changed_rules, what_if
+from report.browse.pairs import Pairs
+from report.browse.parts import of_run
 from storage import keep_list
 from storage.plan import shards_of
 from storage.shard import KEEP
@@ -23,6 +25,7 @@ from tests.factory import selected, through
 
 from .scored_run import made, rows_of
 
+LEWD = "hot naked blonde xxx porn"
 SELECT: dict[str, Any] = {
     "rules": {"good": "pdq_quality >= 60", "new": "not exact_copy and not near_copy", "long": "length(caption) > 8"}
 }
@@ -175,6 +178,7 @@ def test_the_commands_hide_what_is_sensitive_and_escape_the_rest(tmp_path: Path)
             {"caption": vile, "scores": {"hate": 0.9, "language": "de"}},
             {"caption": forged, "scores": {"language": "fr"}, "url": "http://a.test/\x1b]0;x"},
             {"caption": "nude", "scores": {"nsfw_score": 0.9, "language": "fr"}},
+            {"caption": LEWD, "scores": {"language": "fr"}},  # no score of this run says so
             *({"caption": f"a red apple {number}"} for number in range(3)),
         ],
     )
@@ -189,12 +193,18 @@ def test_the_commands_hide_what_is_sensitive_and_escape_the_rest(tmp_path: Path)
         for further in ([], ["--json"]):
             answer = runner.invoke(app, [*words, *further])
             assert answer.exit_code == 0, answer.output
-            assert vile not in answer.output and "nude" not in answer.output
+            assert not [words for words in (vile, "nude", LEWD) if words in answer.output]
             assert "\x1b" not in answer.output and "\nkept 100 %" not in answer.output
             if further:
                 json.loads(answer.output)
     told = runner.invoke(app, ["select", run, "--what-if", "english: null"]).output
     assert "what if    english: no rule, in the place of language = 'en'" in told
-    assert "kept       today 3 (50.0 %), then 4 (66.7 %)" in told
+    assert "kept       today 3 (42.9 %), then 5 (71.4 %)" in told
     told = runner.invoke(app, ["select", run, "--what-if", "nsfw_score < 0.01"]).output
     assert '"a red apple 0"' in told and "nsfw_score = 0.01  [safe]" in told  # kept today, so it may be seen
+    told = runner.invoke(app, ["sweep", run, "nsfw_score", "--at", "0.5"]).output
+    (where,) = [line.partition("--where ")[2].strip('"') for line in told.splitlines() if "--where" in line]
+    shown = Pairs(of_run(config)).matching(where, "all", 0).pairs
+    assert len(shown) > 2 and {pair["key"] for pair in shown} >= {
+        line.split()[0] for line in told.partition("near 0.5")[2].splitlines()[1:] if line.strip()
+    }

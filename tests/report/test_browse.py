@@ -1,46 +1,35 @@
 """Browsing a run: only its own page is heard, expressions are rules, sensitive pairs are veiled, labels are kept."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from configs import UserError
+from corgi import app
 from evaluation.filter_audit.sample import LABELS, draw, read_labels
 from pipeline.config import PipelineConfig
+from pipeline.status import config_of
 from report.browse.page import Browse
 from report.browse.pairs import PAGE, Pairs
+from report.browse.parts import of_run
 from tests.browser import browser
 from tests.demo.serving import Server, ask, get, serving
-from tests.factory import key_of, noise_image, selected, through
+from tests.factory import key_of, through
 
-VILE = "i hate you, you fucking idiot"
-HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=1</script>{{7*7}}\u202egnp.exe'
-EVIL_URL = "javascript:document.title=1"
+from .browsed_run import HOSTILE, VILE, address, make
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> PipelineConfig:
-    rows: list[dict[str, Any]] = [
-        {"caption": f"a red apple number {number}", "scores": {"language": "en" if number % 3 else "de"}}
-        for number in range(2 * PAGE)
-    ]
-    rows += [
-        {"caption": VILE, "scores": {"hate": 0.9}},
-        {"caption": "a beach", "scores": {"nsfw_score": 0.8}},
-        {"caption": HOSTILE, "url": EVIL_URL},
-    ]
-    for row in rows:
-        row["image"] = noise_image(len(row["caption"]), px=24)
-    config = selected(tmp_path_factory.mktemp("browsed"), rows)
-    through(config, "select")
-    return config
+    return make(tmp_path_factory.mktemp("browsed"))
 
 
 def test_pairs_are_found_by_the_expression_of_a_rule(config: PipelineConfig):
-    pairs = Pairs(config)
+    pairs = Pairs(of_run(config))
     first = pairs.matching("language = 'en'", "all", 0)
     second = pairs.matching("language = 'en'", "all", first.next)
     both = [pair["key"] for pair in (*first.pairs, *second.pairs)]
@@ -59,16 +48,16 @@ def test_pairs_are_found_by_the_expression_of_a_rule(config: PipelineConfig):
 
 
 def test_what_is_sensitive_stays_veiled_until_it_is_asked_for(config: PipelineConfig):
-    shown = Browse(config, sample=None, labels=config.run / "x.jsonl", who="")
+    shown = Browse(of_run(config), sample=None, labels=config.run / "x.jsonl", who="")
     data = json.loads(shown.ask({"where": "hate > 0.5 or nsfw_score > 0.5", "state": "all", "begin": 0})[2])
     assert [pair["veiled"] for pair in data["pairs"]] == [True, True]
     assert VILE not in json.dumps(data) and "a beach" not in json.dumps(data) and "values" not in json.dumps(data)
     (vile,) = [
         pair for pair in data["pairs"] if pair["key"] == key_of({"url": "http://a.test/48.jpg", "caption": VILE})
     ]
-    words = json.loads(shown.get(f"words/{vile['shard']}/{vile['row']}")[2])
+    words = json.loads(shown.get(f"words/{vile['part']}/{vile['row']}")[2])
     assert words["caption"] == VILE and words["values"]["hate"] == pytest.approx(0.9)
-    status, headers, image = shown.get(f"image/{vile['shard']}/{vile['row']}")
+    status, headers, image = shown.get(f"image/{vile['part']}/{vile['row']}")
     assert status == 200 and image[:3] == b"\xff\xd8\xff" and (b"content-type", b"image/jpeg") in headers
     for name in ("image/0/999", "image/-1/0", "image/9/0", "words/0", "words/a/b", "../config.yaml", "browse.py"):
         assert shown.get(name)[0] == 404, name
@@ -76,7 +65,7 @@ def test_what_is_sensitive_stays_veiled_until_it_is_asked_for(config: PipelineCo
 
 def test_a_sample_is_labelled_rule_by_rule(config: PipelineConfig, tmp_path: Path):
     drawn, path = draw(config, of_each=3), tmp_path / "labels.jsonl"
-    shown = Browse(config, sample=drawn, labels=path, who="ada")
+    shown = Browse(of_run(config), sample=drawn, labels=path, who="ada")
     pairs = json.loads(shown.ask({})[2])["pairs"]
     assert [(pair["key"], pair["rule"]) for pair in pairs] == [(each.key, each.rule) for each in drawn]
     assert {pair["rule"]: pair["choices"] for pair in pairs} == {
@@ -97,10 +86,6 @@ def test_a_sample_is_labelled_rule_by_rule(config: PipelineConfig, tmp_path: Pat
 def server(config: PipelineConfig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving(config.run, tmp_path_factory.mktemp("serving"), "--who", "ada", command="browse", group=()) as server:
         yield server
-
-
-def address(server: Server) -> str:
-    return next(word for word in server.log.read_text().split() if word.startswith("http://"))
 
 
 def test_only_its_own_page_is_heard(server: Server, config: PipelineConfig):
@@ -163,3 +148,30 @@ def test_by_keyboard_in_a_browser_where_hostile_words_run_nothing(
         assert label == "unfit"
         assert page.evaluate("document.title") == title and page.complaints == []
         assert all(url.startswith(address(server)) for url in page.requests)
+
+
+@pytest.mark.long
+def test_a_sample_is_labelled_by_keyboard_and_the_audit_tells_precision(config: PipelineConfig, tmp_path: Path):
+    many = {f"rule_{number}": f"length(caption) <> {number}" for number in range(9)}  # more than digits
+    select = config.select.model_copy(update={"rules": {**config.select.rules, **many}})
+    run = shutil.copytree(config.run, tmp_path / "run", ignore=shutil.ignore_patterns("audit"))
+    through(config.model_copy(update={"run": run, "select": select}), "select")
+    drawn = draw(config_of(run), of_each=4)
+    (tmp_path / "served").mkdir()
+    with (
+        serving(run, tmp_path / "served", "--sample", "--who", "ada", command="browse", group=()) as server,
+        browser(tmp_path) as chromium,
+    ):
+        page = chromium.page(address(server))
+        page.until(f"document.querySelectorAll('#pairs li').length === {len(drawn)}")
+        for number, each in enumerate(drawn):
+            page.press("1" if each.rule else "1abde"[number % 5])  # right; or fit, or one of the rules
+            page.until(f"document.querySelectorAll('[aria-pressed=true]').length === {number + 1}")
+        assert page.complaints == []
+    labels = read_labels(run / LABELS)
+    assert [*labels] == [(each.key, each.rule) for each in drawn]
+    kept = {label for (_, rule), label in labels.items() if not rule}
+    assert len(kept) > 2 and kept <= {"fit", *many}
+    assert {label for (_, rule), label in labels.items() if rule} == {"right"}
+    told = CliRunner().invoke(app, ["audit", "filters", str(run)])
+    assert told.exit_code == 0 and "100.0 % (" in told.output, told.output

@@ -55,7 +55,14 @@ def test_a_step_has_its_calls_and_veiled_examples(hostile):
     assert row["scores/hate/_type"] == "histogram" and sum(row["scores/hate/values"]) == 4
     (begun,) = [record.run for record in found if record.WhichOneof("record_type") == "run"]
     assert (begun.run_group, begun.job_type, begun.run_id) == ("run", "select", f"{run_id(hostile.run)}-select")
-    (table,) = (hostile.run / "wandb").rglob("offline-run-*/files/media/table/*.json")
+    (funnel,) = (hostile.run / "wandb").rglob("offline-run-*/files/media/table/funnel*.json")
+    assert json.loads(funnel.read_text())["data"] == [
+        ["plan", "short", 1, None, None, None],
+        ["select", "english", 1, 1, 1, 3],
+        ["select", "no_hate", 1, 1, 1, 2],
+        ["select", "safe", 1, 1, 1, 1],
+    ]
+    (table,) = (hostile.run / "wandb").rglob("offline-run-*/files/media/table/examples*.json")
     rows = {(row[0], row[1]): row for row in json.loads(table.read_text())["data"]}
     assert rows["kept", ""][3:5] == ["a red apple", "https://***@a.test/1.jpg?w=3&X-Amz-Signature=***"]
     assert rows["select", "english"][3] == "ein roter Apfel" and rows["select", "english"][5] is not None

@@ -3,6 +3,7 @@
 
 const at = (id) => document.getElementById(id);
 const made = (tag, className, text = "") => Object.assign(document.createElement(tag), { className, textContent: text });
+const KEYS = "123456789abcdefghijklnopqrstuwxyz"; // of labels, in their order; without those that do something else
 let pairs = [];
 let further = -1;
 let now = 0;
@@ -14,7 +15,7 @@ async function post(what, content) {
 }
 
 function fill(card, pair) {
-  const image = Object.assign(new Image(), { src: `image/${pair.shard}/${pair.row}`, alt: "stored picture", loading: "lazy" });
+  const image = Object.assign(new Image(), { src: `image/${pair.part}/${pair.row}`, alt: "stored picture", loading: "lazy" });
   const values = document.createElement("dl");
   for (const [name, value] of Object.entries(pair.values)) values.append(made("dt", "", name), made("dd", "", String(value)));
   card.querySelector(".pair").replaceChildren(image, made("p", "caption", pair.caption), made("p", "quiet url", pair.url), values);
@@ -22,7 +23,7 @@ function fill(card, pair) {
 
 async function unveil(pair) {
   if (!pair.veiled) return;
-  const answer = await fetch(`words/${pair.shard}/${pair.row}`);
+  const answer = await fetch(`words/${pair.part}/${pair.row}`);
   if (!answer.ok) return void (at("told").textContent = `not there: ${answer.status}`);
   Object.assign(pair, await answer.json(), { veiled: false });
   fill(pair.card, pair);
@@ -43,7 +44,7 @@ function card(pair, n) {
   const fate = pair.rule ? `dropped by ${pair.rule}: is that right?` : pair.failed.length ? `fails ${pair.failed.join(", ")}` : "kept";
   item.append(made("p", pair.failed.length ? "failed" : "quiet", fate));
   pair.choices.forEach((choice, number) => {
-    const button = made("button", "choice", `${number + 1} ${choice}`);
+    const button = made("button", "choice", `${KEYS[number] ?? ""} ${choice}`);
     button.type = "button";
     button.setAttribute("aria-pressed", pair.label === choice);
     button.onclick = () => label(pair, choice);
@@ -105,7 +106,7 @@ addEventListener("keydown", (event) => {
   else if (event.key === "/") at("where").focus();
   else if (event.key === "m" && further >= 0) ask(further);
   else if (pair && event.key === "v") unveil(pair);
-  else if (pair && /^[1-9]$/.test(event.key) && pair.choices[event.key - 1]) label(pair, pair.choices[event.key - 1]);
+  else if (pair && event.key.length === 1 && pair.choices[KEYS.indexOf(event.key)]) label(pair, pair.choices[KEYS.indexOf(event.key)]);
   else return;
   event.preventDefault();
 });
@@ -120,7 +121,8 @@ at("where").onkeydown = (event) => {
 at("state").onchange = () => ask(0);
 
 fetch("about.json").then((answer) => answer.json()).then((about) => {
-  document.title = `Pairs of ${about.run}`;
+  document.title = `Pairs of ${about.folder}`;
   if (about.sample) at("ask").hidden = true;
+  at("where").value = about.where;
   ask(0);
 });

@@ -1,7 +1,9 @@
 """Captions labelled by hand, written for these tests: 699 in 8 languages, no two made from one template.
 
 tuning.tsv is what thresholds and words may be chosen by; frozen.tsv is what figures are taken on, and nothing is chosen
-by. Which half a caption is in, the first hex digit of its sha256 tells (even: tuning). Lines:
+by. Which half a caption is in, the first hex digit of its sha256 tells (even: tuning). later.tsv has 118 more, by
+another hand that had seen the lists of words, not these captions; they were committed before any scorer saw them, and
+nothing was changed after. Lines:
 
     language, labels, caption    labels: h hate or insult, s sexual, i names a group of people, b none of these
 
@@ -14,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-Half = Literal["tuning", "frozen"]
+Half = Literal["tuning", "frozen", "later"]
 
 
 class Labelled(NamedTuple):
