@@ -8,11 +8,8 @@ The embeddings are kept beside the similarity: heads (see head.py), semantic cop
 and open no picture.
 """
 
-import hashlib
 import json
-import re
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -22,14 +19,12 @@ from PIL import Image
 from pydantic import Field
 
 from configs import Config, UserError, fingerprint
-from storage.hub import fetch_model
 
+from . import named_model
 from .base import Batch
 
 VERSION = 2  # since 2 the embeddings are kept
 IMAGE, TEXT = "clip_image", "clip_text"  # columns of embeddings
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-FILES = ("*.json", "*.safetensors", "*.model", "*.txt")  # all that is read of a model, and no pickle among it
 
 
 class ClipConfig(Config):
@@ -39,7 +34,7 @@ class ClipConfig(Config):
 
     model: str = Field(examples=["openai/clip-vit-base-patch32"])  # a folder, or a name on the Hugging Face hub
     revision: str = "main"  # of a name on the hub
-    device: Literal["cpu", "cuda"] = "cpu"  # where both towers run
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # where both towers run; auto: a GPU where torch can use one
     batch: int = Field(default=16, ge=1)  # pairs a run; always as many, so that a score stays a score
 
 
@@ -63,20 +58,11 @@ class Clip:
     @cached_property
     def fingerprint(self) -> str:
         """Cover the model's files and the library that runs them."""
-        digests = [[path.name, _sha256(path)] for pattern in FILES for path in sorted(self._folder.glob(pattern))]
-        return fingerprint(self.name, VERSION, self.config.batch, digests, version("transformers"))
+        return fingerprint(self.name, VERSION, self.config.batch, *named_model.identity(self._folder))
 
     @cached_property
     def _folder(self) -> Path:
-        if Path(self.config.model).is_dir():
-            folder = Path(self.config.model)
-        elif HUB_NAME.fullmatch(self.config.model):
-            folder = fetch_model(self.config.model, self.config.revision, FILES, what="score.clip.model")
-        else:
-            raise UserError(f"score.clip.model {self.config.model!r} is no folder here and no name on the hub")
-        if not list(folder.glob("*.safetensors")):
-            raise UserError(f"score.clip.model: {folder} holds no .safetensors; convert the weights first")
-        return folder
+        return named_model.folder_of(self.config.model, self.config.revision, key="score.clip.model")
 
     @cached_property
     def _towers(self) -> Any:
@@ -89,7 +75,8 @@ class Clip:
         if not hasattr(model, "get_image_features") or not hasattr(model, "get_text_features"):
             raise UserError(f"score.clip.model: {self.config.model} has no two towers of pictures and text")
         tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-        return model.eval().to(self.config.device), tokenizer, _Prepared.of(self._folder)
+        device = named_model.device_of(self.config.device, key="score.clip.device")
+        return model.eval().to(device), tokenizer, _Prepared.of(self._folder)
 
     def __call__(self, batch: Batch) -> dict[str, list[Any]]:
         size = self.config.batch
@@ -174,8 +161,3 @@ class _Prepared:
 def _pooled(output: Any) -> Any:
     """Return one vector a row, whichever way this version of the library answers."""
     return output if not hasattr(output, "pooler_output") else output.pooler_output
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

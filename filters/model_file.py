@@ -39,6 +39,8 @@ def session(model: bytes | str, *, device: str = "cpu") -> "onnxruntime.Inferenc
     """Open an ONNX session on one thread: there is a process a core, and threads would fight over them."""
     import onnxruntime
 
+    if device == "auto":
+        device = "cuda" if "CUDAExecutionProvider" in onnxruntime.get_available_providers() else "cpu"
     provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[device]
     if provider not in onnxruntime.get_available_providers():
         raise UserError(f"this onnxruntime cannot use {device!r}; install onnxruntime-gpu or set device: cpu")

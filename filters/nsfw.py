@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class NsfwConfig(Config):
     """Where the network runs. On a CPU larger batches are no faster; on a GPU take 64."""
 
-    device: Literal["cpu", "cuda"] = "cpu"  # where the network runs
+    device: Literal["auto", "cpu", "cuda"] = "cpu"  # where the network runs; auto: a GPU where onnxruntime can use one
     batch: int = Field(default=1, ge=1)  # images a run of the network; always as many, so that a score stays a score
 
 

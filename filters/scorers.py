@@ -18,8 +18,9 @@ from .own import own_scorers
 
 HEADS = ("aesthetic", "watermark", "unsafe")  # on the embeddings of clip
 # In the order of their columns.
-SCORERS = ("size", "caption", "language", "hate", "sexual", "privacy", "noise", "nsfw", "pdq", "clip", *HEADS)
+SCORERS = ("size", "caption", "language", "hate", "sexual", "privacy", "noise", "nsfw", "pdq", "toxic", "clip", *HEADS)
 _EXAMPLES = {
+    "toxic": {"model": "pysentimiento/bertweet-hate-speech"},
     "clip": {"model": "openai/clip-vit-base-patch32"},
     **{head: {"file": f"heads/{head}.safetensors", "sha256": "0" * 64} for head in HEADS},
 }
@@ -27,7 +28,8 @@ OFF = tuple(_EXAMPLES)  # until a config names their model
 # Microseconds of a core a pair, with the decoding of its picture where the scorer looks at it; docs/filters.md has how.
 RATES_US = {
     **{"size": 1.5, "caption": 9, "language": 79, "hate": 62, "sexual": 59, "privacy": 3},
-    **{"noise": 1_000, "nsfw": 42_400, "pdq": 1_360},
+    **{"noise": 1_700, "nsfw": 42_400, "pdq": 1_360, "toxic": 117_000, "clip": 172_000},
+    **dict.fromkeys(HEADS, 75),
 }
 
 

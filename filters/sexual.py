@@ -21,7 +21,7 @@ from .base import Batch
 from .hate import near
 from .language import Languages
 
-VERSION = 1  # raise when an answer changes
+VERSION = 2  # raise when an answer changes
 SWEARING = {"you", "verdict", "likened"}
 NAKED = """
 naked nude nudes nudity topless uncensored undressed stripping | nackt nackte nackter | nu nue nus nues |
@@ -69,6 +69,16 @@ schoolboy teen teens teenager teenage preteen minor minors underage daughter son
 niños niñas bebé | bambino bambina bambini ragazzina | criança crianças menina menino bebê | ребёнок дети
 девочка мальчик школьница | 儿童 孩子 小孩 女孩 男孩 婴儿 幼女
 """
+# Beside CHILD and the groups of people: who is spoken of as a person that a picture may show.
+PERSON = """
+man men woman women person people lady ladies gentleman guy guys couple bride groom husband wife mother father mom dad
+parents parent family families grandmother grandfather brother sister friend friends actor actress singer selfie |
+mann männer frau frauen person personen leute paar braut mutter vater familie |
+homme hommes femme femmes personne gens couple mère père famille | hombre hombres mujer mujeres persona personas gente
+pareja madre padre familia | uomo uomini donna donne gente coppia madre padre famiglia | homem homens mulher mulheres
+pessoa pessoas casal mãe pai família | мужчина мужчины женщина женщины человек люди пара мать отец семья |
+男人 女人 人物 夫妇 母亲 父亲 家庭
+"""
 
 
 class SexualConfig(Config):
@@ -97,14 +107,22 @@ def of(text: str) -> frozenset[str]:
 
 
 NAKED_WORDS, LURES, HARMLESS_WORDS, CHILDREN = of(NAKED), of(LURE), of(HARMLESS), of(CHILD)
+PERSONS = CHILDREN | of(PERSON)
 
 
 class Sexual:
-    """sexual: probability in [0, 1] that a caption is sexual. caption_child: it speaks of children."""
+    """sexual: probability in [0, 1] that a caption is sexual. caption_child: it speaks of children.
+
+    caption_person: it speaks of a person, children included; names alone are not known.
+    """
 
     name: ClassVar[str] = "sexual"
     needs: ClassVar[tuple[str, ...]] = ("captions",)
-    columns: ClassVar[dict[str, pa.DataType]] = {"sexual": pa.float32(), "caption_child": pa.bool_()}
+    columns: ClassVar[dict[str, pa.DataType]] = {
+        "sexual": pa.float32(),
+        "caption_child": pa.bool_(),
+        "caption_person": pa.bool_(),
+    }
 
     def __init__(self, config: SexualConfig) -> None:
         self.config, self._languages = config, Languages()
@@ -115,6 +133,7 @@ class Sexual:
         return {
             "sexual": [weighed(self.signs(caption)) for caption in batch.captions],
             "caption_child": [not CHILDREN.isdisjoint(speech.found_in(caption)) for caption in batch.captions],
+            "caption_person": [not PERSONS.isdisjoint(speech.found_in(caption)) for caption in batch.captions],
         }
 
     def signs(self, caption: str) -> Signs:

@@ -12,10 +12,10 @@ rule_columns         which columns rules may use; column_facts: what a run holds
 download             urls become images, or reasons
 adopt                or else: shards and pictures that exist already
 score                every image and caption gets its numbers
-dedup, dedup_parts   which pairs are copies of which, over all shards, part by part; dedup_records: what goes through
-                     the scratch files of it; frequencies: how often a picture, a caption and a host stand in the run
+dedup, dedup_parts   which pairs are copies of which, over all shards, part by part; dedup_records: what it spreads
+frequencies          how often a picture, a caption and a host stand in the run
 select, policies     rules over the numbers: kept or not, and why; published sets of rules
-lists                hashes, urls, hosts and texts that are never kept; picture_hashes: such a list of pictures
+lists                hashes, urls, hosts and texts that are never kept; picture_hashes: a list out of pictures
 decisions            what rules cost, and what others would do, out of what is stored
 embed                the text encoder's embeds of every kept caption
 index                one row a shard: what training reads first

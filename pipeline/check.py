@@ -14,6 +14,8 @@ from .columns import judged
 from .config import PipelineConfig
 from .plan import schema_of
 from .rule_columns import check_scorers
+from .table_files import files_of
+from .table_readers import size_of
 
 
 def problems_of(config: PipelineConfig) -> Iterator[UserError]:
@@ -42,9 +44,11 @@ def problems_of(config: PipelineConfig) -> Iterator[UserError]:
 
 
 def pairs_in(config: PipelineConfig) -> int | None:
-    """Return how many pairs the run has; None where it is not planned yet."""
+    """Return how many pairs the run has, or before it is planned about how many rows its table; None: not known."""
     try:
-        return sum(pairs_of(config.run)) if (config.run / PLAN).exists() else None
+        if (config.run / PLAN).exists():
+            return sum(pairs_of(config.run))
+        return size_of(files_of(config.table)) if config.way == "table" else None
     except UserError:
         return None
 

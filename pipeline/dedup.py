@@ -31,6 +31,7 @@ from storage.typed import typed
 
 from .blocks import Block, blocks_of
 from .dedup_parts import HASHES, SOURCES, Parts
+from .dedup_records import PIXELS
 from .frequencies import COUNTED, collected, count
 from .phases import Phase, Task, run_phases
 from .step import TableStep
@@ -133,6 +134,7 @@ class Dedup(TableStep):
             has_hashes=HASHES[0] in known,
             is_planned=is_planned(self.run),
             frequent=self.dedup.frequent,
+            has_pixels=PIXELS in known,
             turned=self.dedup.turned,
             color=self.dedup.color,
             part_bits=max(0, ceil(log2(max(1, block_ids[-1]) / PART_ROWS))),

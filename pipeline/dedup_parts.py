@@ -29,11 +29,10 @@ from storage import duplicates, pairs, scores, spread
 from storage.typed import typed
 
 from .blocks import Block
-from .dedup_records import COLOR, COPY, DIGEST, HASH, LINK, digests_of, hosts_of, keys_in, records_of
+from .dedup_records import COLOR, COPY, DIGEST, HASH, LINK, PIXELS, VALUES, digests_of, keys_in, records_of, values_of
 
 SOURCES = 4  # parts of distinct hashes that are spread together, so that fewer files are opened
 LINKS = 1 << 22  # that are followed at once, at least
-VALUES = {"exact": "stored_sha256", "caption": "caption", "host": "url"}  # kind -> the column that is digested
 HASHES = ("pdq", "pdq_quality", "pdq_color")
 
 
@@ -47,6 +46,7 @@ class Parts:
     min_quality: int
     keep: dict[str, int]  # kind of equal copies -> how many of a group stay
     has_hashes: bool
+    has_pixels: bool  # their digest is in the scores
     turned: bool  # turned and mirrored copies are looked for, too
     color: int | None  # how far the mean colours of near copies may be apart; None: any
     is_planned: bool  # by a url table: keys are of one length, and sorted
@@ -91,11 +91,12 @@ class Parts:
             kept["keys"].append(keys_in(table, shard, first_key if self.is_planned else None, end - begin))
             ids = begin + np.flatnonzero(pc.equal(table["status"], pairs.OK).to_numpy(zero_copy_only=False))
             stored = table.take(pa.array(ids - begin))
+            scored = scores.read(shard, [*HASHES, PIXELS], of=stored)
+            for name, is_there, by in ((HASHES[0], self.has_hashes, "pdq"), (PIXELS, self.has_pixels, "noise")):
+                if (name in scored.column_names) != is_there:
+                    raise UserError(f'only some shards are scored with {by}; run "{typed(shard.run, "score")}" first')
             for kind in self.digested:
-                kept[kind].append(digests_of(hosts_of(stored["url"]) if kind == "host" else stored[VALUES[kind]], ids))
-            scored = scores.read(shard, HASHES, of=stored)
-            if (HASHES[0] in scored.column_names) != self.has_hashes:
-                raise UserError(f'only some shards are scored with pdq; run "{typed(shard.run, "score")}" first')
+                kept[kind].append(digests_of(values_of(kind, stored, scored), ids))
             if self.has_hashes:
                 kept["hashes"].append(self._hashes(scored, ids))
             if self.color is not None:
@@ -112,8 +113,8 @@ class Parts:
 
     def _hashes(self, scored: pa.Table, ids: np.ndarray) -> np.ndarray:
         """Return the hashes of those images that have one worth comparing."""
-        fit = pc.and_(pc.is_valid(scored["pdq"]), pc.greater_equal(scored["pdq_quality"], self.min_quality))
-        fit = pc.fill_null(fit, False)
+        is_good = pc.greater_equal(scored["pdq_quality"], self.min_quality)
+        fit = pc.fill_null(pc.and_(pc.is_valid(scored["pdq"]), is_good), False)
         hashes = b"".join(scored["pdq"].filter(fit).to_pylist())
         words, ids = np.frombuffer(hashes, np.uint64).reshape(-1, BYTES // 8), ids[fit.to_numpy()]
         if not self.turned:
@@ -138,9 +139,13 @@ class Parts:
         """Find the copies among equal hashes of one part, and one pair of each hash; these come last."""
         records = spread.read(self.files("hashes"), HASH, part)
         ids, keepers = equal_copies(records["words"], records["id"])
-        order, starts = groups_of(records["words"])
+        if self.turned:  # an image has several hashes, and may be a copy by one of them alone
+            order, starts = groups_of(records["words"])
+            first = records[np.sort(order[starts])]
+        else:
+            first = records[np.isin(records["id"], ids, invert=True)]
         spread.write(self.path("same", part), records_of(COPY, ids, keepers))
-        spread.write(self.path("distinct", part), records[np.sort(order[starts])])
+        spread.write(self.path("distinct", part), first)
 
     def spread(self, number: int, group: int) -> None:
         """Spread a group of distinct hashes over the parts of the band with this number."""

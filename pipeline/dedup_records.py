@@ -17,6 +17,8 @@ HASH = np.dtype([("words", np.uint64, (BYTES // 8,)), ("id", np.int64)])
 COPY = np.dtype([("id", np.int64), ("keeper", np.int64)])
 LINK = np.dtype((np.int64, (2,)))
 COLOR = np.dtype((np.uint8, (3,)))
+PIXELS = "image_digest"  # of the scores: images that differ in no pixel are exact copies, whatever their bytes
+VALUES = {"exact": "stored_sha256", "caption": "caption", "host": "url"}  # kind -> the column that is digested
 
 
 def records_of(dtype: np.dtype, *columns: np.ndarray) -> np.ndarray:
@@ -44,9 +46,15 @@ def keys_in(table: pa.Table, shard: Shard, first_key: str | None, count: int) ->
     return keys
 
 
-def hosts_of(urls: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the hosts of urls, NULL where one names none."""
-    return pa.chunked_array([[pairs.host_of(url or "") or None for url in urls.to_pylist()]], pa.string())
+def values_of(kind: str, stored: pa.Table, scored: pa.Table) -> pa.ChunkedArray:
+    """Return the texts in which copies of a kind are equal, NULL for none. scored: the scores of the stored pairs."""
+    if kind == "host":
+        texts = [pairs.host_of(url or "") or None for url in stored[VALUES[kind]].to_pylist()]
+    elif kind == "exact" and PIXELS in scored.column_names:
+        texts = [value and value.hex() for value in scored[PIXELS].to_pylist()]
+    else:
+        return stored[VALUES[kind]]
+    return pa.chunked_array([texts], pa.string())
 
 
 def digests_of(values: pa.ChunkedArray, ids: np.ndarray) -> np.ndarray:

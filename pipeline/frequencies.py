@@ -14,13 +14,12 @@ import pyarrow as pa
 
 from filters.duplicates import digests, groups_of
 from storage import frequent, spread
-from storage.pairs import host_of
 
 from .dedup_parts import Parts
-from .dedup_records import DIGEST
+from .dedup_records import DIGEST, PIXELS, VALUES, values_of
 
 COUNTED = {"exact": "image", "caption": "caption", "host": "host"}  # kind of dedup's digests -> what it is called
-NEEDED = {"image_count": "stored_sha256", "caption_count": "caption", "host_count": "url"}  # columns of a pair
+KIND = {f"{name}_count": kind for kind, name in COUNTED.items()}  # of each count
 RECORD = np.dtype([("hash", np.uint64), ("count", np.int64), ("id", np.int64)])
 
 
@@ -49,23 +48,22 @@ def collected(parts: Parts) -> pa.Table:
 
 def needed(columns: Collection[str]) -> list[str]:
     """Return what a pair's counts among some columns are looked up by."""
-    return [NEEDED[name] for name in frequent.COLUMNS if name in columns]
+    return [column for name in frequent.COLUMNS if name in columns for column in (VALUES[KIND[name]], PIXELS)]
 
 
 def with_counts(pairs: pa.Table, run: Path, columns: Collection[str]) -> pa.Table:
-    """Return pairs with those of the counts that are among the columns; 1 where a value is not frequent."""
-    for kind, name in zip(frequent.KINDS, frequent.COLUMNS, strict=True):
+    """Return pairs, scored, with those of the counts that are among the columns; 1 where a value is not frequent."""
+    for name, kind in zip(frequent.COLUMNS, frequent.KINDS, strict=True):
         if name in columns:
-            pairs = pairs.append_column(name, pa.array(_counts(pairs[NEEDED[name]].to_pylist(), run, kind)))
+            texts = values_of(KIND[name], pairs, pairs).to_pylist()
+            pairs = pairs.append_column(name, pa.array(_counts(texts, *frequent.counts_of(run, kind))))
     return pairs
 
 
-def _counts(values: list[str | None], run: Path, kind: str) -> np.ndarray:
-    hashes, counts = frequent.counts_of(run, kind)
-    found = np.ones(len(values), np.int64)
+def _counts(texts: list[str | None], hashes: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    found = np.ones(len(texts), np.int64)
     if len(hashes):
-        texts = [host_of(value or "") if kind == "host" else value or "" for value in values]
-        wanted = digests(texts)[:, 0]
+        wanted = digests([text or "" for text in texts])[:, 0]
         place = np.minimum(np.searchsorted(hashes, wanted), len(hashes) - 1)
         is_there = (hashes[place] == wanted) & np.array([bool(text) for text in texts], bool)
         found[is_there] = counts[place[is_there]]

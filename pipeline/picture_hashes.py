@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from configs import UserError
+from configs import UserError, printable
 from filters.base import Batch
 from filters.pdq import Pdq, PdqConfig
 from storage.atomic import commit
@@ -29,7 +29,7 @@ def write_hashes(folders: list[Path], to: Path) -> tuple[int, int]:
         raise UserError(f"{', '.join(map(str, folders))}: no picture there ({' '.join(ENDINGS)})")
     scorer, lines, named = Pdq(PdqConfig()), [HEAD], 0
     for path in paths:
-        rows = [f"{value},pdq,{number},{path}" for number, value in _hashes(path, scorer)]
+        rows = [f"{value},pdq,{number},{printable(str(path))}" for number, value in _hashes(path, scorer)]
         lines += rows
         named += bool(rows)
     if not named:

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from configs import UserError
 from filters.rules import columns_of
-from filters.scorers import RATES_US, ScorersConfig, columns_of_ours
+from filters.scorers import HEADS, RATES_US, ScorersConfig, columns_of_ours
 from storage import frequent
 
 from .adopt.step import schema_of as adopted_schema_of
@@ -21,8 +21,10 @@ NOT_OF_ADOPTED = ("http_status", "content_type", "final_url", "fetched_bytes")
 PUBLISHED = {
     "similarity": "LAION's tables bring it (CLIP ViT-B/32 of picture and caption)",
     "clip_l14_similarity_score": "DataComp's tables bring it (CLIP ViT-L/14 of picture and caption)",
-    "punsafe": "LAION's safety tables bring it (a head on CLIP ViT-L/14)",
+    "punsafe": "LAION's safety tables bring it (a head on CLIP ViT-L/14, which score.unsafe can run as unsafe_score)",
 }
+OF_CLIP = " with CLIP ViT-B/32 on CPUs; ViT-L/14 takes 11 times as long"
+BESIDE = {"clip": OF_CLIP, **dict.fromkeys(HEADS, "; score.clip, whose embeddings it judges, costs its own")}
 OR_CLIP = "; or name a model in score.clip.model and ask for clip_similarity"
 
 
@@ -58,11 +60,10 @@ def idle_rules(config: PipelineConfig) -> Iterator[str]:
 
 def cost_of(scorer: str, pairs: int | None) -> str:
     """Return what a scorer costs for so many pairs, or for a million where it is not known how many there are."""
-    rate_us = RATES_US.get(scorer)
-    if rate_us is None:
-        return "an amount that was not measured"
-    hours = rate_us * (pairs or 1_000_000) / 3.6e9
-    return f"about {hours:,.2g} core-hours for {f'the {pairs:,} pairs here' if pairs else 'a million pairs'}"
+    hours = RATES_US[scorer] * (pairs or 1_000_000) / 3.6e9
+    of = f"the {pairs:,} pairs here" if pairs else "a million pairs"
+    amount = f"about {hours:,.2g}" if hours >= 0.01 else "less than 0.01"
+    return f"{amount} core-hours for {of}{BESIDE.get(scorer, '')}"
 
 
 def _policies(config: PipelineConfig) -> list[Mapping[str, str]]:

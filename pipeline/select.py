@@ -151,7 +151,7 @@ def candidates_of(shard: Shard, columns: Collection[str] | None = None) -> pa.Ta
     asked = frequent.COLUMNS if columns is None else columns
     names = None if columns is None else {*columns, *needed(asked)}
     wanted = None if names is None else [name for name in column_names(shard.path(PAIRS)) if name in names]
-    copies = duplicates.with_copies(with_scores(pairs.stored(shard, wanted), shard, columns), shard)
+    copies = duplicates.with_copies(with_scores(pairs.stored(shard, wanted), shard, names), shard)
     return with_counts(copies, shard.run, asked)
 
 

@@ -83,3 +83,11 @@ def test_a_model_that_cannot_be_used_is_told_in_a_line(folder: Path, tmp_path: P
     for model, words in ((str(empty), "holds no .safetensors"), ("no such/model name", "is no folder here")):
         with pytest.raises(UserError, match=words):
             _ = Clip(ClipConfig(model=model)).fingerprint
+
+
+def test_a_gpu_that_is_not_there_is_told_in_a_line(folder: Path):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has one")
+    assert Clip(ClipConfig(model=str(folder)))(pairs()) == Clip(ClipConfig(model=str(folder), device="cpu"))(pairs())
+    with pytest.raises(UserError, match="torch finds no GPU here; set device: cpu, or auto"):
+        Clip(ClipConfig(model=str(folder), device="cuda"))(pairs())

@@ -38,6 +38,8 @@ def test_the_nsfw_model_is_the_one_that_was_published():
 def test_a_device_that_is_not_there_is_said():
     if "CUDAExecutionProvider" in __import__("onnxruntime").get_available_providers():
         pytest.skip("this machine has it")
+    images = batch(2)
+    assert Nsfw(NsfwConfig(device="auto"))(images) == Nsfw(NsfwConfig())(images)
     with pytest.raises(UserError, match="set device: cpu"):
         Nsfw(NsfwConfig(device="cuda"))(batch(1))
 
@@ -65,7 +67,9 @@ def test_pdq_is_the_library_s_hash_packed():
     image = picture(3)
     bits, quality = pdqhash.compute(image)
     found = Pdq(PdqConfig())(Batch(images=[image]))
-    assert found == {"pdq": [np.packbits(bits.astype(bool)).tobytes()], "pdq_quality": [quality]}
+    mean = np.rint(image.mean((0, 1))).astype(np.uint8).tobytes()
+    packed = np.packbits(bits.astype(bool)).tobytes()
+    assert found == {"pdq": [packed], "pdq_quality": [quality], "pdq_color": [mean]}
 
 
 def test_pdq_survives_compression_and_sizes_and_tells_pictures_apart():
@@ -89,7 +93,9 @@ def test_flat_and_tiny_pictures_have_no_quality():
 
 
 def noise_of(image):
-    return {name: values[0] for name, values in Noise(NoiseConfig())(Batch(images=[image])).items()}
+    found = {name: values[0] for name, values in Noise(NoiseConfig())(Batch(images=[image])).items()}
+    assert len(found.pop("image_digest")) == 16
+    return found
 
 
 def test_noise_of_pictures_whose_numbers_are_known():
@@ -113,3 +119,12 @@ def test_blur_and_sizes_show_in_noise_as_they_should():
         smaller = noise_of(np.asarray(Image.fromarray(sharp).resize((200, 200))))
         for name, value in noise_of(sharp).items():
             assert value == pytest.approx(smaller[name], rel=0.25), name
+
+
+def test_the_digest_is_of_the_pixels_and_their_shape():
+    image = picture(1, width=64, height=32)
+    other = image.copy()
+    other[0, 0, 0] ^= 1
+    images = [image, np.asfortranarray(image), other, image.reshape(64, 32, 3)]
+    digests = Noise(NoiseConfig())(Batch(images=images))["image_digest"]
+    assert digests[0] == digests[1] and len({*digests}) == 3

@@ -39,6 +39,12 @@ def test_children_are_told_in_any_language_of_the_list():
     ]
 
 
+def test_persons_are_told_children_among_them():
+    named = ["an old Man with a hat", "zwei Frauen im Park", "\u5973\u4eba", "two boys on a swing"]
+    others = ["a mannequin in a shop window", "a woodman axe", "clock face on a record player"]
+    assert of(*named, *others)["caption_person"] == [True] * 4 + [False] * 3
+
+
 def test_picture_and_caption_judge_together():
     rows = {
         "nsfw_score": [0.45, 0.45, 0.05, 0.15, 0.15],

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -12,7 +13,8 @@ from filters.base import Batch
 from filters.pdq import Pdq, PdqConfig, turned
 from pipeline.runner import run_step
 from storage import duplicates, pairs
-from tests.factory import downloaded, through
+from storage.plan import shards_of
+from tests.factory import WITHOUT_MODELS, config_for, downloaded, noise_image, stored, through, write_pairs
 from tests.filters.batches import picture
 
 from .scored_run import made, rows_of
@@ -53,8 +55,13 @@ def with_turned(rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
     return [{**row, "pdq": turn.tobytes()} for row, turn in zip(rows, turns, strict=True)]
 
 
-@pytest.mark.parametrize(("is_turned", "color"), [(True, None), (False, 12), (True, 12), (False, 255)])
-@pytest.mark.parametrize("distance", [0, 9])
+SETTINGS = [(distance, *looks) for distance in (0, 9) for looks in ((True, None), (False, 12), (False, 255))]
+
+
+@pytest.mark.parametrize(
+    ("distance", "is_turned", "color"),
+    [(0, True, 12), (9, True, 12), *(pytest.param(*each, marks=pytest.mark.long) for each in SETTINGS)],
+)
 def test_near_copies_are_those_of_plain_loops(tmp_path: Path, monkeypatch, distance: int, is_turned: bool, color: Any):
     rows = with_turned(rows_of(distance, 215), distance)
     expected = near_by_hand(rows, distance=distance, is_turned=is_turned, color=color)
@@ -93,3 +100,25 @@ def test_scores_without_colours_are_refused_in_one_line(tmp_path: Path):
     rows = rows.model_copy(update={"score": rows.score.model_copy(update={"pdq": None})})
     with pytest.raises(UserError, match=r'dedup\.color asks for pdq_color: run "corgi score'):
         through(rows, "score", "dedup")
+
+
+def with_comment(data: bytes) -> bytes:
+    """The same JPEG with a few words in it that nobody sees."""
+    return data[:2] + b"\xff\xfe\x00\x07hello" + data[2:]
+
+
+@pytest.mark.parametrize("noise", [{}, None])
+def test_pictures_of_equal_pixels_are_exact_copies_whatever_their_bytes(tmp_path: Path, noise: Any):
+    config = config_for(tmp_path, score={**WITHOUT_MODELS, "noise": noise})
+    table = {"url": [f"http://a.test/{n}.jpg" for n in range(4)], "caption": ["one", "two", "three", "four"]}
+    pq.write_table(pa.table(table), tmp_path / "table.parquet")
+    through(config, "plan")
+    (shard,) = shards_of(config.run)
+    data = [noise_image(1), with_comment(noise_image(1)), noise_image(2), noise_image(3)]
+    write_pairs(shard, pairs.planned(shard), lambda pair: stored(data[int(pair["url"][-5])]))
+    through(config, "score", "dedup")
+    copies = [
+        row["key"] for row in pq.read_table(config.run / duplicates.DUPLICATES).to_pylist() if row["kind"] == "exact"
+    ]
+    keys = sorted(row["key"] for row in pairs.stored(shard).to_pylist() if row["caption"] in ("one", "two"))
+    assert copies == (keys[1:] if noise is not None else [])

@@ -29,7 +29,7 @@ def by_hand(rows: list[dict[str, Any]], kind: str) -> Counter[str]:
     return Counter({value: count for value, count in counts.items() if count >= LEAST and value})
 
 
-@pytest.mark.parametrize("max_caption_count", [None, 3])
+@pytest.mark.parametrize("max_caption_count", [pytest.param(None, marks=pytest.mark.long), 3])
 def test_counts_are_those_of_plain_counting(tmp_path: Path, monkeypatch, max_caption_count: int | None):
     in_small_parts(monkeypatch)
     rows = rows_of(3, 215)
