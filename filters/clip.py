@@ -14,7 +14,7 @@ import re
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,7 @@ from configs import Config, UserError, fingerprint
 from storage.hub import fetch_model
 
 from .base import Batch
+from .devices import Device, resolved
 
 VERSION = 2  # since 2 the embeddings are kept
 IMAGE, TEXT = "clip_image", "clip_text"  # columns of embeddings
@@ -39,7 +40,7 @@ class ClipConfig(Config):
 
     model: str = Field(examples=["openai/clip-vit-base-patch32"])  # a folder, or a name on the Hugging Face hub
     revision: str = "main"  # of a name on the hub
-    device: Literal["cpu", "cuda"] = "cpu"  # where both towers run
+    device: Device = "cpu"  # where both towers run; auto: on a GPU where there is one; workers share them out
     batch: int = Field(default=16, ge=1)  # pairs a run; always as many, so that a score stays a score
 
 
@@ -89,7 +90,7 @@ class Clip:
         if not hasattr(model, "get_image_features") or not hasattr(model, "get_text_features"):
             raise UserError(f"score.clip.model: {self.config.model} has no two towers of pictures and text")
         tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-        return model.eval().to(self.config.device), tokenizer, _Prepared.of(self._folder)
+        return model.eval().to(resolved(self.config.device)), tokenizer, _Prepared.of(self._folder)
 
     def __call__(self, batch: Batch) -> dict[str, list[Any]]:
         size = self.config.batch
