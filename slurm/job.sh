@@ -49,6 +49,10 @@ end() {
     rm "$mark.stopped"
     [ "$code" = 93 ] || code=75
   fi
+  if [ -e "$mark.told" ]; then # a node ended by a signal: ours, or srun's where another node has failed
+    rm "$mark.told"
+    case $code in 1 | 2 | 3 | 93) ;; *) code=75 ;; esac
+  fi
   case $code in 138 | 143) code=75 ;; esac                   # it left by USR1 or TERM itself, without a word
   case $code in 0 | 2 | 3 | 93 | 94) ;; *) [ -z "$asked" ] || code=75 ;; esac
   if [ "$code" = 75 ]; then

@@ -335,6 +335,17 @@ def test_nodes_of_a_training_leave_with_75_one_after_the_other(toy: Path, cluste
     assert sorted(begun(toy)) == ["node 0 0", "node 0 1", "node 1 0", "node 1 1"]
 
 
+def test_a_node_that_fails_ends_the_training_however_srun_ends_the_others(toy: Path, cluster: Cluster):
+    node = 'echo "node $SLURM_PROCID ${SLURM_RESTART_COUNT:-0}" >> begun; [ "$SLURM_PROCID" = 0 ] || exit 1; sleep 60'
+    (toy / "python").write_text(f"#!/bin/bash\n{node}")
+    (toy / "python").chmod(0o755)
+    submit("chain.yaml", [f"slurm.train.python={toy / 'python'}"], work=WORK._replace(left=ONLY_TRAINING))
+    cluster.wait_until_empty()
+    (training,) = job_statuses(Path("runs/toy"))
+    assert training.state == "failed" and "ended with exit code 1" in training.why, logs(toy)
+    assert sorted(begun(toy)) == ["node 0 0", "node 1 0"]
+
+
 def ids() -> dict[str, int]:
     kept = read_submission(Path("runs/toy/slurm"))
     assert kept is not None
