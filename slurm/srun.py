@@ -20,9 +20,9 @@ def launch_lines(
 
     processes: of a node, where the chain does not say; flags: of `corgi train`.
     A node that leaves with 75 says so by a file, and ends with 0: srun would kill the others while they leave, too. So
-    does one whose launcher was told to leave while it did not listen, by us or by srun where another node has failed; that
-    node's code is the one that counts. The text in double quotes is read twice: here, on the
-    first node, and there, on each. What a node must fill in itself is escaped.
+    does one whose launcher was told to leave while it did not listen: by us, or by srun where another node has failed,
+    whose code then counts. The text in double quotes is read twice: here, on the first node, and there, on each. What a
+    node must fill in itself is escaped.
     """
     words = [str(file), *(word for setting in settings.all("overrides") for word in setting.value), *flags]
     each, hosts, cpus = _processes(settings, processes), _hosts(settings), settings.get("cpus")
