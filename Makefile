@@ -6,6 +6,7 @@
 #   make test ARGS=--cov                 with the share of lines that were run
 #   make test-long                       what needs SLURM, a browser or a kill; half an hour
 #   make soak NAME=kills                 hundreds of kills and long learning runs, by hand; figures go to docs/log.md
+#   make soak NAME=slurm                 whatever ends jobs of a cluster, ten times each, at random moments
 #   make docs                            the documentation as a site, into build/docs
 #   make bench NAME=train_step           beside its peers, which `make bench-setup` installs into a venv of their own
 

@@ -10,6 +10,7 @@ own          scorers of somebody's own, from a file or an installed package
 named_model  models that transformers runs, from a folder or by name
 model_file   where a scorer's model lies, its digest, a session on one thread
 rules        named SQL expressions that must hold  expression   what an expression may say
+devices      what a model runs on
 thresholds   the numbers that rules compare columns with
 near_list    which hashes are near one of a list
 duplicates   which pairs are copies of which       hamming      near hashes, found without comparing all

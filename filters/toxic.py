@@ -16,6 +16,7 @@ from configs import Config, UserError, fingerprint
 
 from . import named_model
 from .base import Batch
+from .devices import Device, resolved
 
 VERSION = 1
 # Column -> the labels that it is the largest of, in small letters.
@@ -35,7 +36,7 @@ class ToxicConfig(Config):
     revision: str = "main"  # of a name on the hub
     ends: Literal["sigmoid", "softmax"] = "sigmoid"  # sigmoid: labels may hold together; softmax: one of them does
     max_tokens: int = Field(default=64, ge=2)  # of a caption that are read; all are padded to as many
-    device: Literal["auto", "cpu", "cuda"] = "auto"  # where the model runs; auto: a GPU where torch can use one
+    device: Device = "auto"  # where the model runs; auto: on a GPU where there is one; workers share them out
     batch: int = Field(default=32, ge=1)  # captions a run; always as many, so that a score stays a score
 
 
@@ -76,7 +77,7 @@ class Toxic:
                 f"{', '.join(sorted(set().union(*LABELS.values())))}"
             )
         tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-        return model.to(named_model.device_of(self.config.device, key="score.toxic.device")), tokenizer, places
+        return model.to(resolved(self.config.device, key="score.toxic.device")), tokenizer, places
 
     def __call__(self, batch: Batch) -> dict[str, list[Any]]:
         size, found = self.config.batch, dict[str, list[Any]]({name: [] for name in self.columns})

@@ -3,10 +3,8 @@
 import os
 import re
 from multiprocessing import current_process
-from typing import Literal
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-Device = Literal["auto", "cpu", "cuda"]
 
 
 def claim_gpu() -> None:
@@ -15,12 +13,3 @@ def claim_gpu() -> None:
     number = re.search(r"\d+$", current_process().name)  # of processes that this one's parent has started
     if len(visible) > 1 and number:
         os.environ[VISIBLE] = visible[(int(number[0]) - 1) % len(visible)]
-
-
-def resolved(device: Device) -> str:
-    """Return cpu or cuda; auto is cuda where torch can use a GPU."""
-    if device != "auto":
-        return device
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

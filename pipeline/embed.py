@@ -17,6 +17,7 @@ from pydantic import Field, StringConstraints
 from cascade.text_encoder import TextConfig, TextEncoder
 from configs import Config, fingerprints
 from configs.steps import STEPS
+from filters.devices import Device, resolved
 from storage import keep_list, pairs, text_embeds
 from storage.footers import exists
 from storage.shard import PAIRS, Shard
@@ -24,7 +25,6 @@ from storage.tables import content
 from storage.text_embeds import TextEmbedsFile
 
 from .captions import with_own
-from .devices import Device, resolved
 from .step import ShardStep, State
 from .workers import Tally
 

@@ -3,16 +3,20 @@
     download   1,200 shards in 64 tasks of 16 cores: 1.6 h, 97 task-hours (benchmarks: 0.0047 core-s a pair)
     train-sr64 40,000 steps on 4 nodes: 11.1 h, 44 node-hours (this training: 920 images/s)
 
-A rate of the run is that of its last share, with the processes that this had. Figures are for planning.
+A rate of the run is that of its last share, with the processes that this had. Figures are for planning. Before there
+is a plan, shards are guessed by the rows of local parquet tables.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from configs import load
 from configs.steps import entries_of
 from pipeline.config import PipelineConfig
 from pipeline.forecast import rates
+from pipeline.table_files import files_of
 from slurm.arrays import ranks_of, size_of
 from slurm.config import ChainConfig, JobSettings
 from slurm.render import Work
@@ -38,22 +42,24 @@ def hours_of(file: Path, overrides: list[str], work: Work) -> list[str]:
 
 def _of_steps(chain: ChainConfig, pipeline: PipelineConfig, work: Work) -> Iterator[str]:
     measured = rates(pipeline)
+    guessed = _shards_in(pipeline) if work.shards is None else None
+    shards, about = work.shards or guessed, "about " if guessed else ""
     for entry in entries_of(pipeline.way):
         left = work.left.get(entry.name)
-        if left == [] or work.shards is None:
+        if left == [] or shards is None:
             continue
         settings, pairs = JobSettings(chain, entry.name), pipeline.plan.shard_size
-        count = len(left) if left is not None else work.shards
+        count = len(left) if left is not None else shards
         tasks, at_once, cpus = settings.get("tasks"), settings.get("at_once"), settings.or_else("cpus", 1).value
         is_array = entry.kind == "shard"
-        size = len(ranks_of(size_of(tasks.value if tasks else None, work.shards), left)) if is_array else 1
+        size = len(ranks_of(size_of(tasks.value if tasks else None, shards), left)) if is_array else 1
         where = f"in {size} task{'s' * (size != 1)} of {cpus} core{'s' * (cpus != 1)}"
-        what = f"{count:,} shards {where}" if is_array else "one job"
+        what = f"{about}{count:,} shards {where}" if is_array else "one job"
         if entry.name in measured:  # seconds a shard, or of the table
             each, why = measured[entry.name], f"this run: {measured[entry.name]:,.1f} s each"
         elif entry.name in BENCHMARKS:
             rate = BENCHMARKS[entry.name]
-            each = rate * pairs / cpus * (1 if is_array else work.shards)
+            each = rate * pairs / cpus * (1 if is_array else shards)
             why = f"benchmarks: {rate:.2g} core-s a pair"
         else:
             yield f"{entry.name:<10} {what}: not measured yet"
@@ -61,6 +67,15 @@ def _of_steps(chain: ChainConfig, pipeline: PipelineConfig, work: Work) -> Itera
         at_a_time = min(size, at_once.value if at_once else size)
         total = each * (count if is_array else 1) / 3600
         yield f"{entry.name:<10} {what}: {_h(total / at_a_time)} h, {_h(total)} task-hours ({why})"
+
+
+def _shards_in(pipeline: PipelineConfig) -> int | None:
+    """Return about how many shards a plan will come to, before rows are dropped; None where only reading would tell."""
+    files = files_of(pipeline.table)
+    if not files or not all(file.is_local and file.kind == "parquet" for file in files):
+        return None
+    rows = sum(pq.read_metadata(file.path).num_rows for file in files)
+    return max(1, -(-rows // pipeline.plan.shard_size))
 
 
 def _of_trainings(chain: ChainConfig, work: Work) -> Iterator[str]:
@@ -72,7 +87,7 @@ def _of_trainings(chain: ChainConfig, work: Work) -> Iterator[str]:
         nodes = settings.or_else("nodes", 1).value
         config = load(TrainConfig, file, [word for each in settings.all("overrides") for word in each.value])
         steps = config.steps - max((step_of(folder) for folder in committed(config.run)), default=0)
-        what = f"{steps:,} steps on {nodes} node{'s' * (nodes != 1)}"
+        what = f"{steps:,} step{'s' * (steps != 1)} on {nodes} node{'s' * (nodes != 1)}"
         speeds = [line["images_per_s"] for line in read(config.run) if line.get("images_per_s")]
         if not speeds:
             yield f"{name:<10} {what}: not measured yet"

@@ -14,10 +14,11 @@ note() {
   echo "$(date +%s) $1 ${SLURM_RESTART_COUNT:-0} ${SLURMD_NODENAME:-$(hostname)}" >>"$mark.log"
 }
 
-hear() { # pass a signal on to what runs; it saves and leaves, and we wait for it
+hear() { # pass it on to what runs, which saves and leaves, and we wait for it
+  # always as USR1: for a TERM srun ends the step itself, and kills after KillWait what is still saving
   signals=$((signals + 1))
   asked=$1
-  [ -z "$child" ] || kill -s "$1" "$child" 2>/dev/null || true
+  [ -z "$child" ] || kill -s USR1 "$child" 2>/dev/null || true
 }
 
 well() { # look at the node by a command; where that says 94, the job ends before it begins
@@ -48,6 +49,10 @@ end() {
   if [ -e "$mark.stopped" ]; then                            # a node of a training left with 75
     rm "$mark.stopped"
     [ "$code" = 93 ] || code=75
+  fi
+  if [ -e "$mark.told" ]; then # a node ended by a signal: ours, or srun's where another node has failed
+    rm "$mark.told"
+    case $code in 1 | 2 | 3 | 93) ;; *) code=75 ;; esac
   fi
   case $code in 138 | 143) code=75 ;; esac                   # it left by USR1 or TERM itself, without a word
   case $code in 0 | 2 | 3 | 93 | 94) ;; *) [ -z "$asked" ] || code=75 ;; esac

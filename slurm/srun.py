@@ -20,8 +20,9 @@ def launch_lines(
 
     processes: of a node, where the chain does not say; flags: of `corgi train`.
     A node that leaves with 75 says so by a file, and ends with 0: srun would kill the others while they leave, too. So
-    does one whose launcher was told to leave before it listened. The text in double quotes is read twice: here, on the
-    first node, and there, on each. What a node must fill in itself is escaped.
+    does one whose launcher was told to leave while it did not listen: by us, or by srun where another node has failed,
+    whose code then counts. The text in double quotes is read twice: here, on the first node, and there, on each. What a
+    node must fill in itself is escaped.
     """
     words = [str(file), *(word for setting in settings.all("overrides") for word in setting.value), *flags]
     each, hosts, cpus = _processes(settings, processes), _hosts(settings), settings.get("cpus")
@@ -36,7 +37,8 @@ def launch_lines(
         rf"  --nodes=$SLURM_NNODES --node=\$SLURM_PROCID --processes={each.value} " + "\\",
         "  --meet=$MASTER_ADDR:$MASTER_PORT \\",
         f"  {in_double_quotes(join(words))} || code=\\$?",
-        r"  case \$code in 75 | 138 | 143) touch \"\$mark.stopped\"; code=0 ;; esac; exit \$code" + '"',
+        r"  case \$code in 75) touch \"\$mark.stopped\" ;; 138 | 143) touch \"\$mark.told\" ;; *) exit \$code ;; esac"
+        + '"',
     ]
 
 

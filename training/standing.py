@@ -1,6 +1,7 @@
 """Where a training stands, in numbers: from its ledger alone, so that it can be told while ranks train elsewhere."""
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from storage.run import machine_of
 from .config import TrainConfig
 
 BEGINS = ("start", "restart")
+LATELY, ENOUGH = 10, 3  # lines of steps in which a slow rank is one
 
 
 class Standing(NamedTuple):
@@ -60,6 +62,27 @@ def standing_of(folder: Path, config: TrainConfig) -> Standing:
         cores=cores,
         gpus=gpus,
     )
+
+
+def slow_ranks(lines: list[dict[str, Any]]) -> list[str]:
+    """Return who is waited for, at what: ranks that were slow in half of the last lines of steps, or more often."""
+    recent: list[dict[str, Any]] = []
+    steps = 0
+    for line in reversed(lines):
+        steps += line["event"] == "step"
+        if line["event"] in ("done", *BEGINS) or steps > LATELY:
+            break
+        recent.append(line)
+    steps = sum(line["event"] == "step" for line in recent)
+    slow = [line for line in recent if line["event"] == "straggler"]
+    often = Counter((line["rank"], line["section"]) for line in slow)
+    latest = {(line["rank"], line["section"]): line for line in reversed(slow)}
+    return [
+        f"rank {rank} on {latest[rank, section]['node']} is slow at {section}: "
+        f"{latest[rank, section]['seconds']:.3g} s, the median is {latest[rank, section]['median_s']:.3g} s"
+        for (rank, section), times in sorted(often.items())
+        if steps >= ENOUGH and times * 2 >= steps
+    ]
 
 
 def _spans(lines: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:

@@ -13,7 +13,7 @@ from .changes import noted
 from .config import TrainConfig, shown
 from .data.index import read_index
 from .run_folder import read_config
-from .standing import Standing, standing_of
+from .standing import Standing, slow_ranks, standing_of
 
 
 class StageStatus(NamedTuple):
@@ -77,7 +77,8 @@ def waiting(run: Path) -> list[tuple[Path, TrainConfig]]:
 def _status_of(folder: Path) -> StageStatus:
     config = read_config(folder)
     assert config is not None
-    notes = [*noted(read_training(folder)), *_stale(folder, config)]
+    lines = read_training(folder)
+    notes = [*noted(lines), *slow_ranks(lines), *_stale(folder, config)]
     return StageStatus(config.stage.name, folder, standing_of(folder, config), is_locked(folder / LOCK), tuple(notes))
 
 

@@ -17,6 +17,7 @@ from .pages import ROOT, Shown, commands, python_blocks
 from .shell import Shell
 
 RUN = Path("runs/quickstart")
+ON_GPUS = "gpu.md"  # it says what has not been run
 ELSEWHERE = (  # other tests go these ways: minutes of drawing, a server that waits, jobs of a cluster
     *("corgi quickstart", "corgi init --quickstart", "corgi browse"),
     *("corgi status runs/quickstart --watch", "corgi logs", "corgi cancel", "corgi doctor"),
@@ -69,7 +70,7 @@ def test_what_the_pages_show_works(desk: Path):
     done: set[str] = set()
     with Shell(cwd=desk, environment={"WANDB_MODE": "offline"}) as shell:
         for shown in commands():
-            if shown.line not in done and not shown.line.startswith(ELSEWHERE):
+            if shown.page != ON_GPUS and shown.line not in done and not shown.line.startswith(ELSEWHERE):
                 line = typed(shown, desk, key[:12])
                 result = shell.run(line)
                 assert result.code == 0, f"{shown.page}: {line}\n{result.output[-4000:]}"

@@ -5,9 +5,8 @@ from contextlib import closing
 from multiprocessing import current_process
 
 import pytest
-import torch
 
-from pipeline.devices import VISIBLE, claim_gpu, resolved
+from pipeline.devices import VISIBLE, claim_gpu
 from pipeline.workers import Wire
 
 
@@ -39,10 +38,3 @@ def test_the_workers_of_a_step_see_one_gpu_each(monkeypatch):
     with closing(Wire()) as wire, wire.pool(2, spread=1) as pool:
         shares = [pool.submit(what_is_seen), pool.submit(what_is_seen)]
         assert {share.result() for share in shares} <= {"0", "1"}
-
-
-def test_auto_is_a_gpu_where_there_is_one(monkeypatch):
-    assert resolved("cpu") == "cpu" and resolved("cuda") == "cuda"
-    for is_there, device in ((True, "cuda"), (False, "cpu")):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda is_there=is_there: is_there)
-        assert resolved("auto") == device

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from configs import dump, resolve
@@ -92,3 +94,20 @@ def test_hours_are_told_by_the_rates_of_the_run_else_of_the_benchmarks(whole: Pa
         "embed      3 shards in 1 task of 1 core: 3 h, 3 task-hours (this run: 3,600.0 s each)",
     ]
     assert hours_of(chain, [], todo._replace(shards=None)) == []
+
+
+def test_hours_before_the_plan_are_guessed_by_the_rows_of_the_table(tmp_path: Path):
+    pq.write_table(pa.table({"URL": ["u"] * 45, "TEXT": ["t"] * 45}), tmp_path / "table.parquet")
+    values = {"run": str(tmp_path / "run"), "table": str(tmp_path / "table.parquet"), "plan": {"shard_size": 10}}
+    (tmp_path / "pipeline.yaml").write_text(dump(resolve(PipelineConfig, values)))
+    (tmp_path / "chain.yaml").write_text(f"pipeline: {tmp_path / 'pipeline.yaml'}\nrun: {tmp_path / 'run'}\n")
+    said = hours_of(tmp_path / "chain.yaml", ["slurm.score.tasks=2"], work_of(tmp_path / "chain.yaml", []))
+    assert [line.split(":")[0] for line in said] == [
+        *("plan       one job", "download   about 5 shards in 1 task of 1 core"),
+        *("score      about 5 shards in 2 tasks of 1 core", "dedup      one job"),
+        *("select     about 5 shards in 1 task of 1 core", "embed      about 5 shards in 1 task of 1 core"),
+        "index      one job",
+    ]
+    (tmp_path / "table.parquet").rename(tmp_path / "table.csv")
+    (tmp_path / "pipeline.yaml").write_text((tmp_path / "pipeline.yaml").read_text().replace(".parquet", ".csv"))
+    assert hours_of(tmp_path / "chain.yaml", [], Work()) == []

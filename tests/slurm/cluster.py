@@ -31,12 +31,31 @@ class Cluster(NamedTuple):
 
     folder: Path
     env: dict[str, str]  # with SLURM_CONF, and without variables of another job
+    nodes: dict[str, "subprocess.Popen[bytes]"]  # the slurmd of each
 
     def run(self, *command: str | Path, check: bool = True, cwd: Path | None = None) -> str:
         """Output of a command of the cluster's user."""
         done = subprocess.run(command, env=self.env, cwd=cwd, capture_output=True, text=True, check=False)
         assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
+
+    def lose_node(self, name: str) -> None:
+        """Kill a node's slurmd, and let the controller see at once what it sees after its SlurmdTimeout.
+
+        What runs on the node goes on, as on a machine that only the network has lost.
+        """
+        self.nodes[name].kill()
+        self.nodes[name].wait()
+        self.run("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=lost")
+
+    def find_node(self, name: str) -> None:
+        """Start a node's slurmd again, and wait until the cluster uses the node."""
+        self.nodes[name] = _spawn(self.env, self.folder / "logs", "slurmd", "-D", "-N", name)
+
+        def is_back() -> bool:
+            return "down" not in self.run("sinfo", "--noheader", "--nodes", name, "--format=%T")
+
+        wait_for(is_back, timeout_s=120, what=f"{name} to come back")
 
     def wait_until_empty(self, *, timeout_s: float = 120) -> None:
         """Returns once no job is queued or running."""
@@ -59,7 +78,7 @@ def running(folder: Path) -> Iterator[Cluster]:
     (folder / "munge.key").write_bytes(os.urandom(128))
     (folder / "munge.key").chmod(0o600)
     (folder / "slurm.conf").write_text(configuration(folder, _free_ports(1 + len(NODES))), encoding="utf-8")
-    cluster = Cluster(folder, env)
+    cluster = Cluster(folder, env, {})
     with ExitStack() as daemons:
         daemons.callback(_kill_leftovers, folder)
         files = {"key-file": "munge.key", "socket": "munge.socket", "pid-file": "munge.pid", "seed-file": "munge.seed"}
@@ -68,7 +87,8 @@ def running(folder: Path) -> Iterator[Cluster]:
         wait_for((folder / "munge.socket").exists, timeout_s=20, what=f"munged; see {logs}")
         _start(daemons, env, logs, "slurmctld", "-D")
         for node in NODES:
-            _start(daemons, env, logs, "slurmd", "-D", "-N", node)
+            cluster.nodes[node] = _spawn(env, logs, "slurmd", "-D", "-N", node)
+            daemons.callback(_stop_node, cluster, node)
         wait_for(lambda: _idle(cluster) == len(NODES), timeout_s=60, what=f"idle nodes; see {logs}")
         try:
             yield cluster
@@ -127,11 +147,15 @@ def wait_for(ready: Callable[[], bool], *, timeout_s: float, what: str) -> None:
 
 
 def _start(daemons: ExitStack, env: dict[str, str], logs: Path, program: str, *options: str) -> None:
-    """A daemon in the foreground that does not outlive us, ended when the stack unwinds."""
+    """A daemon that is ended when the stack unwinds."""
+    daemons.callback(_stop, _spawn(env, logs, program, *options))
+
+
+def _spawn(env: dict[str, str], logs: Path, program: str, *options: str) -> "subprocess.Popen[bytes]":
+    """A daemon in the foreground that does not outlive us."""
     command = ["setpriv", "--pdeathsig", "KILL", str(_which(program)), *options]
     with (logs / f"{program}.out").open("ab") as out:
-        process = subprocess.Popen(command, env=env, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
-    daemons.callback(_stop, process)
+        return subprocess.Popen(command, env=env, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -141,6 +165,10 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def _stop_node(cluster: Cluster, name: str) -> None:
+    _stop(cluster.nodes[name])  # that of now: it may have been started again
 
 
 def _idle(cluster: Cluster) -> int:

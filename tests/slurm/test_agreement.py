@@ -20,7 +20,7 @@ from .test_scheduler import toy  # noqa: F401
 
 submit = partial(submit_chain, write=commit_text)
 pytestmark = pytest.mark.long
-LOOKS = 20
+LOOKS = 50
 RUN = Path("runs/toy")
 
 
@@ -46,12 +46,14 @@ def test_status_agrees_with_squeue_at_random_moments(toy: Path, cluster: Cluster
     submit("chain.yaml", ["train=[]"])
     seed = random.randrange(1 << 30)
     rng, looks = random.Random(seed), 0
-    while looks < LOOKS and squeue(cluster):
+    while looks < LOOKS:
+        if not squeue(cluster):
+            submit("chain.yaml", ["train=[]"])  # the same chain again, as it has failed
         before, states, after = squeue(cluster), told(), squeue(cluster)
         for task, state in states.items():
             assert agrees(state, [before.get(task), after.get(task)]), (seed, task, state, before, after)
         looks += 1
-        time.sleep(rng.random() * 0.5)
+        time.sleep(rng.random() * 0.3)
     cluster.wait_until_empty()
     select = {status.job.name: status for status in job_statuses(RUN)}["select"]
     assert re.fullmatch(r"task 0 ended with exit code 3; see runs/toy/slurm/toy-select-\d+_0\.out", select.why)

@@ -119,6 +119,15 @@ def test_a_node_that_left_with_75_outweighs_others_that_were_killed_meanwhile(pl
     assert job(place, "touch $mark.stopped; exit 93")[:2] == (93, "93")
 
 
+def test_a_node_that_srun_ended_for_anothers_failure_hides_no_failure(place: Path):
+    for code in (1, 2, 3, 93):
+        assert job(place, f"touch $mark.told; exit {code}")[:3] == (code, str(code), False)
+    for code in (0, 137):
+        assert job(place, f"touch $mark.told; exit {code}")[:3] == (75, "75", True)
+        Path("asked").unlink(missing_ok=True)
+    assert not Path("exits/7.told").exists()
+
+
 def test_each_start_and_end_is_kept_with_its_time_restarts_and_node(place: Path):
     job(place, "exit 75")
     job(place, "exit 0", SLURM_RESTART_COUNT="1")

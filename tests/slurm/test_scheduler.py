@@ -335,6 +335,31 @@ def test_nodes_of_a_training_leave_with_75_one_after_the_other(toy: Path, cluste
     assert sorted(begun(toy)) == ["node 0 0", "node 0 1", "node 1 0", "node 1 1"]
 
 
+def test_term_to_the_batch_shell_leaves_more_time_to_save_than_srun_would(toy: Path, cluster: Cluster):
+    """For a TERM of its own srun kills the step after KillWait, which is 5 s here."""
+    slow = 'trap "sleep 8; echo $SLURM_PROCID >> left; exit 75" USR1 TERM; touch ready-$SLURM_PROCID'
+    lines = ["#!/bin/bash", '[ "$SLURM_RESTART_COUNT" = 1 ] && exit 0', slow, "while :; do sleep 0.1; done"]
+    (toy / "python").write_text("\n".join(lines) + "\n")
+    (toy / "python").chmod(0o755)
+    submit("chain.yaml", [f"slurm.train.python={toy / 'python'}"], work=WORK._replace(left=ONLY_TRAINING))
+    wait_for(lambda: len([*toy.glob("ready-*")]) == 2, timeout_s=60, what="both nodes to begin")
+    cluster.run("scancel", "--signal=TERM", "--batch", str(ids()["train-tiny stage"]))
+    cluster.wait_until_empty()
+    assert sorted((toy / "left").read_text().split()) == ["0", "1"], logs(toy)
+    assert {status.state for status in job_statuses(Path("runs/toy"))} == {"done"}
+
+
+def test_a_node_that_fails_ends_the_training_however_srun_ends_the_others(toy: Path, cluster: Cluster):
+    node = 'echo "node $SLURM_PROCID ${SLURM_RESTART_COUNT:-0}" >> begun; [ "$SLURM_PROCID" = 0 ] || exit 1; sleep 60'
+    (toy / "python").write_text(f"#!/bin/bash\n{node}")
+    (toy / "python").chmod(0o755)
+    submit("chain.yaml", [f"slurm.train.python={toy / 'python'}"], work=WORK._replace(left=ONLY_TRAINING))
+    cluster.wait_until_empty()
+    (training,) = job_statuses(Path("runs/toy"))
+    assert training.state == "failed" and "ended with exit code 1" in training.why, logs(toy)
+    assert sorted(begun(toy)) == ["node 0 0", "node 1 0"]
+
+
 def ids() -> dict[str, int]:
     kept = read_submission(Path("runs/toy/slurm"))
     assert kept is not None

@@ -138,6 +138,19 @@ def test_the_plan_sizes_the_arrays_and_a_second_submit_takes_up_what_is_left(pla
     assert "\n#SBATCH --array=1 " in again.partition("score.sbatch\n#!/bin/bash")[2]
 
 
+def test_with_plan_here_the_arrays_are_sized_by_a_plan_that_was_made_before_them(place: Path, cluster: Cluster):
+    urls = [f"http://127.0.0.1:9/{number}.png" for number in range(20)]
+    pq.write_table(pa.table({"URL": urls, "TEXT": [caption(number) for number in range(20)]}), place / "table.parquet")
+    Path("pipeline.yaml").write_text(yaml.safe_dump(PIPELINE))
+    Path("chain.yaml").write_text(yaml.safe_dump(CHAIN))
+    said = corgi("submit", "chain.yaml", "--plan-here")
+    kept = read_submission(Path("run/slurm"))
+    assert "plan: " in said and kept is not None and len(shards_of(Path("run"))) == 3
+    assert [(job.name, job.tasks) for job in kept.jobs][:3] == [("download", 3), ("score", 1), ("dedup", None)]
+    corgi("cancel", "--run", "run")
+    cluster.wait_until_empty()
+
+
 @contextmanager
 def served(folder: Path) -> Iterator[int]:
     """A folder behind a web server on loopback; its port."""

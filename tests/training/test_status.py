@@ -2,9 +2,11 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from configs import dump
 from tests.factory import make_run
+from training.standing import slow_ranks
 from training.status import explain, stages_of, waiting
 
 from .small_training import values_of, write_config
@@ -22,6 +24,25 @@ def test_status_is_a_line_for_each_stage(trained):
         " goes on with it"
     )
     assert stages_of(config.run.parent) == []
+
+
+def test_a_rank_that_is_slow_time_and_again_is_named_until_it_no_longer_is():
+    def lines(*slow: bool) -> list[dict[str, Any]]:
+        told: dict[str, Any] = {
+            "event": "straggler",
+            "rank": 3,
+            "section": "data",
+            "seconds": 2.04,
+            "median_s": 0.5,
+            "node": "gpu07",
+        }
+        steps: list[list[dict[str, Any]]] = [[*([told] if is_slow else []), {"event": "step"}] for is_slow in slow]
+        return [{"event": "start"}, *(line for each in steps for line in each)]
+
+    assert slow_ranks(lines(True, False, True)) == ["rank 3 on gpu07 is slow at data: 2.04 s, the median is 0.5 s"]
+    assert slow_ranks(lines(True, True)) == []  # a start is slow
+    assert slow_ranks(lines(*[True] * 10, *[False] * 6)) == []
+    assert slow_ranks([*lines(True, True, True), {"event": "restart"}, {"event": "step"}]) == []
 
 
 def test_status_names_the_stages_that_wait_for_their_turn(trained, tmp_path: Path):
