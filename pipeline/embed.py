@@ -58,7 +58,7 @@ class Embed(ShardStep):
     @cached_property
     def encoder(self) -> TextEncoder:
         """Load the encoder, once in each process."""
-        return TextEncoder(self.embed.text, resolved(self.embed.device))
+        return TextEncoder(self.embed.text, resolved(self.embed.device, key="embed.device"))
 
     def fingerprint(self, shard: Shard) -> str:
         """Cover the encoder, which pairs are kept with which captions, and further captions if they are asked for."""
