@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from configs import fingerprint
 from configs.steps import STEPS
-from pipeline.download.decoders import Decoders
+from pipeline.download.decoders import Decoders, decoders_of_process
 from pipeline.step import LossyStep
 from storage import pairs
 from storage.pairs import Add, Outcome
@@ -58,7 +58,8 @@ class Adopt(LossyStep):
         """Adopt one shard; return its samples by what became of them: ok or a reason."""
         row, mark = sources(self.run)[shard.number], self.fingerprint(shard)
         unpacked = shard.path(".unpacked")
-        with open_source(row, self.adopt, unpacked=unpacked) as source, Decoders(1, self.adopt.limits) as decoders:
+        with open_source(row, self.adopt, unpacked=unpacked) as source:
+            decoders = decoders_of_process(1, self.adopt.limits)
             samples = list(source.samples())
             keys, gone = _keys(samples, row), Tombstones(self.run)
             taken = [gone.holds(key, sample.url) for key, sample in zip(keys, samples, strict=True)]
