@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -313,6 +314,29 @@ def test_an_image_dataset_of_hugging_face(tmp_path: Path, kind: str, monkeypatch
         ("no_caption", "", 3.5),
     ]
     assert images_of(config.run)[rows[0]["key"]] == noise_image(0)
+
+
+@pytest.mark.parametrize("kind", ["hub", "saved"])
+def test_of_several_splits_the_one_that_is_meant_is_asked_for(tmp_path: Path, kind: str):
+    folder, places = tmp_path / "mine", []
+    for number, split in enumerate(("test", "train")):
+        place = f"data/{split}-00000-of-00001.parquet" if kind == "hub" else f"{split}/data-00000-of-00001.arrow"
+        path = folder / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table = pa.table({"image": [{"bytes": noise_image(number), "path": None}], "text": [split]})
+        if kind == "hub":
+            pq.write_table(table, path)
+        else:
+            (folder / "dataset_dict.json").write_text('{"splits": ["test", "train"]}')
+            with pa.ipc.new_stream(path, table.schema) as stream:
+                stream.write_table(table)
+        places.append(f"{folder}/data/{split}-*" if kind == "hub" else f"{folder}/{split}")
+    with pytest.raises(UserError, match=f"holds 2 splits; give the one meant.*{re.escape(', '.join(places))}$"):
+        adopted(tmp_path, folder)
+    for given, captions in ((places[1:], ["train"]), (places, ["test", "train"])):  # what was told to give can be given
+        (tmp_path / f"of {len(given)}").mkdir()
+        rows = rows_of(adopted(tmp_path / f"of {len(given)}", *map(Path, given)))
+        assert sorted(row["caption"] for row in rows) == captions
 
 
 def test_two_folders_that_call_their_tars_alike_have_different_keys(tmp_path: Path):
