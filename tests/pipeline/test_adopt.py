@@ -316,6 +316,17 @@ def test_an_image_dataset_of_hugging_face(tmp_path: Path, kind: str, monkeypatch
     assert images_of(config.run)[rows[0]["key"]] == noise_image(0)
 
 
+def test_captions_are_found_by_the_names_that_other_tools_give_them(tmp_path: Path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "CAT.JPG").write_bytes(noise_image(0))
+    (folder / "CAT.TXT").write_text("loud")
+    assert [row["caption"] for row in rows_of(adopted(tmp_path, folder))] == ["loud"]
+    pq.write_table(pa.table({"jpg": [noise_image(1)], "txt": ["of a tar"]}), tmp_path / "t.parquet")
+    (tmp_path / "table").mkdir()
+    assert [row["caption"] for row in rows_of(adopted(tmp_path / "table", tmp_path / "t.parquet"))] == ["of a tar"]
+
+
 @pytest.mark.parametrize("kind", ["hub", "saved"])
 def test_of_several_splits_the_one_that_is_meant_is_asked_for(tmp_path: Path, kind: str):
     folder, places = tmp_path / "mine", []
