@@ -160,7 +160,7 @@ def _in_folder(filesystem: fsspec.AbstractFileSystem, folder: str, table: str) -
     if "dataset_dict.json" in by_name:
         splits = json.loads(filesystem.cat_file(by_name["dataset_dict.json"]["name"]))["splits"]
         if len(splits) > 1:
-            raise UserError(splits_error(table, [f"{table.rstrip('/')}/{split}" for split in splits]))
+            raise UserError(_splits_error(table, [f"{table.rstrip('/')}/{split}" for split in splits]))
         return _in_folder(filesystem, f"{folder}/{splits[0]}", f"{table.rstrip('/')}/{splits[0]}")
     if "state.json" in by_name and "dataset_info.json" in by_name:
         state = json.loads(filesystem.cat_file(by_name["state.json"]["name"]))
@@ -176,7 +176,7 @@ def _in_folder(filesystem: fsspec.AbstractFileSystem, folder: str, table: str) -
         raise UserError(f"{table} holds no table, which is {TAKEN}{aside}")
     splits = sorted({named[1] if (named := OF_SPLIT.fullmatch(name)) else "" for name in tables})
     if len(splits) > 1 and "" not in splits:
-        raise UserError(splits_error(table, [f"{table.rstrip('/')}/{split}-*" for split in splits]))
+        raise UserError(_splits_error(table, [f"{table.rstrip('/')}/{split}-*" for split in splits]))
     return list(tables.values())
 
 
@@ -189,8 +189,7 @@ def _followed(filesystem: fsspec.AbstractFileSystem, infos: Iterable[dict[str, A
     ]
 
 
-def splits_error(table: str, choices: list[str]) -> str:
-    """Return the line that asks which of several splits is meant: one of them is often there for tests alone."""
+def _splits_error(table: str, choices: list[str]) -> str:
     return f"{table} holds {len(choices)} splits; give the one meant, or several as a list: {', '.join(choices)}"
 
 

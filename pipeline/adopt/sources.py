@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from configs import UserError, fingerprint
-from pipeline.table_files import OF_SPLIT, splits_error
+from pipeline.table_files import OF_SPLIT
 from storage.atomic import scratch_beside
 from storage.exports import SPLITS
 from storage.plan import PLAN, SourceRow
@@ -46,6 +46,14 @@ def sources_of(config: AdoptConfig) -> list[SourceRow]:
     elif len({len(row.first_key) for row in rows if row.kind == "tar"}) > 1:
         rows = [row._replace(prefix=row.prefix or f"{row.first_key}-") for row in rows]
     return sorted(rows, key=lambda row: row.first_key)
+
+
+def splits_of(rows: Iterable[SourceRow]) -> list[str]:
+    """Return the splits of Hugging Face datasets among the sources, by the names of files or of folders."""
+    paths = [Path(row.path) for row in rows if row.kind == "table"]
+    named = {match[1] for path in paths if (match := OF_SPLIT.fullmatch(path.name))}
+    saved = {path.parent.name for path in paths if (path.parent.parent / "dataset_dict.json").exists()}
+    return sorted(saved or named)
 
 
 def _are_told_apart(sources: Sequence[Sequence[SourceRow]]) -> bool:
@@ -123,24 +131,9 @@ def _of_folder(folder: Path, config: AdoptConfig) -> Iterator[SourceRow]:
     cuts = {folder / split / PLAN for split in SPLITS}  # of an export of ours: tables, but none of images
     tables = [path for path in files if path.suffix in SUFFIXES and path not in cuts]
     if tars or (tables and not listed(folder)):
-        if not tars:
-            _check_splits(tables, folder)
         yield from _of_files(tars or tables, folder, config)
     else:
         yield from _of_pictures(folder, config)
-
-
-def _check_splits(tables: Sequence[Path], folder: Path) -> None:
-    """Raise UserError where a Hugging Face dataset has several splits, by its files' names or by its folders'."""
-    if (folder / "dataset_dict.json").exists():
-        choices = sorted({f"{folder}/{path.relative_to(folder).parts[0]}" for path in tables})
-    else:
-        named = [OF_SPLIT.fullmatch(path.name) for path in tables]
-        choices = sorted({f"{path.parent}/{match[1]}-*" for path, match in zip(tables, named, strict=True) if match})
-        if len({match[1] for match in named if match}) < 2 or not all(named):
-            return
-    if len(choices) > 1:
-        raise UserError(f"adopt.source: {splits_error(str(folder), choices)}")
 
 
 def _of_files(files: Sequence[Path], folder: Path | None, config: AdoptConfig) -> Iterator[SourceRow]:

@@ -25,7 +25,7 @@ from .config import AdoptConfig
 from .images import judge
 from .packed import is_packed
 from .samples import Problem, Sample, Source, planned_table, within
-from .sources import open_source, sources_of
+from .sources import open_source, sources_of, splits_of
 
 VERSION = 2  # since 2 captions are normalised
 LISTED = 1  # version of the list of sources
@@ -47,6 +47,10 @@ class Adopt(LossyStep):
         if known is not None:
             sources(self.run)  # raises for the plan of a url table, which would be lost
         if known is None or known.fingerprint != mark:
+            if len(splits := splits_of(rows)) > 1:  # one of them may be there for tests alone
+                print(
+                    f"adopt: the splits {', '.join(splits)} become one run; adopt.source can name the files of one alone"
+                )
             write_sources(self.run, rows, fingerprint=mark)
             remove_shards_from(self.run, len(rows))
 

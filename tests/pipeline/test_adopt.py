@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -328,7 +327,7 @@ def test_captions_are_found_by_the_names_that_other_tools_give_them(tmp_path: Pa
 
 
 @pytest.mark.parametrize("kind", ["hub", "saved"])
-def test_of_several_splits_the_one_that_is_meant_is_asked_for(tmp_path: Path, kind: str):
+def test_splits_that_become_one_run_are_told(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]):
     folder, places = tmp_path / "mine", []
     for number, split in enumerate(("test", "train")):
         place = f"data/{split}-00000-of-00001.parquet" if kind == "hub" else f"{split}/data-00000-of-00001.arrow"
@@ -342,12 +341,11 @@ def test_of_several_splits_the_one_that_is_meant_is_asked_for(tmp_path: Path, ki
             with pa.ipc.new_stream(path, table.schema) as stream:
                 stream.write_table(table)
         places.append(f"{folder}/data/{split}-*" if kind == "hub" else f"{folder}/{split}")
-    with pytest.raises(UserError, match=f"holds 2 splits; give the one meant.*{re.escape(', '.join(places))}$"):
-        adopted(tmp_path, folder)
-    for given, captions in ((places[1:], ["train"]), (places, ["test", "train"])):  # what was told to give can be given
-        (tmp_path / f"of {len(given)}").mkdir()
-        rows = rows_of(adopted(tmp_path / f"of {len(given)}", *map(Path, given)))
+    for given, captions in ((places[1:], ["train"]), ([str(folder)], ["test", "train"])):
+        (tmp_path / str(len(captions))).mkdir()
+        rows = rows_of(adopted(tmp_path / str(len(captions)), *map(Path, given)))
         assert sorted(row["caption"] for row in rows) == captions
+        assert ("adopt: the splits test, train become one run" in capsys.readouterr().out) == (len(captions) > 1)
 
 
 def test_two_folders_that_call_their_tars_alike_have_different_keys(tmp_path: Path):
