@@ -48,9 +48,7 @@ class Adopt(LossyStep):
             sources(self.run)  # raises for the plan of a url table, which would be lost
         if known is None or known.fingerprint != mark:
             if len(splits := splits_of(rows)) > 1:  # one of them may be there for tests alone
-                print(
-                    f"adopt: the splits {', '.join(splits)} become one run; adopt.source can name the files of one alone"
-                )
+                print(f"adopt: the splits {', '.join(splits)} become one run; adopt.source can name one alone")
             write_sources(self.run, rows, fingerprint=mark)
             remove_shards_from(self.run, len(rows))
 
