@@ -87,9 +87,9 @@ def test_an_odd_value_among_json_lines_costs_its_own_row(tmp_path: Path):
     assert [row["caption"] for row in rows] == ['it says "one"', "4"]
 
 
-def test_an_empty_table_leaves_no_pair(tmp_path: Path):
+def test_an_empty_table_is_told(tmp_path: Path):
     table = parquet(tmp_path, {name: pa.array([], pa.string()) for name in COLUMNS})
-    with pytest.raises(UserError, match=r"no pair of .*t\.parquet is left"):
+    with pytest.raises(UserError, match=r"t\.parquet: there are no rows"):
         planned(tmp_path, table)
 
 
