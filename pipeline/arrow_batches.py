@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow.dataset
 
 ENCODED = pa.large_binary()  # the type of text
+BINARY = pa.binary()  # the type of what may be text, as older writers do not say
 BATCH = 16_384  # rows that are read at a time
 
 
@@ -85,15 +86,33 @@ def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def _encoded(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([(field.name, _bytes_for(field.type)) for field in schema])
+    return pa.schema([*zip(_names(schema), [_read_as(field.type) for field in schema], strict=True)])
+
+
+def _names(schema: pa.Schema) -> list[str]:
+    """Return the columns' names; those without one, as an index that was saved too, are called as in a csv."""
+    return [name or f"column{place}" for place, name in enumerate(schema.names)]
 
 
 def _cast(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    return (pa.RecordBatch.from_arrays(batch.columns, batch.schema.names).cast(schema) for batch in batches)
+    return (pa.RecordBatch.from_arrays(batch.columns, _names(batch.schema)).cast(schema) for batch in batches)
 
 
-def _bytes_for(kind: pa.DataType) -> pa.DataType:
+def _read_as(kind: pa.DataType) -> pa.DataType:
     """Return the type that a column is read as: text as bytes, whoever said that they are UTF-8."""
     plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-    is_text = pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_binary(plain)
-    return ENCODED if is_text else plain
+    if pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_string_view(plain):
+        return ENCODED
+    is_binary = pa.types.is_binary(plain) or pa.types.is_large_binary(plain) or pa.types.is_binary_view(plain)
+    return BINARY if is_binary else _known(plain)
+
+
+def _known(kind: pa.DataType) -> pa.DataType:
+    """Return the type with halves and long decimals, which DuckDB does not have, as wider floats."""
+    if pa.types.is_float16(kind):
+        return pa.float32()
+    if pa.types.is_decimal256(kind):
+        return pa.float64()
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_known(kind.value_type), kind.list_size)
+    return pa.list_(_known(kind.value_type)) if pa.types.is_list(kind) else kind

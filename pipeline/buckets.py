@@ -57,7 +57,8 @@ def told(buckets: Iterable[pa.Table], progress: Progress, reasons: Counter[str])
     """Yield the buckets; show how many rows are judged, and what became of them. reasons: of those that are dropped."""
     rows, began = 0, time.monotonic()
     for bucket in buckets:
-        yield bucket
+        if len(bucket):  # else it has no columns either
+            yield bucket
         rows += len(bucket)
         progress.advance(1, pace(rows, time.monotonic() - began, kept=rows - reasons.total(), lost=reasons))
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from configs import UserError
 
-from .arrow_batches import ENCODED, count_rows, open_batches, seen_by_arrow
+from .arrow_batches import BINARY, ENCODED, count_rows, open_batches, seen_by_arrow
 from .table_files import COMPRESSIONS, TableFile, told_of
 
 SAMPLE_ROWS = 20_480  # of JSON lines, to learn their columns; as many as DuckDB looks at
@@ -38,6 +38,7 @@ class Reader(NamedTuple):
     query: str  # what stands after FROM
     columns: list[str]  # in the table's own names
     encoded: set[str] = set()  # those that are text, as its bytes
+    binary: set[str] = set()  # those that may be text, as its bytes
     urls: str | None = None  # of a table without a header line: the column that holds urls
     is_lines: bool = False  # whether there is a column LINE more
     rejected: str | None = None  # file_id, line and text of what was refused; complete once `query` has run
@@ -61,9 +62,9 @@ def open_tables(
     kind = files[0].kind
     if kind in ("parquet", "arrow"):
         schema, batches = open_batches(files)
-        encoded = {field.name for field in schema if field.type == ENCODED}
+        encoded, binary = ({each.name for each in schema if each.type == kind} for kind in (ENCODED, BINARY))
         database.register(name, pa.RecordBatchReader.from_batches(schema, batches))
-        return Reader(name, schema.names, encoded)
+        return Reader(name, schema.names, encoded, binary)
     scratch = scratch / name
     paths = [_local(file, scratch / f"{n:05d}", only_head) for n, file in enumerate(files[:1] if only_head else files)]
     listed = ", ".join(quoted(str(path), mark="'") for path in paths)

@@ -22,6 +22,7 @@ from .table_readers import LINE, Reader, open_tables, quoted
 URL_NAMES = ("url", "image_url", "img_url", "imageurl")  # in this order; case is ignored
 CAPTION_NAMES = ("caption", "text", "alt_text", "caption_alt_text_description", "caption_reference_description")
 LIST_NAMES = {"url": ("image_urls", "urls"), "caption": ("captions", "texts")}  # of JSON that holds lists, as SBU's
+NESTED = ("list", "array", "struct", "map", "union")  # types, as DuckDB says
 RENAMED = "table_"  # before the name of a further column that is called like one of ours
 FULL_DISK = ("No space left", "max_temp_directory_size", "failed to offload", "Disk quota exceeded")  # as DuckDB says
 
@@ -70,13 +71,16 @@ def source(
     caption = column_of(columns, caption or _other(reader), (*CAPTION_NAMES, *LIST_NAMES["caption"]), "caption", first)
     further = our_names([name for name in columns if name not in (url, caption)], first)
     texts = texts_of(reader)
-    unreadable = [f"{quoted(name)} IS NOT NULL AND {texts[name]} IS NULL" for name in columns if name in reader.encoded]
-    said = f"CAST({texts[caption]} AS VARCHAR)"
+    for what, name in (("url", url), ("caption", caption)):
+        texts[name] = _as_text(database, reader, name, texts[name], f"{first}: the {what} column {name!r}", what)
+    must_be_text = reader.encoded | (reader.binary & {url, caption})
+    unreadable = [f"{quoted(name)} IS NOT NULL AND {texts[name]} IS NULL" for name in columns if name in must_be_text]
+    said = texts[caption]
     if reader.is_lines:
         unreadable = [" AND ".join(f"{quoted(name)} IS NULL" for name in columns)]
         said = f"CASE WHEN {unreadable[0]} THEN {LINE} ELSE {said} END"
     selected = [
-        f"coalesce(trim(CAST({texts[url]} AS VARCHAR)), '') AS url",
+        f"coalesce(trim({texts[url]}), '') AS url",
         f"coalesce({said}, '') AS caption",
         *(f"{texts[name]} AS {quoted(ours)}" for name, ours in further.items()),
         f"{' OR '.join(unreadable) or 'false'} AS corgi_unreadable",
@@ -110,8 +114,22 @@ def with_captions(database: duckdb.DuckDBPyConnection, rows: str, captions: list
 
 def texts_of(reader: Reader) -> dict[str, str]:
     """Return the SQL of each column's value: text of columns that are its bytes, NULL where these are no UTF-8."""
-    decoded = {name: f"try(decode({quoted(name)}))" for name in reader.encoded}
+    decoded = {name: f"try(decode({quoted(name)}))" for name in reader.encoded | reader.binary}
     return {name: decoded.get(name, quoted(name)) for name in reader.columns}
+
+
+def _as_text(
+    database: duckdb.DuckDBPyConnection, reader: Reader, name: str, value: str, told_as: str, what: str
+) -> str:
+    """Return the SQL of a url or caption as text. Raises UserError where the column holds lists or the like."""
+    if name in reader.encoded | reader.binary:
+        return value
+    kind = database.sql(f"SELECT {quoted(name)} FROM {reader.query}").types[0]
+    if str(kind) == "JSON":  # some of the lines hold no text here: that is no reason to lose the others
+        return f"CASE WHEN json_type({value}) NOT IN ('ARRAY', 'OBJECT') THEN {value} ->> '$' END"
+    if kind.id in NESTED:
+        raise UserError(f"{told_as} is no text but {kind}; plan.{what} names the one to read")
+    return f"CAST({value} AS VARCHAR)"
 
 
 def _other(reader: Reader) -> str | None:

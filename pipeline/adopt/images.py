@@ -3,7 +3,7 @@
 import hashlib
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -59,6 +59,7 @@ def judge(samples: Sequence[Sample], source: Source, decoders: Decoders) -> Iter
     finally:
         for future in under_way:
             future.cancel()
+        wait(under_way)  # they read from the source, which is closed next
 
 
 def _judge(sample: Sample, source: Source, decoders: Decoders) -> Judged:

@@ -63,7 +63,7 @@ def first_text(fields: Mapping[str, Any], name: str | None, usual: Sequence[str]
 
 def caption_of(fields: Mapping[str, Any], name: str | None) -> str:
     """Return the caption that the fields hold, "" where they hold none."""
-    return first_text(fields, name, CAPTION_NAMES)
+    return first_text(fields, name, (*CAPTION_NAMES, "txt"))  # as in a table that was made of a WebDataset
 
 
 def url_of(fields: Mapping[str, Any], name: str | None) -> str:

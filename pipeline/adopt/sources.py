@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from configs import UserError, fingerprint
+from pipeline.table_files import OF_SPLIT
 from storage.atomic import scratch_beside
 from storage.exports import SPLITS
 from storage.plan import PLAN, SourceRow
@@ -45,6 +46,14 @@ def sources_of(config: AdoptConfig) -> list[SourceRow]:
     elif len({len(row.first_key) for row in rows if row.kind == "tar"}) > 1:
         rows = [row._replace(prefix=row.prefix or f"{row.first_key}-") for row in rows]
     return sorted(rows, key=lambda row: row.first_key)
+
+
+def splits_of(rows: Iterable[SourceRow]) -> list[str]:
+    """Return the splits of Hugging Face datasets among the sources, by the names of files or of folders."""
+    paths = [Path(row.path) for row in rows if row.kind == "table"]
+    named = {match[1] for path in paths if (match := OF_SPLIT.fullmatch(path.name))}
+    saved = {path.parent.name for path in paths if (path.parent.parent / "dataset_dict.json").exists()}
+    return sorted(saved or named)
 
 
 def _are_told_apart(sources: Sequence[Sequence[SourceRow]]) -> bool:

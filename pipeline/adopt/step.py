@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from configs import fingerprint
 from configs.steps import STEPS
-from pipeline.download.decoders import Decoders
+from pipeline.download.decoders import Decoders, decoders_of_process
 from pipeline.step import LossyStep
 from storage import pairs
 from storage.pairs import Add, Outcome
@@ -25,7 +25,7 @@ from .config import AdoptConfig
 from .images import judge
 from .packed import is_packed
 from .samples import Problem, Sample, Source, planned_table, within
-from .sources import open_source, sources_of
+from .sources import open_source, sources_of, splits_of
 
 VERSION = 2  # since 2 captions are normalised
 LISTED = 1  # version of the list of sources
@@ -47,6 +47,8 @@ class Adopt(LossyStep):
         if known is not None:
             sources(self.run)  # raises for the plan of a url table, which would be lost
         if known is None or known.fingerprint != mark:
+            if len(splits := splits_of(rows)) > 1:  # one of them may be there for tests alone
+                print(f"adopt: the splits {', '.join(splits)} become one run; adopt.source can name one alone")
             write_sources(self.run, rows, fingerprint=mark)
             remove_shards_from(self.run, len(rows))
 
@@ -58,7 +60,8 @@ class Adopt(LossyStep):
         """Adopt one shard; return its samples by what became of them: ok or a reason."""
         row, mark = sources(self.run)[shard.number], self.fingerprint(shard)
         unpacked = shard.path(".unpacked")
-        with open_source(row, self.adopt, unpacked=unpacked) as source, Decoders(1, self.adopt.limits) as decoders:
+        with open_source(row, self.adopt, unpacked=unpacked) as source:
+            decoders = decoders_of_process(1, self.adopt.limits)
             samples = list(source.samples())
             keys, gone = _keys(samples, row), Tombstones(self.run)
             taken = [gone.holds(key, sample.url) for key, sample in zip(keys, samples, strict=True)]

@@ -3,6 +3,7 @@
 Run as `python -m pipeline.download.decoders FD`, this is such a process: it answers bodies with what is stored of them.
 """
 
+import atexit
 import os
 import resource
 import signal
@@ -25,17 +26,18 @@ HOUSE = Path(__file__).parents[2]  # the folder of our packages
 DEADLINE_S = 60.0  # wall clock; the most that the limits let through takes 3 s of a core
 ATTEMPTS = 2  # a process may be killed for what is no fault of the image
 SLACK_BYTES = 256_000_000  # for the body and for what libraries keep, beside the pixels
+MOST_IMAGES = 20_000  # of one process: what libraries lose of its memory, image by image, stays small
 
 
 class Decoders:
     """`with Decoders(2, limits) as decoders: ...` in `decoders.threads`, two at once: `stored = decoders.store(body)`.
 
-    A process is started when one is needed and none is idle; that takes about 0.25 s.
+    A process is started when one is needed and none is idle; that takes about 0.25 s of a core.
     """
 
     def __init__(self, count: int, limits: Limits, *, deadline_s: float = DEADLINE_S) -> None:
         self.threads = ThreadPoolExecutor(count, thread_name_prefix="decode")
-        self._limits, self._deadline_s = limits, deadline_s
+        self.count, self.limits, self._deadline_s = count, limits, deadline_s
         self._idle: list[_Decoder] = []
 
     def store(self, body: bytes) -> Stored:
@@ -50,7 +52,10 @@ class Decoders:
             except BaseException:
                 decoder.kill()
                 raise
-            self._idle.append(decoder)
+            if decoder.images < MOST_IMAGES:
+                self._idle.append(decoder)
+            else:
+                decoder.kill()
             if isinstance(answer, Exception):
                 raise answer
             return answer
@@ -63,10 +68,14 @@ class Decoders:
             self._idle.pop().kill()
 
     def _take(self) -> "_Decoder":
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return _Decoder(self._limits)
+        while True:
+            try:
+                decoder = self._idle.pop()
+            except IndexError:
+                return _Decoder(self.limits)
+            if decoder.runs():  # one that died idle, since the last image, takes no attempt of this one
+                return decoder
+            decoder.kill()
 
     def __enter__(self) -> Self:
         return self
@@ -79,6 +88,7 @@ class _Decoder:
     """One process, and our end of the pipe to it."""
 
     def __init__(self, limits: Limits) -> None:
+        self.images = 0  # that were asked for
         self._connection, theirs = Pipe()
         environment = {
             **child_environment(),
@@ -99,6 +109,7 @@ class _Decoder:
 
     def ask(self, body: bytes, *, deadline_s: float) -> Stored | Exception:
         """Return the answer to a body. Raises EOFError or ConnectionError where the process is gone."""
+        self.images += 1
         self._connection.send_bytes(body)
         if not self._connection.poll(deadline_s):
             raise Refused("decode_limit", f"more than {deadline_s:g} s")
@@ -107,10 +118,32 @@ class _Decoder:
             return answer._replace(data=body)
         return answer
 
+    def runs(self) -> bool:
+        """Tell whether the process has not ended."""
+        return self._process.poll() is None
+
     def kill(self) -> None:
         self._connection.close()
         self._process.kill()
         self._process.wait()
+
+
+_kept: list[Decoders] = []  # at most one
+
+
+def decoders_of_process(count: int, limits: Limits) -> Decoders:
+    """Return decoders that go on from shard to shard, until this process ends or others are asked for."""
+    if _kept and (_kept[0].count, _kept[0].limits) != (count, limits):
+        _kept.pop().close()
+    if not _kept:
+        _kept.append(Decoders(count, limits))
+    return _kept[0]
+
+
+@atexit.register
+def _close_kept() -> None:
+    while _kept:
+        _kept.pop().close()
 
 
 def serve(connection: Connection) -> None:

@@ -11,7 +11,7 @@ from storage.pairs import OK, Add, Outcome
 
 from .block_lists import BlockLists, block_lists
 from .config import DownloadConfig
-from .decoders import Decoders
+from .decoders import Decoders, decoders_of_process
 from .fetch import Answer, Fetcher, Visit
 from .image import Stored
 from .reasons import Refused
@@ -59,28 +59,28 @@ async def _fetch_all(
     blocks = block_lists(config.block_hashes)
     under_way: deque[asyncio.Task[Outcome]] = deque()
     uplink = Uplink(config.stop_after_hosts)
-    with Decoders(count, config.limits) as decoders:
-        async with Fetcher(config, lookup=lookup) as fetcher:
+    decoders = decoders_of_process(count, config.limits)
+    async with Fetcher(config, lookup=lookup) as fetcher:
 
-            async def add_next() -> None:
-                outcome = await under_way.popleft()
-                uplink.note(outcome)
-                if uplink.is_in_doubt:
-                    await asyncio.gather(*[*under_way][:FURTHER])
-                    uplink.decide(anybody_answered=fetcher.anybody_answered)
-                add(outcome)
+        async def add_next() -> None:
+            outcome = await under_way.popleft()
+            uplink.note(outcome)
+            if uplink.is_in_doubt:
+                await asyncio.gather(*[*under_way][:FURTHER])
+                uplink.decide(anybody_answered=fetcher.anybody_answered)
+            add(outcome)
 
-            try:
-                for pair in planned:
-                    if len(under_way) >= WINDOW * config.connections:
-                        await add_next()
-                    under_way.append(asyncio.create_task(_fetch_one(config, pair, fetcher, decoders, blocks)))
-                while under_way:
+        try:
+            for pair in planned:
+                if len(under_way) >= WINDOW * config.connections:
                     await add_next()
-            finally:
-                for task in under_way:
-                    task.cancel()
-                await asyncio.gather(*under_way, return_exceptions=True)
+                under_way.append(asyncio.create_task(_fetch_one(config, pair, fetcher, decoders, blocks)))
+            while under_way:
+                await add_next()
+        finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
 
 
 async def _fetch_one(

@@ -315,6 +315,39 @@ def test_an_image_dataset_of_hugging_face(tmp_path: Path, kind: str, monkeypatch
     assert images_of(config.run)[rows[0]["key"]] == noise_image(0)
 
 
+def test_captions_are_found_by_the_names_that_other_tools_give_them(tmp_path: Path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "CAT.JPG").write_bytes(noise_image(0))
+    (folder / "CAT.TXT").write_text("loud")
+    assert [row["caption"] for row in rows_of(adopted(tmp_path, folder))] == ["loud"]
+    pq.write_table(pa.table({"jpg": [noise_image(1)], "txt": ["of a tar"]}), tmp_path / "t.parquet")
+    (tmp_path / "table").mkdir()
+    assert [row["caption"] for row in rows_of(adopted(tmp_path / "table", tmp_path / "t.parquet"))] == ["of a tar"]
+
+
+@pytest.mark.parametrize("kind", ["hub", "saved"])
+def test_splits_that_become_one_run_are_told(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]):
+    folder, places = tmp_path / "mine", []
+    for number, split in enumerate(("test", "train")):
+        place = f"data/{split}-00000-of-00001.parquet" if kind == "hub" else f"{split}/data-00000-of-00001.arrow"
+        path = folder / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table = pa.table({"image": [{"bytes": noise_image(number), "path": None}], "text": [split]})
+        if kind == "hub":
+            pq.write_table(table, path)
+        else:
+            (folder / "dataset_dict.json").write_text('{"splits": ["test", "train"]}')
+            with pa.ipc.new_stream(path, table.schema) as stream:
+                stream.write_table(table)
+        places.append(f"{folder}/data/{split}-*" if kind == "hub" else f"{folder}/{split}")
+    for given, captions in ((places[1:], ["train"]), ([str(folder)], ["test", "train"])):
+        (tmp_path / str(len(captions))).mkdir()
+        rows = rows_of(adopted(tmp_path / str(len(captions)), *map(Path, given)))
+        assert sorted(row["caption"] for row in rows) == captions
+        assert ("adopt: the splits test, train become one run" in capsys.readouterr().out) == (len(captions) > 1)
+
+
 def test_two_folders_that_call_their_tars_alike_have_different_keys(tmp_path: Path):
     for name in "ab":
         write_tar(tmp_path / name / "00000.tar", several(2, start="00000"))

@@ -13,11 +13,12 @@ import pytest
 
 from pipeline.download import decoders as module
 from pipeline.download.config import DownloadConfig
-from pipeline.download.decoders import Decoders
+from pipeline.download.decoders import Decoders, decoders_of_process
+from pipeline.download.guarded import DECODERS
 from pipeline.download.image import BYTES_PER_PX, store
 from pipeline.download.reasons import Refused
 
-from .download_server import Page, download, drawing, encoded, jpeg, serve
+from .download_server import Page, config_for, download, drawing, encoded, jpeg, serve
 from .test_download_jpegs import many_scans
 
 LIMITS = DownloadConfig().limits
@@ -26,6 +27,7 @@ PEAK = """
 import sys
 from pathlib import Path
 from pipeline.download.config import DownloadConfig
+from pipeline.download.guarded import DECODERS
 from pipeline.download.image import store
 def peak(): return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 body, before = Path(sys.argv[1]).read_bytes(), peak()
@@ -37,7 +39,7 @@ PARENT = """
 import sys, time
 from pathlib import Path
 from pipeline.download.config import DownloadConfig
-from pipeline.download.decoders import Decoders
+from pipeline.download.decoders import Decoders, decoders_of_process
 decoders = Decoders(1, DownloadConfig().limits)
 decoders.store(Path(sys.argv[1]).read_bytes())
 print(decoders._idle[0]._process.pid, flush=True)
@@ -107,6 +109,44 @@ def test_a_process_that_dies_costs_one_image_or_none(monkeypatch, number: signal
         else:
             assert asking.result() == store(jpeg(), LIMITS)
         assert decoders.store(jpeg()) == store(jpeg(), LIMITS)
+
+
+def test_processes_that_died_idle_cost_nothing(monkeypatch):
+    monkeypatch.setattr(module, "ATTEMPTS", 1)
+    with Decoders(2, LIMITS) as decoders:
+        assert len({*decoders.threads.map(decoders.store, [jpeg()] * 2)}) == 1
+        dead = decoders._idle[:]
+        for decoder in dead:
+            decoder._process.kill()
+            decoder._process.wait()
+        assert decoders.store(jpeg()) == store(jpeg(), LIMITS)
+        assert not {*dead} & {*decoders._idle}
+
+
+def test_a_process_ends_after_so_many_images(monkeypatch):
+    monkeypatch.setattr(module, "MOST_IMAGES", 2)
+    with Decoders(1, LIMITS) as decoders:
+        decoders.store(jpeg())
+        first = idle(decoders)
+        decoders.store(jpeg())
+        assert not decoders._idle and not runs(first)
+        assert decoders.store(jpeg()) == store(jpeg(), LIMITS)
+
+
+def test_processes_go_on_from_shard_to_shard_and_a_killed_one_is_replaced_alone(tmp_path: Path):
+    pages = {f"h{n}.test/{n}.jpg": Page(jpeg(n)) for n in range(4)}
+    urls, used = [f"http://{where}" for where in pages], []
+    with serve(pages) as web_:
+        for number in range(3):
+            assert [row["status"] for row in download(tmp_path / str(number), web_, urls)] == ["ok"] * 4
+            decoders = decoders_of_process(DECODERS, config_for(web_).limits)
+            used.append({decoder._process.pid for decoder in decoders._idle})
+            if number == 1:
+                os.kill(idle(decoders), signal.SIGKILL)
+                killed = idle(decoders)
+    assert used[0] <= used[1] and used[1] - {killed} <= used[2] and killed not in used[2]
+    assert decoders_of_process(DECODERS, LIMITS._replace(size_px=99)) is not decoders
+    assert not any(runs(pid) for pid in used[2])
 
 
 def test_an_image_that_asks_for_too_much_is_one_row_of_its_shard(tmp_path: Path):

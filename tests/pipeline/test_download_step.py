@@ -11,14 +11,13 @@ import tarfile
 import time
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from configs import UserError
-from pipeline.download.config import DownloadConfig
-from pipeline.download.decoders import Decoders
+from pipeline.download.config import DownloadConfig, Limits
+from pipeline.download.decoders import Decoders, decoders_of_process
 from pipeline.download.step import Download
 from pipeline.workers import _Here
 from storage.atomic import read_json, remove_left_over
@@ -68,12 +67,11 @@ def test_equal_answers_give_equal_bytes_whatever_the_network_did(tmp_path: Path)
 def test_a_worker_that_does_the_work_of_several_leaves_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     counts = []
 
-    class Counted(Decoders):
-        def __init__(self, count: int, *args: Any, **options: Any) -> None:
-            counts.append(count)
-            super().__init__(count, *args, **options)
+    def counted(count: int, limits: Limits) -> Decoders:
+        counts.append(count)
+        return decoders_of_process(count, limits)
 
-    monkeypatch.setattr("pipeline.download.guarded.Decoders", Counted)
+    monkeypatch.setattr("pipeline.download.guarded.decoders_of_process", counted)
     with serve(pages()) as web_:
         first = digests(made(tmp_path / "1", web_))
         monkeypatch.setattr(_Here, "spread", 3)

@@ -1,0 +1,99 @@
+"""Tables of odd types and shapes: what can be read is, and what cannot is told in one line."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from configs import UserError
+from pipeline import buckets
+from pipeline.runner import run_step
+from storage.plan import shards_of
+from storage.shard import URLS
+
+from .test_plan import config
+
+COUNT = 4
+COLUMNS = {"url": [f"http://a.test/{n}" for n in range(COUNT)], "text": [f"no {n}" for n in range(COUNT)]}
+HALVES = np.array([0.5, 0.25, 1.0, 2.0], np.float16)
+
+
+def planned(tmp_path: Path, table: Path) -> list[dict[str, Any]]:
+    """The planned rows in the order of the table, without key and raw caption."""
+    made = config(tmp_path, table)
+    run_step("plan", made)
+    rows = [row for shard in shards_of(made.run) for row in pq.read_table(shard.path(URLS)).to_pylist()]
+    hidden = ("key", "caption_raw")
+    return sorted(({k: v for k, v in r.items() if k not in hidden} for r in rows), key=lambda row: str(row["url"]))
+
+
+def parquet(tmp_path: Path, columns: Any) -> Path:
+    pq.write_table(columns if isinstance(columns, pa.Table) else pa.table(columns), tmp_path / "t.parquet")
+    return tmp_path / "t.parquet"
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), "dictionary"])
+def test_text_is_text_however_it_is_encoded(tmp_path: Path, kind: Any):
+    arrays = {name: pa.array(values) for name, values in COLUMNS.items()}
+    made = {name: a.dictionary_encode() if kind == "dictionary" else a.cast(kind) for name, a in arrays.items()}
+    rows = planned(tmp_path, parquet(tmp_path, made))
+    assert [row["url"] for row in rows] == COLUMNS["url"] and [row["caption"] for row in rows] == COLUMNS["text"]
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (pa.array(HALVES), HALVES.tolist()),  # as CLIP similarities and embeds are published
+        (pa.array([[half] for half in HALVES], pa.list_(pa.float16())), [[half] for half in HALVES.tolist()]),
+        (pa.array([[half] for half in HALVES], pa.list_(pa.float16(), 1)), [[half] for half in HALVES.tolist()]),
+        (pa.array([1, 2, None, 4], pa.decimal256(50, 3)), [1.0, 2.0, None, 4.0]),
+        (pa.array([{"a": n} for n in range(COUNT)]), [{"a": n} for n in range(COUNT)]),
+        (pa.array([["a"], [], None, ["b"]]), [["a"], [], None, ["b"]]),
+        (pa.nulls(COUNT), [None] * COUNT),
+        (pa.array([b"text", b"\xff\xd8", None, b""], pa.binary()), ["text", None, None, ""]),
+    ],
+    ids=str,
+)
+def test_a_further_column_of_any_type_costs_no_row(tmp_path: Path, column: pa.Array, expected: list[Any]):
+    rows = planned(tmp_path, parquet(tmp_path, {**COLUMNS, "further": column}))
+    assert [row["further"] for row in rows] == expected
+
+
+def test_a_column_without_a_name_is_called_as_in_a_csv(tmp_path: Path):
+    nameless = parquet(tmp_path, pa.table([[*range(COUNT)], *COLUMNS.values()], names=["", *COLUMNS]))
+    assert [row["column0"] for row in planned(tmp_path, nameless)] == [*range(COUNT)]
+    (tmp_path / "t.csv").write_text(",url,text\n7,http://a.test/1,one\n")
+    assert planned(tmp_path, tmp_path / "t.csv") == [{"url": "http://a.test/1", "caption": "one", "column0": 7}]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("text", "caption column 'text' is no text but VARCHAR"), ("url", "url column 'url' is no text")]
+)
+def test_lists_are_no_captions_and_no_urls(tmp_path: Path, name: str, said: str):
+    table = parquet(tmp_path, {**COLUMNS, name: [[value] for value in COLUMNS[name]]})
+    with pytest.raises(UserError, match=said):
+        planned(tmp_path, table)
+
+
+def test_an_odd_value_among_json_lines_costs_its_own_row(tmp_path: Path):
+    (tmp_path / "t.jsonl").write_text(
+        '{"url": "http://a.test/1", "caption": "it says \\"one\\""}\n{"url": {"a": 1}, "caption": "two"}\n'
+        '{"url": "http://a.test/3", "caption": ["three"]}\n{"url": "http://a.test/4", "caption": 4}\n'
+    )
+    rows = planned(tmp_path, tmp_path / "t.jsonl")
+    assert [row["caption"] for row in rows] == ['it says "one"', "4"]
+
+
+def test_an_empty_table_is_told(tmp_path: Path):
+    table = parquet(tmp_path, {name: pa.array([], pa.string()) for name in COLUMNS})
+    with pytest.raises(UserError, match=r"t\.parquet: there are no rows"):
+        planned(tmp_path, table)
+
+
+def test_buckets_without_a_row_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(buckets, "BUCKET_ROWS", 2)
+    table = parquet(tmp_path, {name: values[:1] * 9 for name, values in COLUMNS.items()})
+    assert planned(tmp_path, table) == [{"url": "http://a.test/0", "caption": "no 0"}]
