@@ -21,9 +21,10 @@ hear() { # pass it on to what runs, which saves and leaves, and we wait for it
   [ -z "$child" ] || kill -s USR1 "$child" 2>/dev/null || true
 }
 
-well() { # look at the node by a command; where that says 94, the job ends before it begins
+well() { # look at the node by a command; where that says 94, or comes to no end, the job ends before it begins
   local code=0
   "$@" || code=$?
+  case $code in 124 | 137) code=94 && echo "corgi: nobody has answered; a file server may hang" >&2 ;; esac
   [ "$code" != 94 ] || echo "corgi: ${SLURMD_NODENAME:-a node} is not fit for this job; what is broken, and its mend, stands above" >&2
   [ "$code" != 94 ] || exit 94
 }

@@ -28,6 +28,7 @@ JOB = Path(__file__).parent / "job.sh"
 RESTARTS = {"requeue": 100, "singleton": 3}
 SIGNAL_S = {"train": 300}  # of jobs that save; the others lose what is in hand
 OTHERS_SIGNAL_S = 60
+LOOK_S = 120  # of a look at the nodes; it takes a second or two where no file server hangs
 
 
 class Place(NamedTuple):
@@ -84,7 +85,8 @@ class Runner:
         nodes = settings.or_else("nodes", 1).value
         srun = ["srun", f"--nodes={nodes}", "--ntasks-per-node=1", *(["--label"] if nodes > 1 else []), *self.srun]
         one = ["--one-machine"] if nodes > 1 and settings.or_else("hosts", "many").value == "one" else []
-        return f"well {join([*srun, *self.words, '-m', 'corgi', 'doctor', str(run), '--job', *one])}"
+        doctor = [*self.words, "-m", "corgi", "doctor", str(run), "--job", *one]
+        return f"well timeout --kill-after=10 {LOOK_S} {join([*srun, *doctor])}"
 
 
 def script(chain: ChainConfig, place: Place, draft: Draft) -> str:

@@ -36,14 +36,14 @@ def requeue(job: SmallJob, draw: random.Random) -> str:
 
 
 def usr1(job: SmallJob, draw: random.Random) -> str:
-    """To the step, or to the batch shell, as a site's preemption does."""
-    to = draw.choice([[f"{job.id}.0"], ["--batch", job.id]])
+    """To the step that runs, or to the batch shell, as a site's preemption does."""
+    to = draw.choice([[job.id], ["--batch", job.id]])
     job.cluster.run("scancel", "--signal=USR1", *to)
     return "saved"
 
 
 def term(job: SmallJob, draw: random.Random) -> str:
-    to = draw.choice([[f"{job.id}.0"], ["--batch", job.id]])
+    to = draw.choice([[job.id], ["--batch", job.id]])
     job.cluster.run("scancel", "--signal=TERM", *to)
     return "saved"
 

@@ -148,8 +148,15 @@ def test_a_setup_that_leaves_early_is_no_success(place: Path):
     assert Path("exits/7").read_text() == "1\n"
 
 
-@pytest.mark.parametrize(("look", "code", "begins"), [("true", 0, True), ("false", 0, True), ("./unfit", 94, False)])
-def test_only_a_node_that_is_said_to_be_unfit_ends_the_job_before_it_begins(place: Path, look, code, begins):
+HANGS = "timeout --kill-after=1 0.2 sleep 60"
+
+
+@pytest.mark.parametrize(
+    ("look", "code", "begins"), [("true", 0, True), ("false", 0, True), ("./unfit", 94, False), (HANGS, 94, False)]
+)
+def test_only_a_node_that_is_said_to_be_unfit_or_says_nothing_ends_the_job_before_it_begins(
+    place: Path, look, code, begins
+):
     (place / "unfit").write_text("#!/bin/sh\nexit 94\n")
     (place / "unfit").chmod(0o755)
     ended = job(place, "touch ready", LOOK=look)

@@ -324,8 +324,8 @@ def test_every_job_looks_at_its_nodes_first_unless_it_is_told_not_to(chain):
         ]
         assert begins[0][0] < begins[1][0] < begins[2][0]
     one = rendered(changed(chain, "slurm.train.hosts=one", "slurm.score.health=false"))
-    assert "--job --one-machine\n" in one["train-sr64"].script and "\nwell srun" not in one["score"].script
-    assert "\nwell srun" not in rendered(changed(chain, "slurm.container=/i.sqsh"))["score"].script
+    assert "--job --one-machine\n" in one["train-sr64"].script and "\nwell " not in one["score"].script
+    assert "\nwell " not in rendered(changed(chain, "slurm.container=/i.sqsh"))["score"].script
 
 
 def test_trackers_are_told_by_a_job_after_all_others(chain):

@@ -45,10 +45,12 @@ import os, sys
 os.execv("/bin/bash", ["bash", "toy.sh", *sys.argv[1:]])
 """
 
-NODE = """
-case " $* " in *" doctor "*) exit 0 ;; esac
-echo "node $SLURM_PROCID ${SLURM_RESTART_COUNT:-0}" >> begun
-[ "${SLURM_RESTART_COUNT:-0}" = 0 ] || exit 0
+WELL = 'case " $* " in *" doctor "*) exit 0 ;; esac'  # what any interpreter of a toy says of its node
+
+NODE = f"""
+{WELL}
+echo "node $SLURM_PROCID ${{SLURM_RESTART_COUNT:-0}}" >> begun
+[ "${{SLURM_RESTART_COUNT:-0}}" = 0 ] || exit 0
 sleep $((SLURM_PROCID * 3))
 echo "$SLURM_PROCID with 75" >> left
 exit 75
@@ -338,7 +340,7 @@ def test_nodes_of_a_training_leave_with_75_one_after_the_other(toy: Path, cluste
 def test_term_to_the_batch_shell_leaves_more_time_to_save_than_srun_would(toy: Path, cluster: Cluster):
     """For a TERM of its own srun kills the step after KillWait, which is 5 s here."""
     slow = 'trap "sleep 8; echo $SLURM_PROCID >> left; exit 75" USR1 TERM; touch ready-$SLURM_PROCID'
-    lines = ["#!/bin/bash", '[ "$SLURM_RESTART_COUNT" = 1 ] && exit 0', slow, "while :; do sleep 0.1; done"]
+    lines = ["#!/bin/bash", WELL, '[ "$SLURM_RESTART_COUNT" = 1 ] && exit 0', slow, "while :; do sleep 0.1; done"]
     (toy / "python").write_text("\n".join(lines) + "\n")
     (toy / "python").chmod(0o755)
     submit("chain.yaml", [f"slurm.train.python={toy / 'python'}"], work=WORK._replace(left=ONLY_TRAINING))
@@ -351,7 +353,7 @@ def test_term_to_the_batch_shell_leaves_more_time_to_save_than_srun_would(toy: P
 
 def test_a_node_that_fails_ends_the_training_however_srun_ends_the_others(toy: Path, cluster: Cluster):
     node = 'echo "node $SLURM_PROCID ${SLURM_RESTART_COUNT:-0}" >> begun; [ "$SLURM_PROCID" = 0 ] || exit 1; sleep 60'
-    (toy / "python").write_text(f"#!/bin/bash\n{node}")
+    (toy / "python").write_text(f"#!/bin/bash\n{WELL}\n{node}")
     (toy / "python").chmod(0o755)
     submit("chain.yaml", [f"slurm.train.python={toy / 'python'}"], work=WORK._replace(left=ONLY_TRAINING))
     cluster.wait_until_empty()
