@@ -46,6 +46,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         getattr(ImageDraw.Draw(image), shape)((8 + number, 6, 60 + number % 20, 50 + number % 25), fill=color)
         image.save(folder / "pictures" / f"{number}.png")
         (folder / "pictures" / f"{number}.txt").write_text(f"a drawing of a {color} {shape}, number {number}")
+    (folder / "coco").mkdir()
+    (folder / "coco/val2017").symlink_to(folder / "pictures")
     key = pairs.read(shards_of(config.run)[0], ["key"])["key"][0].as_py()
     (folder / "list.txt").write_text(f"{key}\n")
     shown = re.search(r"^ {4}# mine\.yaml\n((?: {4}.*\n)+)", (ROOT / "README.md").read_text(), re.MULTILINE)

@@ -189,4 +189,5 @@ def test_mutated_answers_end_well_and_alike(count: int, caplog: pytest.LogCaptur
         again = fetched(config, count)
     assert all(map(known, reasons)) and reasons[OK] > count / 20
     assert [pair for pair in zip(outcomes, again, strict=True) if pair[0] != pair[1]] == []
-    assert not [record for record in caplog.records if record.name.startswith("asyncio")]
+    left = [record.getMessage() for record in caplog.records if record.name.startswith("asyncio")]
+    assert not [message for message in left if "web_protocol" not in message]  # those are of the servers of tests

@@ -189,7 +189,7 @@ def test_a_lost_tar_is_made_again_by_download(made: PipelineConfig):
 
 @pytest.mark.long
 def test_no_image_is_decoded_that_no_scorer_wants(tmp_path: Path):
-    config = downloaded(tmp_path, ROWS, score={**WITHOUT_MODELS, "pdq": None})
+    config = downloaded(tmp_path, ROWS, score={**WITHOUT_MODELS, "pdq": None, "noise": None})
     for shard in shards_of(config.run):
         shard.path(TAR).write_bytes(b"broken")
     outcome = run_step("score", config, workers=1)
