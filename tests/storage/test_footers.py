@@ -1,6 +1,8 @@
 """Footers read quickly say what Arrow's own readers say, whatever pairs say."""
 
 import os
+import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -73,6 +75,21 @@ def test_many_looks_side_by_side_share_what_is_remembered(tmp_path: Path, monkey
     assert [there for there, _ in found] == [True] * 3 + [False] * 597
     assert [mark and mark.fingerprint for _, mark in found] == ["0", "1", "2"] + [None] * 597
     assert {*opened.values()} == {1} and len(opened) == 601
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_threads_look_where_a_look_waits_and_one_alone_where_it_computes(waits: bool, monkeypatch: pytest.MonkeyPatch):
+    if not waits:  # whatever else this machine does meanwhile
+        monkeypatch.setattr(footers, "perf_counter", footers.thread_time)
+    threads = set[int]()
+
+    def look(number: int) -> int:
+        threads.add(threading.get_ident())
+        time.sleep(0.0005)
+        return number
+
+    assert footers.side_by_side(look, range(800)) == [*range(800)]
+    assert (len(threads) > 1) == waits
 
 
 def test_a_look_that_fails_says_so_from_wherever_it_was(tmp_path: Path):
