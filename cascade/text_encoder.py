@@ -21,16 +21,14 @@ import numpy as np
 from pydantic import Field
 
 from configs import Config, UserError, fingerprint
+from storage import hub
 from storage.atomic import sha256_cached
-from storage.hub import fetch_config, fetch_model
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 VERSION = 1
 MINILM = "minilm"
-FILES = ("*.json", "*.safetensors", "*.model", "*.txt")  # all that is read of a model, and no pickle among it
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 SHORTEST = 8  # tokens of the smallest bucket
 
 
@@ -74,9 +72,9 @@ def model_folder(encoder: str, revision: str) -> Path:
             ) from None
     if Path(encoder).is_dir():
         return Path(encoder)
-    if not HUB_NAME.fullmatch(encoder):
+    if not hub.is_name(encoder):
         raise UserError(f"text encoder {encoder!r} is no folder here and no name on the hub (owner/model); or minilm")
-    return fetch_model(encoder, revision, FILES, what="text encoder")
+    return hub.fetch_model(encoder, revision, what="text encoder")
 
 
 def width_of(config: TextConfig) -> int:
@@ -90,9 +88,9 @@ def width_of(config: TextConfig) -> int:
             raise UserError(f"text encoder: {folder} holds no .safetensors; convert the weights first")
         file = folder / "config.json"
     else:
-        if not HUB_NAME.fullmatch(config.encoder):
+        if not hub.is_name(config.encoder):
             model_folder(config.encoder, config.revision)  # says so
-        file = fetch_config(config.encoder, config.revision, what="text encoder")
+        file = hub.fetch_config(config.encoder, config.revision, what="text encoder")
     try:
         shape = json.loads(file.read_text(encoding="utf-8"))
         return int(shape.get("hidden_size") or shape["d_model"])
@@ -102,7 +100,7 @@ def width_of(config: TextConfig) -> int:
 
 def _digest(folder: Path) -> str:
     """Return a digest of the names and contents of a model's files."""
-    files = sorted(path for pattern in FILES for path in folder.glob(pattern))
+    files = sorted(path for pattern in hub.FILES for path in folder.glob(pattern))
     return fingerprint({path.name: sha256_cached(path) for path in files})
 
 

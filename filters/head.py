@@ -8,7 +8,6 @@ its own layers; docs/filters.md says how LAION's files become one. No head comes
 names a file and its digest. The net runs in float32 by numpy, on the embedding that score.clip stored.
 """
 
-import hashlib
 import math
 import re
 from functools import cached_property
@@ -20,6 +19,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from configs import Config, UserError, fingerprint
+from storage.atomic import sha256_file
 
 from .base import Batch
 from .clip import IMAGE, vector
@@ -66,8 +66,7 @@ class Head:
     def _check(self, file: Path) -> None:
         if not file.is_file():
             raise UserError(f"score.{self.name}.file: {file} is no file")
-        with file.open("rb") as opened:
-            found = hashlib.file_digest(opened, "sha256").hexdigest()
+        found = sha256_file(file)
         if found != self.config.sha256:
             raise UserError(
                 f"score.{self.name}.sha256: {file} has the digest {found}, and not {self.config.sha256}; "

@@ -81,6 +81,11 @@ def _columns_of_all() -> frozenset[str]:
     return frozenset(name for scorer in SCORERS for name in _of_module(scorer).columns)
 
 
+def seconds_of(config: ScorersConfig) -> float:
+    """Return about how many core-seconds a pair takes, of the scorers that are not null; one's own are not counted."""
+    return sum(RATES_US[name] for name, options in config if options is not None) / 1e6
+
+
 def columns_of_ours() -> dict[str, dict[str, pa.DataType]]:
     """Return the columns of every scorer that comes with Corgi, whether a config has it or not."""
     return {name: _of_module(name).columns for name in SCORERS}

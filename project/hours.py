@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from configs import load
 from configs.steps import entries_of
+from filters.scorers import seconds_of
 from pipeline.config import PipelineConfig
 from pipeline.forecast import rates
 from pipeline.table_files import files_of
@@ -24,10 +25,9 @@ from storage.checkpoint import committed, step_of
 from storage.ledger import read
 from training.config import TrainConfig
 
-BENCHMARKS = {  # core-seconds a pair, as docs/scale.md derives them from benchmarks/README.md
-    "plan": 2 * 37 / 10e6,
+BENCHMARKS = {  # core-seconds a pair, from benchmarks/README.md by way of docs/scale.md; score has rates of its own
+    "plan": 2 * 46.7 / 10e6,
     "download": 1 / 214,
-    "score": 0.0437,  # with every scorer
     "dedup": 197 / 10e6,
     "select": 31 / 10e6,
 }
@@ -41,7 +41,7 @@ def hours_of(file: Path, overrides: list[str], work: Work) -> list[str]:
 
 
 def _of_steps(chain: ChainConfig, pipeline: PipelineConfig, work: Work) -> Iterator[str]:
-    measured = rates(pipeline)
+    measured, benchmarks = rates(pipeline), {**BENCHMARKS, "score": seconds_of(pipeline.score)}
     guessed = _shards_in(pipeline) if work.shards is None else None
     shards, about = work.shards or guessed, "about " if guessed else ""
     for entry in entries_of(pipeline.way):
@@ -57,8 +57,8 @@ def _of_steps(chain: ChainConfig, pipeline: PipelineConfig, work: Work) -> Itera
         what = f"{about}{count:,} shards {where}" if is_array else "one job"
         if entry.name in measured:  # seconds a shard, or of the table
             each, why = measured[entry.name], f"this run: {measured[entry.name]:,.1f} s each"
-        elif entry.name in BENCHMARKS:
-            rate = BENCHMARKS[entry.name]
+        elif entry.name in benchmarks:
+            rate = benchmarks[entry.name]
             each = rate * pairs / cpus * (1 if is_array else shards)
             why = f"benchmarks: {rate:.2g} core-s a pair"
         else:

@@ -9,7 +9,7 @@ the file has millions of rows: it is written in parts, and a shard's rows are fo
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,7 @@ from .shard import Shard
 from .tables import Mark, read_mark, rows_of_key, write_tables
 from .typed import typed
 
+Found = TypeVar("Found")
 DUPLICATES = STEPS["dedup"].writes
 KINDS = ("exact", "near", "caption")
 COLUMNS = tuple(f"{kind}_copy" for kind in KINDS)  # of `with_copies`
@@ -65,7 +66,7 @@ class _Footer(NamedTuple):
 
 def mark(run: Path) -> Mark:
     """Return the file's mark. Raises UserError where it is not there."""
-    mark = read_mark(f"{run}/{DUPLICATES}")
+    mark = _as_it_is(_mark, run / DUPLICATES)
     if mark is None:
         raise UserError(f'{run / DUPLICATES} is not there; run "{typed(run, "dedup")}" first')
     return mark
@@ -99,7 +100,7 @@ def copies_of(run: Path, key: str) -> list[dict[str, Any]]:
 
 def _of_shard(shard: Shard) -> pa.Table:
     """Return the rows of a shard: only the row groups are read that have any."""
-    footer = _footer_of(shard.run / DUPLICATES)
+    footer = _as_it_is(_footer, shard.run / DUPLICATES)
     if footer is None:
         raise FileNotFoundError(shard.run / DUPLICATES)
     groups = np.flatnonzero((footer.first <= shard.number) & (shard.number <= footer.last)).tolist()
@@ -108,13 +109,19 @@ def _of_shard(shard: Shard) -> pa.Table:
     return copies.filter(pc.equal(copies["shard"], shard.number))
 
 
-def _footer_of(path: Path) -> _Footer | None:
-    """Return the footer as it is now, None where the file is absent or torn."""
+def _as_it_is(read: Callable[[Path, int, int, int], Found], path: Path) -> Found | None:
+    """Return what is read of the file as it is now, None where it is absent or torn."""
     try:
         stat = path.stat()
-        return _footer(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        return read(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
     except (FileNotFoundError, NotADirectoryError, pa.ArrowInvalid):
         return None
+
+
+@lru_cache(maxsize=1)
+def _mark(path: Path, inode: int, size: int, changed_ns: int) -> Mark | None:
+    """Read the mark, which every shard asks for, once for as long as the file is the same; the footer is long."""
+    return read_mark(path)
 
 
 @lru_cache(maxsize=1)

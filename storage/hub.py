@@ -1,17 +1,24 @@
 """Models on the Hugging Face hub: fetched unless the local cache has them, and one line where neither is there."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from configs import UserError
 
+FILES = ("*.json", "*.safetensors", "*.model", "*.txt")  # all that is read of a model, and no pickle among it
 CHATTER = logging.getLogger("huggingface_hub.utils._http")  # two lines for each of its six tries, at every start
 
 
-def fetch_model(name: str, revision: str, patterns: Sequence[str], *, what: str) -> Path:
-    """Return the folder with those files of a model that match `patterns`.
+def is_name(text: str) -> bool:
+    """Tell whether a text has the form of a model's name: owner/model."""
+    return re.fullmatch(r"[\w.-]+/[\w.-]+", text) is not None
+
+
+def fetch_model(name: str, revision: str, *, what: str) -> Path:
+    """Return the folder with those files of a model that match FILES.
 
     name: owner/model; revision: a branch, tag or commit; what: how a config calls it, for the UserError where it is
     neither in the cache nor to be had.
@@ -20,7 +27,7 @@ def fetch_model(name: str, revision: str, patterns: Sequence[str], *, what: str)
     def snapshot() -> str:
         import huggingface_hub
 
-        return huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=list(patterns))
+        return huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=list(FILES))
 
     return _fetched(snapshot, name, what)
 

@@ -10,7 +10,6 @@ from typing import Any
 import filters
 
 MODULES = ("pipeline.captions", "pipeline.lists")
-OF_CONFIGS = {"filters.named_model.HUB_NAME.0"}  # of one word of a config, and never of a caption
 ENDS = ("", "\x00", "!")
 UNKNOWN = "\u0416"  # what no literal of a pattern is
 
@@ -25,7 +24,7 @@ def patterns() -> dict[str, re.Pattern[str]]:
             for number, each in enumerate(several):
                 if isinstance(each, re.Pattern):
                     found[f"{name}.{word}.{number}"] = each
-    return {name: pattern for name, pattern in found.items() if name not in OF_CONFIGS}
+    return found
 
 
 def worst_of(pattern: re.Pattern[str], size: int) -> Iterator[str]:

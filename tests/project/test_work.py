@@ -88,7 +88,7 @@ def test_hours_are_told_by_the_rates_of_the_run_else_of_the_benchmarks(whole: Pa
     todo = Work(way="shards", shards=3, left={"adopt": [], "index": []})
     note(run, event="step", step="embed", rank=0, made=2, seconds=7200.0)
     assert hours_of(chain, asked, todo) == [
-        "score      3 shards in 2 tasks of 4 cores: 0.046 h, 0.091 task-hours (benchmarks: 0.044 core-s a pair)",
+        "score      3 shards in 2 tasks of 4 cores: 0.0024 h, 0.0048 task-hours (benchmarks: 0.0023 core-s a pair)",
         "dedup      one job: 0.00016 h, 0.00016 task-hours (benchmarks: 2e-05 core-s a pair)",
         "select     3 shards in 3 tasks of 1 core: 2.6e-05 h, 2.6e-05 task-hours (benchmarks: 3.1e-06 core-s a pair)",
         "embed      3 shards in 1 task of 1 core: 3 h, 3 task-hours (this run: 3,600.0 s each)",

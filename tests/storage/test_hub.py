@@ -8,7 +8,7 @@ FETCH = """
 from configs import UserError
 from storage.hub import fetch_config, fetch_model
 for fetch in (lambda: fetch_config("owner/model", "main", what="text encoder"),
-              lambda: fetch_model("owner/model", "main", ["*.json"], what="score.clip.model")):
+              lambda: fetch_model("owner/model", "main", what="score.clip.model")):
     try:
         fetch()
     except UserError as error:
