@@ -60,6 +60,8 @@ def idle_rules(config: PipelineConfig) -> Iterator[str]:
 
 def cost_of(scorer: str, pairs: int | None) -> str:
     """Return what a scorer costs for so many pairs, or for a million where it is not known how many there are."""
+    if scorer not in RATES_US:
+        return "an amount that was not measured yet"
     hours = RATES_US[scorer] * (pairs or 1_000_000) / 3.6e9
     of = f"the {pairs:,} pairs here" if pairs else "a million pairs"
     amount = f"about {hours:,.2g}" if hours >= 0.01 else "less than 0.01"
