@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ from storage.checkpoint import committed
 from storage.ledger import read, read_training
 from storage.run import ATTEMPTS
 from tests.factory import make_run
+from training.nodes import Node, Nodes
+from training.run_folder import lock
 
 from .conftest import train_afresh
 from .processes import wait_for_step
@@ -64,6 +67,12 @@ class Training:
     @property
     def said(self) -> str:
         return self.log.read_text()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -168,12 +177,7 @@ def test_as_process_1_of_a_container_it_does_the_same(start):
 
 @pytest.mark.long
 def test_two_launchers_are_two_machines_of_one_training(start, tmp_path):
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    arguments = ("--nodes", "2", "--processes", "1", "--meet", f"127.0.0.1:{port}")
+    arguments = ("--nodes", "2", "--processes", "1", "--meet", f"127.0.0.1:{free_port()}")
     first = start("both", arguments=(*arguments, "--node", "0"))
     second = start("both", arguments=(*arguments, "--node", "1"))
     first.reach(3)
@@ -190,6 +194,19 @@ def test_two_launchers_are_two_machines_of_one_training(start, tmp_path):
     os.kill(ranks[1], signal.SIGKILL)
     assert first.code() == second.code() == 75 and "rank 1 on " in first.said and gone(ranks), first.said
     assert "Traceback" not in first.said
+
+
+@pytest.mark.long
+def test_a_refusal_is_told_before_the_other_machines_know(start, tmp_path):
+    port = free_port()
+    arguments = ("--nodes", "2", "--node", "0", "--processes", "1", "--meet", f"127.0.0.1:{port}")
+    with lock(tmp_path / "busy"):
+        first = start("busy", arguments=arguments)
+        with Nodes(Node(1, 2, "127.0.0.1", port)) as nodes:
+            while (ending := nodes.ended()) is None:
+                time.sleep(0.01)
+            first.process.kill()  # as a cluster does as soon as one machine has left
+    assert ending.code == 1 and "is being trained by another process" in first.said, first.said
 
 
 @pytest.mark.long
