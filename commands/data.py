@@ -93,13 +93,13 @@ def _run(
 ) -> None:
     """Run a step, and tell what it came to. rank, world_size: as typed; retry: of the download; scorers: one's own."""
     from pipeline.runner import run_step
-    from pipeline.status import load_config
+    from pipeline.status import config_to_make
 
     if scorers:
         from filters.own import ask_for
 
         ask_for(scorers)
-    config, step = load_config(file, overrides or []), None
+    config, step = config_to_make(file, overrides or []), None
     if is_verdict:
         from pipeline.verdict import verdict
 
