@@ -98,7 +98,7 @@ class SmallJob:
         """Check that the curve has no gap and no step twice, and that checkpoints are committed or not there."""
         steps = self.steps
         assert steps == list(range(1, len(steps) + 1)), self.log[-3000:]
-        assert len(committed(self.run)) == 2
+        assert len(committed(self.run)) in (2, 3)  # as it runs on, the oldest may still have to go
         assert all(line["world_size"] == 2 for line in read(self.run) if line["event"] in ("start", "restart"))
 
     def _processes(self, word: bytes) -> list[int]:
