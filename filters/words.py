@@ -149,6 +149,12 @@ def firsts_of(dictionary: Iterable[str]) -> frozenset[str]:
     return frozenset(key.partition(" ")[0] for key in dictionary if " " in key)
 
 
+@cache
+def first_words() -> frozenset[str]:
+    """Return the words that begin a phrase on a list."""
+    return firsts_of(entries())
+
+
 def hits(found: Mapping[str, int]) -> dict[str, Entry]:
     """Return the entries among what was looked up, by the folded word."""
     known = entries()

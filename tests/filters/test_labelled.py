@@ -15,13 +15,17 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 import pytest
 
+from filters import words
+from filters.attack import Signs, signs
 from filters.base import Batch
-from filters.hate import Hate, HateConfig, Signs, signs
+from filters.hate import Hate, HateConfig
 from filters.language import Language, LanguageConfig
 from filters.sexual import Sexual, SexualConfig
 from pipeline.captions import normalised
 
 from .labelled import Half, Labelled, read
+
+SPEECH = slice(Signs._fields.index("hate_group"), Signs._fields.index("spared"))
 
 
 class Figures(NamedTuple):
@@ -74,10 +78,11 @@ def judged(half: Half) -> Judged:
     batch = Batch(captions=[row.caption for row in rows])
     scores = hate(batch) | Sexual(SexualConfig())(batch) | Language(LanguageConfig())(batch)
     found = [signs(row.caption, hate._languages.likely) for row in rows]
+    listed = [words.hits(words.looked_up(row.caption, words.first_words())).values() for row in rows]
     members = {
         "sonar": [h >= 0.12 or o >= 0.45 for h, o in zip(scores["hate"], scores["offensive"], strict=True)],
-        "words": [max(each.slur, each.insult, each.general) >= 2 or each.listed > 0 for each in found],
-        "speech": [any(each[Signs._fields.index("verdict") :]) for each in found],
+        "words": [any(hit.kind != "sexual" and hit.severity >= 2 for hit in hits) for hits in listed],
+        "speech": [any(any(list(each)[SPEECH]) for each in every) for every in found],
     }
     return Judged(rows, scores, members)
 
