@@ -8,6 +8,7 @@ from . import speech, words
 from .speech import Places
 
 KINDS = ("slur", "insult", "general")
+PAIRS = ({"good", "not"}, {"group", "must"}, {"group", "all", "be"})  # which say something together
 QUOTES = re.compile('["\u201c\u201d\u201e\u00ab\u00bb\u300c\u300d\u300e\u300f\u300a\u300b]')
 ATTACKS = frozenset(("hate", "kill", "death", "out", "away", "bad", "flaw", "beast", "vile", "role", "curse"))
 Spoken = Callable[[str], set[str]]  # which languages a caption may be in
@@ -24,6 +25,7 @@ class Signs(NamedTuple):
     hate_group: float
     hate_person: float
     hate_you: float  # or them
+    all_are: float  # all of a group are, whatever it be
     is_bad_group: float  # they are said to be so
     is_bad_person: float
     is_bad_all: float  # the same of all persons, or of such ones
@@ -54,8 +56,7 @@ class Signs(NamedTuple):
     curse_group: float
     curse_you: float
     ours: float  # it is about a group and about us
-    spared: float  # a negation before harm, before what is bad, near hatred
-    not_bad: float
+    spared: float  # a negation before harm, or near hatred
     not_hated: float
     nobody: float  # a negation just before whom it is about: "no woman deserves"
     against: float  # 3 at most
@@ -73,7 +74,7 @@ def signs(caption: str, spoken: Spoken) -> list[Signs]:
     attacking = [
         places
         for places in found.values()
-        if listed.places or not ATTACKS.isdisjoint(places) or {"good", "not"} <= places.keys()
+        if listed.places or not ATTACKS.isdisjoint(places) or any(pair <= places.keys() for pair in PAIRS)
     ]
     if not attacking:
         return [NOTHING]
@@ -135,18 +136,19 @@ def _signs(places: Places, listed: Listed, around: Around) -> Signs:
         bool(within(hate, group, 4, 6)),
         bool(within(hate, person, 2, 3)),
         bool(within(hate, spoken_of, 2, 2)),
-        joined(group, be, worse),
+        joined(group, be, all_of, near=2) or bool(within(within(group, all_of, 2, 0), be, 0, 2)),
+        joined(group, be, worse) or bool(within(within(group, all_of, 2, 0), worse, 0, 4)),
         joined(person, be, bad + at("flaw"), near=3) or joined(person, be, worse, near=2),
         joined(many, be, worse),
         joined(them + you, be, worse),
         bool(within(bad, many, 2, 2)),
         bool(within(bad, group, 8, 5)),
-        bool(within(at("beast", "flaw"), group, 2, 1)),
-        bool(within(bad, pointed, 3, 2) or within(at("beast", "flaw"), you, 2, 2)),
+        bool(within(at("flaw"), group, 3, 1) or within(at("beast"), group, 2, 1)),
+        bool(within(bad, pointed, 2, 0) or within(at("beast", "flaw"), you, 2, 2)),
         bool(at("abuse")),
         min(2, max(0, len({one for one in bad if any(0 < abs(one - other) <= 2 for other in worse)}))),
         bool(within(vile, pointed + them + many + curse, 3, 3)),
-        bool(within(kill, group, 0, 4)),
+        bool(within(kill, group, 0, 6)),
         bool(within(kill, group, 5, 0)),
         bool(within(kill, many, 4, 4)),
         bool(within(kill, spoken_of, 2, 2)),
@@ -166,7 +168,6 @@ def _signs(places: Places, listed: Listed, around: Around) -> Signs:
         bool(within(curse, spoken_of, 3, 2)),
         bool(within(group + many, at("our"), 8, 8)) and bool(attack),
         bool(within(kill + at("death"), no, 5, 0)),
-        bool(within(worse, no, 3, 0)),
         bool(within(hate, no, 3, 3)),
         bool(within(group + person, no, 1, 0)) and bool(attack),
         *around,
