@@ -126,7 +126,7 @@ def _signs(places: Places, listed: Listed, around: Around) -> Signs:
     worse = bad + at("beast", "flaw")
     spoken_of = them + you
     pointed = you + at("this")
-    many = [one for one in person if within([one], all_of, 3, 3)] + within(person, you, 2, 2)
+    many = within(person, all_of, 3, 3) + within(person, you, 2, 2)
     anybody = group + many + spoken_of
     attack = worse + kill + hate + role + out + at("death")
     return Signs(
@@ -146,7 +146,7 @@ def _signs(places: Places, listed: Listed, around: Around) -> Signs:
         bool(within(at("flaw"), group, 3, 1) or within(at("beast"), group, 2, 1)),
         bool(within(bad, pointed, 2, 0) or within(at("beast", "flaw"), you, 2, 2)),
         bool(at("abuse")),
-        min(2, max(0, len({one for one in bad if any(0 < abs(one - other) <= 2 for other in worse)}))),
+        min(2, len({*within(bad, worse, 2, -1), *within(bad, worse, -1, 2)})),
         bool(within(vile, pointed + them + many + curse, 3, 3)),
         bool(within(kill, group, 0, 6)),
         bool(within(kill, group, 5, 0)),
@@ -161,7 +161,7 @@ def _signs(places: Places, listed: Listed, around: Around) -> Signs:
         bool(within(role, person, 6, 4)),
         bool(within(role, them + pointed + all_of, 6, 4)),
         min(2, max(0, len(role) - 1)),
-        any(0 < by - one <= 3 for one in group + many for by in must),
+        bool(within(group + many, must, -1, 3)),
         bool(within(at("negative"), group, 4, 4)),
         bool(within(within(at("good"), no, 4, 0), group + many, 8, 4)),
         bool(within(curse, group, 4, 4)),
@@ -174,11 +174,13 @@ def _signs(places: Places, listed: Listed, around: Around) -> Signs:
     )
 
 
-def within(some: Iterable[int], others: Sequence[int], before: int, after: int) -> list[int]:
-    """Return those of some words that have one of others at most so many words before them, or after."""
-    return [one for one in some if any(-before <= other - one <= after for other in others)]
+def within(some: Iterable[int], others: Iterable[int], before: int, after: int) -> list[int]:
+    """Return those of some words that have another word, one of others, at most so many words before them, or after."""
+    places, near = {*others}, [by for by in range(-before, after + 1) if by]
+    return [one for one in some if any(one + by in places for by in near)] if places else []
 
 
 def joined(whom: Sequence[int], be: Sequence[int], what: Sequence[int], near: int = 4) -> bool:
     """Tell whether somebody, a word that joins, and what is said stand in this order, near each other."""
-    return any(0 < by - one <= near and any(0 < other - by <= near + 1 for other in what) for one in whom for by in be)
+    said = {other - by for other in what for by in range(1, near + 2)}
+    return not said.isdisjoint(within(be, whom, near, -1))
