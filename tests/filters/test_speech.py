@@ -31,7 +31,13 @@ HARMLESS = [
     *("No immigrant deserves to be called vermin", "Kill your lawn and plant natives instead", "black trash bags"),
     *("Jüdischer Friedhof in Prag", "Kein Mensch ist illegal, Aufkleber", "Vieux juif avec son chien", "Perro sucio"),
     *("Ebrei deportati da Roma, ottobre 1943", "Judeus na Amazônia, exposição", "Цыгане на ярмарке, картина"),
-    *("同性恋者游行反对歧视", "猪年吉祥 剪纸", "a rat, a pig and a donkey", "the worst idiot in Dostoevsky's novel"),
+    *(
+        "同性恋者游行反对歧视",
+        "猪年吉祥 剪纸",
+        "a rat, a pig and a donkey",
+        "dog face",
+        "the worst idiot in Dostoevsky's novel",
+    ),
 ]
 
 
