@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from configs import printable
 from configs.steps import ENTRIES, StepEntry
 
 from .app import (
@@ -92,13 +93,13 @@ def _run(
 ) -> None:
     """Run a step, and tell what it came to. rank, world_size: as typed; retry: of the download; scorers: one's own."""
     from pipeline.runner import run_step
-    from pipeline.status import load_config
+    from pipeline.status import config_to_make
 
     if scorers:
         from filters.own import ask_for
 
         ask_for(scorers)
-    config, step = load_config(file, overrides or []), None
+    config, step = config_to_make(file, overrides or []), None
     if is_verdict:
         from pipeline.verdict import verdict
 
@@ -146,6 +147,34 @@ def export(
 
     options = Options(to, stage, max_side, shard_size, text_embeds)  # type: ignore[arg-type]  # it checks them
     tell("export", export_run(run, options, folder=out, workers=workers))
+
+
+@app.command()
+def recheck(
+    config: PipelineFile,
+    overrides: Overrides = None,
+    days: Annotated[float, typer.Option(min=0, help="Answers so old are asked for again.")] = 30.0,
+    rank: Rank = None,
+    world_size: WorldSize = None,
+    workers: Workers = None,
+) -> None:
+    """Ask again whether what is stored may be trained on: robots.txt and the like, and headers. No image is fetched."""
+    from pipeline.recheck import list_objections
+    from pipeline.recheck import recheck as ask
+    from pipeline.status import load_config
+
+    loaded, share = load_config(config, overrides or []), share_of("recheck", rank, world_size)
+    outcome = ask(
+        loaded.run,
+        loaded.download,
+        days=days,
+        rank=share.rank,
+        world_size=share.world_size,
+        workers=workers or loaded.workers,
+    )
+    for line in list_objections(loaded.run):
+        print(printable(line))
+    tell("recheck", outcome, tolerate=loaded.tolerate)
 
 
 @app.command()

@@ -37,6 +37,7 @@ status, why, funnel  where the steps stand; one pair's story; what each reason t
 throughput           who is at work on a step, how fast, what it loses pairs for
 forecast             what an edited config would make anew, and how long that takes
 hosts                what hosts asked for, and which served other images than the table says
+recheck              who objects by now to what is stored
 takedown             pairs that must go, out of all files of a run
 
 Which steps there are stands in configs.steps; what files are called and hold, in storage. Nothing here computes a score

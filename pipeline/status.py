@@ -11,7 +11,7 @@ from storage.footers import side_by_side
 from storage.plan import PLAN, shards_of
 from storage.run import CONFIG
 from storage.shard import Shard
-from storage.typed import typed
+from storage.typed import PIPELINE, typed
 
 from .config import PipelineConfig
 from .runner import build
@@ -46,6 +46,19 @@ class StepStatus(NamedTuple):
 def load_config(source: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
     """Return the config in a YAML file, or that of the run in a folder, with today's differences."""
     return config_of(source, overrides) if source.is_dir() else load(PipelineConfig, source, overrides)
+
+
+def config_to_make(source: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Return the config of a YAML file, or of a folder's own YAML, as a person left it; else that of the run in it.
+
+    The config that the last command wrote would leave out what she has changed since.
+    """
+    file = source / PIPELINE
+    if source.is_dir() and file.exists():
+        config = load(PipelineConfig, file, overrides)
+        if config.run.absolute() == source.absolute():
+            return config
+    return load_config(source, overrides)
 
 
 def config_of(run: Path, overrides: Sequence[str] = ()) -> PipelineConfig:

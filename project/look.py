@@ -32,7 +32,7 @@ from storage.plan import SourceRow
 from .guess import names_of
 
 LOOKED_AT = 2000  # rows, or samples
-OPENED = 64  # pictures, for their sizes
+OPENED = 64  # pictures at most, for their sizes
 SIZE_COLUMNS = (("width", "height"), ("table_original_width", "table_original_height"))
 OWN_SHARE = 0.5  # of urls to private addresses, from which the table is of a server of one's own
 
@@ -91,7 +91,8 @@ def _of_shards(given: str, config: AdoptConfig, rows: list[SourceRow]) -> Sight:
     with open_source(rows[0], config) as opened:
         samples = list(islice(opened.samples(), LOOKED_AT))
         sound = [sample for sample in samples if sample.problem is None]
-        sizes = [size for sample in sound[:OPENED] if (size := _size(opened.read(sample.place)))]
+        spread = sound[:: -(-len(sound) // OPENED) or 1]  # what lies side by side is alike
+        sizes = [size for sample in spread if (size := _size(opened.read(sample.place)))]
     lost = Counter(sample.problem.reason for sample in samples if sample.problem)
     if not samples:
         raise UserError(f"--from {given}: {rows[0].path} is empty")

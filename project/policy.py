@@ -16,7 +16,7 @@ from filters.size import Size, SizeConfig
 
 from .look import Sight
 
-MOST_LOST = 0.1
+MOST_LOST, LEAST_SIDE = 0.1, 64
 LEAST_HELD_OUT_OF = 32  # pairs; of fewer none is held out
 CAPTION_RULES = {
     "no_markup": ("not caption_markup and not caption_filename", "captions that are left over from web pages"),
@@ -24,7 +24,7 @@ CAPTION_RULES = {
     "english": ("english >= 0.5", "the text encoder reads English; how likely a caption is that"),
 }
 SIZE_RULES = {
-    "large_enough": ("min_side >= 64", "px of the shorter side; smaller ones would be blurred"),
+    "large_enough": (f"min_side >= {LEAST_SIDE}", "px of the shorter side; smaller ones would be blurred"),
     "no_strip": ("aspect <= 4", "longer over shorter side; what is trained on is cut to a square"),
 }
 WEB_RULES = {
@@ -57,6 +57,12 @@ def rules_of(sight: Sight) -> Iterator[Rule]:
         yield Rule("near_copy", "not near_copy", "of pictures that look alike one stays: the web is full of copies")
     else:
         yield Rule("near_copy", "not near_copy", "off: drawings of one kind look alike to the hash", is_on=False)
+
+
+def reaches(sight: Sight, px: int) -> bool:
+    """Tell whether the rules leave a stage of so many pixels nothing smaller, as far as was looked."""
+    is_on = any(rule.is_on for rule in rules_of(sight) if rule.name == "large_enough")
+    return px <= LEAST_SIDE if is_on else all(min(size) >= px for size in sight.sizes)
 
 
 def is_of_the_web(sight: Sight) -> bool:

@@ -16,6 +16,7 @@ from configs import UserError, nearest, read_yaml, resolve
 from training.config import TrainConfig
 
 from .look import Sight
+from .policy import reaches
 
 Name = Literal["tiny", "small", "paper"]
 NAMES: tuple[Name, ...] = get_args(Name)
@@ -33,13 +34,12 @@ class Preset:
     folder: Path
     shares: dict[str, float]
     minutes: float | None  # None: the YAMLs say the steps
-    large: tuple[str, ...] = ()  # stages with pictures of their own column: those stored large enough
 
 
 PRESETS: dict[Name, Preset] = {
-    "tiny": Preset(YAML / "quickstart", {"base16": 0.7, "sr64": 0.15, "sr256": 0.15}, 7.0, ("sr256",)),
-    "small": Preset(YAML / "presets" / "small", {"base64": 0.7, "sr256": 0.3}, 1440.0, ("sr256",)),
-    "paper": Preset(YAML / "train", {"base64": 1, "sr256": 1, "sr1024": 1}, None, ("sr1024",)),
+    "tiny": Preset(YAML / "quickstart", {"base16": 0.7, "sr64": 0.15, "sr256": 0.15}, 7.0),
+    "small": Preset(YAML / "presets" / "small", {"base64": 0.7, "sr256": 0.3}, 1440.0),
+    "paper": Preset(YAML / "train", {"base64": 1, "sr256": 1, "sr1024": 1}, None),
 }
 
 
@@ -99,6 +99,8 @@ def stage_values(
     values = read_yaml(PRESETS[preset].folder / f"{stage}.yaml")
     values |= {"run": str(run / "train" / stage), "data": {**values["data"], "index": str(run / "index.parquet")}}
     values |= {"wandb": {"mode": "disabled"}}
+    if not reaches(sight, values["stage"]["image_px"]):
+        values["data"].setdefault("column", stage)  # of pairs that are large enough: see select.stages
     if preset != "paper":
         values["precision"] = precision
     if preset == "small":

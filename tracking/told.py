@@ -27,7 +27,7 @@ def told(lines: Iterable[Line]) -> Iterator[tuple[int, Line]]:
 
 
 def of_training(line: Line) -> dict[str, float]:
-    """Return a line's figures by event/name, lists by place, beside `step` and `seen`."""
+    """Return a line's figures by event/name, lists of measured values by place, beside `step` and `seen`."""
     figures: dict[str, float] = {"step": line.get("step", 0), "seen": line.get("seen", 0)}
     figures[f"{line['event']}/times"] = 1  # else a line without figures, as a restart, would be nothing
     _flatten({name: value for name, value in line.items() if name not in ABOUT}, line["event"], figures)
@@ -63,7 +63,7 @@ def _flatten(value: Any, name: str, figures: dict[str, float]) -> None:
     if isinstance(value, dict):
         for key, inner in value.items():
             _flatten(inner, f"{name}/{key}", figures)
-    elif isinstance(value, list):
+    elif isinstance(value, list) and any(isinstance(inner, float) for inner in value):  # by noise level; not positions
         _flatten({str(place): inner for place, inner in enumerate(value)}, name, figures)
     elif isinstance(value, (int, float)):
         figures[name] = value

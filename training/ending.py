@@ -1,7 +1,7 @@
 """The last lines of `corgi train`: how well it went, where the weights are, and the commands that come next."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,25 @@ def last_lines(run: Path) -> list[str]:
     last = {line["event"]: line for line in lines}
     ended = "done" if lines[-1]["event"] == "done" else "stopped"
     said = [f"{ended} at step {lines[-1]['step']:,}, {_judged(last.get('validation'))}", f"checkpoint {checkpoints[0]}"]
+    said += _passed_over(lines)
     if ended == "stopped":
         said.append(f"to go on: {_command('corgi', 'train', str(run / CONFIG))}")
     said.append(_to_sample(run, caption=_caption(last.get("grid"))))
     if config.wandb.mode != "disabled":
         said.append(f"to send it to W&B: {_command('corgi', 'sync', str(run))}")
     return said
+
+
+def _passed_over(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line about the images that could not be used, where there are such."""
+    bad = [line for line in lines if line["event"] == "bad_image"]
+    if not bad:
+        return []
+    images = {(number, key) for line in bad for number, key in [(line["shard"], line["key"]), *line["also"]]}
+    what = "1 image" if len(images) == 1 else f"{len(images):,} images"
+    return [
+        f"{what} could not be used, and others stood in; the last, {printable(bad[-1]['key'])}: {bad[-1]['reason']}"
+    ]
 
 
 def _judged(validation: Mapping[str, Any] | None) -> str:

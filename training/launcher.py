@@ -63,8 +63,9 @@ def train(
         start = partial(start_ranks, config, [str(config_file), *overrides], nodes, processes=here)
         if not node.is_first:
             return start()
-        try:
-            code = in_folder(config, lambda index: start(), **known)
+        begin = partial(in_folder, config, lambda index: start(), **known)
+        try:  # an error is told before the others leave: a cluster ends this machine as soon as one of them has
+            code = begin() if node.total == 1 else exit_code_of(begin)
         except Exception as error:
             nodes.end(Ending(getattr(error, "exit_code", 1), ""))  # else the other machines would wait for this one
             raise

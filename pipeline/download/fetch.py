@@ -3,10 +3,10 @@ image that is wanted. The order of all checks stands in reasons.py.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Self
+from typing import ClassVar, Self
 
 import aiohttp
 from aiohttp import ClientResponse, hdrs
@@ -62,6 +62,8 @@ class Fetcher:
 
     It is made where an event loop runs.
     """
+
+    further_headers: ClassVar[Mapping[str, str]] = {}  # of requests for images
 
     def __init__(self, config: DownloadConfig, *, lookup: Lookup | None = None) -> None:
         self._config = config
@@ -153,7 +155,8 @@ class Fetcher:
 
     async def _ask(self, visit: Visit, url: URL, read: Read) -> str | None:
         """Make one request. Return where a redirect points to, None where the answer was read."""
-        async with self._session.get(url, allow_redirects=False) as response:
+        headers = self.further_headers if read == self._read else {}
+        async with self._session.get(url, headers=headers, allow_redirects=False) as response:
             visit.answer.http_status = response.status
             self.anybody_answered = True
             visit.answer.content_type = _text(response.headers.get(hdrs.CONTENT_TYPE), max_chars=CONTENT_TYPE_CHARS)

@@ -17,6 +17,7 @@ from .opt_outs import signal_word, tdmrep_as_robots, usage_word
 from .reasons import Refused
 from .robots import Rules, rules_for, use_rules_for
 
+NO_RULES = "its robots.txt: "  # a robots.txt that cannot be read: nothing is allowed, but nobody said so
 MAX_BYTES = 512_000  # RFC 9309, 2.5: at least 500 KiB must be read; the rest is ignored
 KEEP_S = 24 * 3600  # RFC 9309, 2.4: no longer than a day
 KEEP_FILES = 150_000
@@ -107,7 +108,7 @@ class Wishes:
                 return Said()
             if refused.reason in NOT_REACHED:
                 raise
-            raise Refused("robots_txt", f"its robots.txt: {refused.reason}") from None
+            raise Refused("robots_txt", f"{NO_RULES}{refused.reason}") from None
         return Said(self._robots_rules(answer.text, file.raw_host or "")) if answer.status == 200 else Said()
 
     def _robots_rules(self, text: str, host: str) -> list[tuple[str, str, Rules]]:

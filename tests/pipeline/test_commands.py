@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from configs import dump
+from pipeline.select import SelectConfig
+from storage import keep_list
 from storage.plan import shards_of
 from storage.shard import SCORES, TAR
-from tests.factory import downloaded
+from tests.factory import WITHOUT_MODELS, downloaded, through
 
 ROWS: list[dict[str, Any]] = [{"seed": n, "caption": f"picture number {n}"} for n in range(20)]
 
@@ -65,3 +67,16 @@ def of_a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for step in ("score", "dedup"):
         assert corgi(step, folder / "pipeline.yaml")[0] == 0
     return folder
+
+
+def test_a_folder_stands_for_the_yaml_that_a_person_edits_in_it(tmp_path: Path):
+    config = downloaded(tmp_path / "run", ROWS, score=WITHOUT_MODELS)
+    through(config, "score", "dedup", "select")
+    edited = config.model_copy(update={"select": SelectConfig(rules={"one": "caption <> 'picture number 3'"})})
+    (config.run / "pipeline.yaml").write_text(dump(edited))
+    assert corgi("select", config.run)[0] == 0
+    kept = [kept for shard in shards_of(config.run) for kept in keep_list.read(shard)["kept"].to_pylist()]
+    assert kept.count(False) == 1 and len(kept) == len(ROWS)
+    elsewhere = edited.model_copy(update={"run": tmp_path / "elsewhere"})
+    (config.run / "pipeline.yaml").write_text(dump(elsewhere))  # it was copied here, and begins another run
+    assert corgi("select", config.run, "select.rules={}")[0] == 0 and not (tmp_path / "elsewhere").exists()

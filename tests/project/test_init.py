@@ -18,7 +18,7 @@ from project.reasons import TRAIN
 from project.yaml_text import yaml_text
 from training.config import TrainConfig, accumulation
 
-from .drawn import caption, draw_pictures
+from .drawn import caption, draw_pictures, picture
 
 GPU = Machine(cores=16, memory_gib=128, gpus_gib=(78.0,))
 
@@ -60,6 +60,17 @@ def test_rules_that_would_drop_much_of_what_is_there_are_off(tmp_path: Path):
     rules = load(PipelineConfig, tmp_path / "mine/pipeline.yaml").select.rules
     assert "english" not in rules and "no_markup" in rules and "safe_picture" in rules
     assert "# english:" in (tmp_path / "mine/pipeline.yaml").read_text()
+
+
+def test_a_stage_is_not_given_pictures_smaller_than_it_makes(tmp_path: Path):
+    pictures = draw_pictures(tmp_path / "pictures", 80)
+    for number in range(65, 80):  # last in their folder
+        picture(number).resize((40, 40)).save(pictures / f"p{number:03d}.png")
+    list(init(tmp_path / "mine", str(pictures), steps=2))
+    config, stages = load(PipelineConfig, tmp_path / "mine/pipeline.yaml"), tmp_path.glob("mine/*[0-9].yaml")
+    assert "large_enough" not in config.select.rules
+    assert config.select.stages == {"sr64": {"large_enough": "stored_width >= 64 and stored_height >= 64"}}
+    assert {file.stem: load(TrainConfig, file).data.column for file in stages} == {"base16": "train", "sr64": "sr64"}
 
 
 def test_columns_with_unusual_names_are_known_by_what_they_hold(tmp_path: Path):

@@ -87,17 +87,16 @@ class Event(NamedTuple):
     ended: int
 
 
-@pytest.fixture
-def toy(tmp_path, monkeypatch, cluster):
-    """A folder in which `corgi` and `training.launcher` are toys, as the current one; the cluster's environment."""
+def lay_out(folder: Path) -> None:
+    """Make a folder in which `corgi` and `training.launcher` are toys, and a chain of them."""
     for name in ["events", "lib/training", "runs/toy"]:
-        (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "toy.sh").write_text(CORGI)
-    (tmp_path / "lib" / "corgi.py").write_text(RUN)
-    (tmp_path / "lib" / "training" / "__init__.py").touch()
-    (tmp_path / "lib" / "training" / "launcher.py").write_text(LAUNCH)
-    (tmp_path / "runs" / "toy" / "pipeline.yaml").touch()
-    (tmp_path / "runs" / "toy" / "tiny stage.yaml").write_text("processes: 2\n")
+        (folder / name).mkdir(parents=True)
+    (folder / "toy.sh").write_text(CORGI)
+    (folder / "lib" / "corgi.py").write_text(RUN)
+    (folder / "lib" / "training" / "__init__.py").touch()
+    (folder / "lib" / "training" / "launcher.py").write_text(LAUNCH)
+    (folder / "runs" / "toy" / "pipeline.yaml").touch()
+    (folder / "runs" / "toy" / "tiny stage.yaml").write_text("processes: 2\n")
     chain = {
         "pipeline": "runs/toy/pipeline.yaml",
         "train": ["runs/toy/tiny stage.yaml"],
@@ -105,21 +104,33 @@ def toy(tmp_path, monkeypatch, cluster):
         "slurm": {
             "arrays": "asked",
             "cpus": 1,
-            "env": {"PYTHONPATH": str(tmp_path / "lib")},
+            "env": {"PYTHONPATH": str(folder / "lib")},
             "download": {"tasks": 3},
             "score": {"tasks": 2},
             "train": {"nodes": 2, "hosts": "one", "overrides": ["wandb.project=a \"$b'"]},
         },
     }
-    (tmp_path / "chain.yaml").write_text(yaml.safe_dump(chain))
-    monkeypatch.chdir(tmp_path)
+    (folder / "chain.yaml").write_text(yaml.safe_dump(chain))
+
+
+@pytest.fixture
+def at_cluster(monkeypatch, cluster):
+    """The environment of the cluster's user."""
     for name in [name for name in os.environ if name.startswith("SLURM")]:
         monkeypatch.delenv(name)
     for name, value in cluster.env.items():
         monkeypatch.setenv(name, value)
+    yield
+    cluster.wait_until_empty()
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch, at_cluster):
+    """A folder of toys as the current one; the cluster's environment."""
+    lay_out(tmp_path)
+    monkeypatch.chdir(tmp_path)
     yield tmp_path
     (tmp_path / "gate").touch()
-    cluster.wait_until_empty()
 
 
 def events(folder: Path) -> dict[str, Event]:

@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from configs import load
+from pipeline.config import PipelineConfig
 from quickstart.web import serving
 from slurm.job_status import job_statuses, show
 from slurm.render import Work
@@ -30,6 +32,7 @@ from tests.factory import WITHOUT_MODELS
 from tests.project.drawn import caption, draw_pictures
 from tests.project.test_run import Quiet
 from tests.quickstart.killed_commands import digests
+from tests.quickstart.whole_truth import check_whole_funnel
 
 from .cluster import Cluster
 
@@ -81,6 +84,7 @@ def test_a_cluster_makes_the_bytes_of_one_machine(place: Path, cluster: Cluster)
     with serving(local, port=port):
         for step in ["plan", "download", "score", "dedup", "select", "embed", "index", "report"]:
             corgi(step, str(local / "pipeline.yaml"))
+        check_whole_funnel(load(PipelineConfig, local / "pipeline.yaml"))
         corgi("train", str(local / "base16.yaml"))
         arrays = ["slurm.download.tasks=3", "slurm.score.tasks=2", "slurm.select.tasks=7", "slurm.embed.tasks=1"]
         nodes = ["slurm.train.hosts=one", f"train=[{run / 'base16.yaml'}]"]

@@ -41,6 +41,8 @@ def test_figures_of_a_training():
         **{"step": 3, "seen": 24, "validation/times": 1},
         **{"validation/held_out/gap/0": 0.5, "validation/held_out/gap/1": 0.25},
     }
+    bad = of_training(line("bad_step", 4, positions=[*range(2048)], also=[[0, "key"]]))  # names of samples, no figures
+    assert bad == {"step": 4, "seen": 32, "bad_step/times": 1}
 
 
 def test_figures_of_a_step():

@@ -7,6 +7,7 @@ import pytest
 
 from storage.ledger import read_training
 from storage.run import STOP
+from storage.shard import TAR, Shard
 from training.data.loader import Loader
 from training.ending import last_lines
 from training.trainer import Trainer
@@ -64,6 +65,21 @@ def test_stopped_it_says_how_to_go_on(run, train, monkeypatch):
     corgi, name, file = shlex.split(command.removeprefix("to go on: "))
     assert (corgi, name) == ("corgi", "train") and train(file) == 0
     assert read_training(folder)[-1]["event"] == "done"
+
+
+def test_images_that_could_not_be_used_are_counted_at_the_end(run, index):
+    tar = Shard(index.parent, 0).path(TAR)
+    whole = tar.read_bytes()
+    try:
+        tar.write_bytes(b"")
+        folder, _ = run("mine")
+    finally:
+        tar.write_bytes(whole)
+    noted = {
+        (bad["shard"], key) for bad in events(folder, "bad_image") for key in [bad["key"], *(k for _, k in bad["also"])]
+    }
+    (line,) = [line for line in last_lines(folder) if "could not be used" in line]
+    assert noted and line.startswith(f"{len(noted)} images could not be used, and others stood in; the last, ")
 
 
 def test_a_mirrored_training_names_the_command_that_sends_it(run):

@@ -3,19 +3,23 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from storage.checkpoint import committed
+from storage.checkpoint import committed, step_of
 from storage.ledger import read, read_training
 from storage.run import ATTEMPTS
 from tests.factory import make_run
+from training.nodes import Node, Nodes
+from training.run_folder import lock
 
 from .conftest import train_afresh
 from .processes import wait_for_step
@@ -64,6 +68,31 @@ class Training:
     @property
     def said(self) -> str:
         return self.log.read_text()
+
+
+@contextmanager
+def file_system(folder: Path, *, megabytes: int) -> Iterator[Path]:
+    """A file system of its own, in memory, that can be filled."""
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], check=False)
+    if mounted.returncode:
+        pytest.skip("only root may mount a file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def wait_for(training: Training, holds: Callable[[], bool]) -> None:
+    while not holds():
+        assert training.process.poll() is None, training.said
+        time.sleep(0.1)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -168,12 +197,7 @@ def test_as_process_1_of_a_container_it_does_the_same(start):
 
 @pytest.mark.long
 def test_two_launchers_are_two_machines_of_one_training(start, tmp_path):
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    arguments = ("--nodes", "2", "--processes", "1", "--meet", f"127.0.0.1:{port}")
+    arguments = ("--nodes", "2", "--processes", "1", "--meet", f"127.0.0.1:{free_port()}")
     first = start("both", arguments=(*arguments, "--node", "0"))
     second = start("both", arguments=(*arguments, "--node", "1"))
     first.reach(3)
@@ -190,6 +214,19 @@ def test_two_launchers_are_two_machines_of_one_training(start, tmp_path):
     os.kill(ranks[1], signal.SIGKILL)
     assert first.code() == second.code() == 75 and "rank 1 on " in first.said and gone(ranks), first.said
     assert "Traceback" not in first.said
+
+
+@pytest.mark.long
+def test_a_refusal_is_told_before_the_other_machines_know(start, tmp_path):
+    port = free_port()
+    arguments = ("--nodes", "2", "--node", "0", "--processes", "1", "--meet", f"127.0.0.1:{port}")
+    with lock(tmp_path / "busy"):
+        first = start("busy", arguments=arguments)
+        with Nodes(Node(1, 2, "127.0.0.1", port)) as nodes:
+            while (ending := nodes.ended()) is None:
+                time.sleep(0.01)
+            first.process.kill()  # as a cluster does as soon as one machine has left
+    assert ending.code == 1 and "is being trained by another process" in first.said, first.said
 
 
 @pytest.mark.long
@@ -225,6 +262,25 @@ def test_a_full_disk_is_a_line_and_the_training_goes_on_or_stops(start):
     stopping = start("stopping", *limit, checkpoint={"every_steps": 3, "on_error": "stop"})
     assert stopping.code() == 1 and "make room and run the same command again" in stopping.said, stopping.said
     assert "Traceback" not in stopping.said
+
+
+@pytest.mark.long
+def test_a_file_system_without_room_costs_checkpoints_and_nothing_else(start, tmp_path):
+    with file_system(tmp_path / "small", megabytes=24) as folder:
+        training = start("small/mine", checkpoint={"every_steps": 3}, log_every_steps=1).reach(7)
+        ballast = folder / "ballast"
+        with suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while file.write(bytes(1 << 12)):  # to the last page: the log and the ledger have no room either
+                continue
+        before = training.said.count("could not be saved")
+        wait_for(training, lambda: training.said.count("could not be saved") >= before + 2)
+        full_at = read_training(training.run)[-1]["step"]
+        ballast.unlink()
+        wait_for(training, lambda: any(step_of(each) > full_at for each in committed(training.run)))
+        training.process.terminate()
+        assert training.code() == 75 and saved_and_left(training.run), training.said
+        steps = [line["step"] for line in read_training(training.run) if line["event"] == "step"]
+        assert steps == [*range(1, len(steps) + 1)] and "Traceback" not in training.said, training.said
 
 
 def test_checkpoints_come_by_the_clock_too(run):

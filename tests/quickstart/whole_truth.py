@@ -1,10 +1,12 @@
-"""The whole table, not a part of it: every planted pair, and the survivors that the published policy promises."""
+"""The whole table, not a part of it: every planted pair, and the survivors that the published policy promises.
+
+It takes minutes to make, so what makes it anyway looks at it: tests/slurm/test_whole_chain.py.
+"""
 
 import re
 from collections import Counter
 
 import pyarrow.parquet as pq
-import pytest
 
 from pipeline.config import PipelineConfig
 from pipeline.funnel import funnel
@@ -13,8 +15,8 @@ from quickstart.run import YAML
 EXPECTED = re.compile(r"^ {4}(\w+): .*# (\d+)\b", re.MULTILINE)  # a rule and the count written beside it
 
 
-@pytest.mark.long
-def test_the_whole_funnel_is_what_was_planted_and_what_the_policy_says(whole: PipelineConfig):
+def check_whole_funnel(whole: PipelineConfig) -> None:
+    """Compare what a whole quickstart lost, and why, with what was planted and what its policy says."""
     truth, counted = pq.read_table(whole.run / "truth.parquet").to_pylist(), funnel(whole)
     for step in ("plan", "download"):
         assert Counter(counted["counts"][step]) == Counter(row["reason"] for row in truth if row["step"] == step)
