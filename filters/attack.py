@@ -76,13 +76,13 @@ def signs(caption: str, spoken: Spoken) -> list[Signs]:
         for places in found.values()
         if listed.places or not ATTACKS.isdisjoint(places) or any(pair <= places.keys() for pair in PAIRS)
     ]
-    if not attacking:
+    if not (attacking or listed.places):
         return [NOTHING]
     # A word such as "terrorists" is one in several languages, and what turns it around is not.
-    against = max(len(places.get("against", ())) for places in found.values())
-    media = max(len(places.get("media", ())) for places in found.values())
+    against = max((len(places.get("against", ())) for places in found.values()), default=0)
+    media = max((len(places.get("media", ())) for places in found.values()), default=0)
     around = Around(min(3, against), min(2, media), len(QUOTES.findall(caption)) >= 2)
-    return [_signs(places, listed, around) for places in attacking]
+    return [_signs(places, listed, around) for places in attacking or [{}]]
 
 
 class Around(NamedTuple):

@@ -234,6 +234,6 @@ def _read_chinese(text: str) -> Places:
 
 @lru_cache(maxsize=10_000)
 def is_name(word: str) -> bool:
-    """Tell whether a word names a group, somebody, or a colour."""
+    """Tell whether a word names somebody of whom mostly nothing bad is said, or a colour."""
     entry = _entry(word)
-    return entry is not None and any(name in ("group", "person") for _, name in entry.classes)
+    return entry is not None and any(name == "person" for _, name in entry.classes)

@@ -148,7 +148,7 @@ def test_little_english_is_lost_and_little_else_is_kept(frozen):
 
 
 def main() -> None:
-    for half in ("tuning", "frozen", "later"):
+    for half in ("tuning", "frozen", "later", "third"):
         known = judged(half)  # type: ignore[arg-type]
         whole = {**known.members, "ensemble": flagged(known.scores["hateful"])}
         tables = [(name, known.is_hate, said) for name, said in whole.items()]

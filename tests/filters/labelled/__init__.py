@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-Half = Literal["tuning", "frozen", "later"]
+Half = Literal["tuning", "frozen", "later", "third"]
 
 
 class Labelled(NamedTuple):
