@@ -1,4 +1,4 @@
-"""What the text scorers are worth, on the half of the labelled captions by which nothing was chosen.
+"""What the text scorers are worth: on the half of the labelled captions once set aside, and on a third set by another hand.
 
 Figures with Wilson intervals; `python -m tests.filters.test_labelled [TABLE.parquet] [CASES.csv]` prints them all, and
 of mistakes digests alone. TABLE: has the captions whose labels are in web.tsv, in a column TEXT. CASES: a file of
@@ -106,9 +106,17 @@ def test_captions_are_many_of_eight_languages_and_each_stands_once():
 
 def test_the_ensemble_beats_each_of_its_members(frozen):
     whole = figures(frozen.is_hate, flagged(frozen.scores["hateful"]))
-    assert whole.precision >= 0.8 and whole.recall >= 0.7
+    assert whole.precision >= 0.9 and whole.recall >= 0.9
     for name, said in frozen.members.items():
         assert whole.f1 > figures(frozen.is_hate, said).f1, name
+
+
+def test_what_nobody_had_seen_is_judged_as_well():
+    third = judged("third")
+    whole = figures(third.is_hate, flagged(third.scores["hateful"]))
+    assert whole.precision >= 0.8 and whole.recall >= 0.7
+    named = [score for row, score in zip(third.rows, third.scores["hateful"], strict=True) if row.labels == "i"]
+    assert len(named) > 30 and max(named) < 0.5
 
 
 def test_captions_that_name_a_group_are_not_flagged_more_often_than_others(frozen):
