@@ -1,4 +1,4 @@
-"""What the text scorers are worth: on the half of the labelled captions once set aside, and on a third set by another hand.
+"""What the text scorers are worth: on half of the labelled captions, once set aside, and on a set by another hand.
 
 Figures with Wilson intervals; `python -m tests.filters.test_labelled [TABLE.parquet] [CASES.csv]` prints them all, and
 of mistakes digests alone. TABLE: has the captions whose labels are in web.tsv, in a column TEXT. CASES: a file of
