@@ -4,7 +4,8 @@ base         Batch, and what a scorer is           scorers      the registry of 
 size, caption, language, hate, sexual, privacy, noise, nsfw, pdq, toxic, clip    a scorer each
 aesthetic, watermark, unsafe     scorers on the embeddings of clip    head         what these have in common
 alphabet     which script a caption is written in
-words        lists of bad words, and a caption's words  speech      how somebody is attacked in ordinary words
+words        lists of bad words, and a caption's words  speech      who is meant in ordinary words, and what is said
+attack       what both together speak for an attack
 sonar        a classifier of hateful English
 own          scorers of somebody's own, from a file or an installed package
 named_model  models that transformers runs, from a folder or by name

@@ -1,10 +1,11 @@
 """Hate and insult in captions: several weak judges, and how far they agree.
 
 sonar     the classifier of Davidson et al. 2017 (arXiv 1703.04009), as hatesonar packages it: a bag of English words
-words     words of 29 languages that are on lists, with severity                                     (words.py)
-speech    ordinary words that attack somebody together: whom it is about, and what is said of them   (speech.py)
+words     words of 29 languages that are on lists, with severity                              (words.py)
+speech    ordinary words of eight languages: whom it is about, and what is said of them       (speech.py)
+attack    what both say together, by how near they stand, and what turns it around            (attack.py)
 
-`hateful` weighs all of them. No single word is enough, be it the worst: a title, a name, a museum says it, too. Where
+`hateful` weighs the last. No single word is enough, be it the worst: a title, a name, a museum says it, too. Where
 the judges disagree, `hateful_unsure` is true, and the pair is one to look at.
 
 The classifier was trained on tweets, and there "white" alone means hate. Words that only name a colour, a people or a
@@ -12,9 +13,8 @@ kind of person are therefore not read.
 """
 
 import math
-from collections.abc import Callable
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar
 
 import pyarrow as pa
 from pydantic import Field
@@ -22,15 +22,14 @@ from pydantic import Field
 from configs import Config, fingerprint
 
 from . import speech, words
+from .attack import Signs, signs
 from .base import Batch
 from .language import Languages
 from .sonar import HATE, OFFENSIVE, Sonar
 from .sonar import file as sonar_file
 
-VERSION = 2  # raise when an answer changes
+VERSION = 3  # raise when an answer changes
 UNSURE = (0.3, 0.7)
-NEAR = 6  # words apart
-KINDS = ("slur", "insult", "general")
 
 Word = Annotated[str, Field(pattern="^[a-z0-9_]+$")]
 
@@ -45,70 +44,66 @@ class HateConfig(Config):
     )
 
 
-class Signs(NamedTuple):
-    """What speaks for an attack in a caption."""
-
-    slur: float  # severity, 0 to 3, of the worst word of each kind
-    insult: float
-    general: float
-    listed: float  # words that are on a list with nothing said, 2 at most
-    verdict: float  # words that judge, 2 at most
-    at_you: float  # near a word that insults or judges, somebody is spoken to
-    at_them: float  # near one, "these", "all" ...
-    at_group: float  # near one, a group of people
-    likened: float  # somebody is said to be what nobody wants near him
-    negative_near: float  # a word that people find bad, near anybody
-    away: float  # they shall go
-    kill: float  # they shall suffer, or be silent
-
-
-# Log-odds for each sign, by logistic regression without negative weights on the half of the labelled captions that is
-# for tuning (tests/filters/labelled). The classifier got a weight of 0 there: beside the others it adds nothing.
-WEIGHTS = Signs(0.45, 0.3, 0.3, 0.35, 2.85, 1.35, 2.6, 0.75, 4.7, 2.4, 3.8, 4.5)
-BIAS = -2.95
-
-
-def signs(caption: str, spoken: Callable[[str], set[str]]) -> Signs:
-    """Return what speaks for an attack. spoken: which languages a caption may be in; asked only for words of others."""
-    found, classes = speech.found_in(caption), speech.classes()
-    hits = words.hits(found)
-    if any("en" not in hit.languages for hit in hits.values()):
-        languages = spoken(caption) | {"en"}
-        hits = {word: hit for word, hit in hits.items() if hit.languages & languages}
-    worst = {kind: max((hit.severity for hit in hits.values() if hit.kind == kind), default=0) for kind in KINDS}
-    places: dict[str, list[int]] = {name: [] for name in (*speech.CLASSES, "negative")}
-    for word in found.keys() & classes.keys():
-        for name in classes[word]:
-            places[name].append(found[word])
-    bad = places["verdict"] + [found[word] for word, hit in hits.items() if is_bad(hit)]
-    somebody = places["you"] + places["them"] + places["group"]
-    return Signs(
-        **worst,
-        listed=min(2, sum(hit.kind == "listed" for hit in hits.values())),
-        verdict=min(2, len(places["verdict"])),
-        at_you=near(bad, places["you"]),
-        at_them=near(bad, places["them"]),
-        at_group=near(bad, places["group"]),
-        likened=near(places["likened"], places["copula"] + places["them"]) and near(places["likened"], somebody),
-        negative_near=near(places["negative"], somebody),
-        away=min(1, len(places["away"])),
-        kill=min(1, len(places["kill"])),
-    )
-
-
-def is_bad(hit: words.Entry) -> bool:
-    """Tell whether a word is bad if it is said to somebody; on lists of other languages nearly all are."""
-    return hit.kind in ("slur", "insult", "general") or (hit.kind == "listed" and "en" not in hit.languages)
-
-
-def near(some: list[int], others: list[int]) -> int:
-    """Return 1 where one of some words stands within NEAR words of another, else 0."""
-    return int(any(abs(one - other) <= NEAR for one in some for other in others))
+# Log-odds for each sign: logistic regression, without weights below 0 for what speaks for an attack and above 0 for the
+# rest, on the labelled captions (tests/filters/labelled), HateCheck in seven languages and 16,000 captions that attack
+# nobody. The classifier got a weight of 0: beside the others it adds nothing.
+WEIGHTS = Signs(
+    slur=0.13,
+    insult=0.31,
+    general=0.05,
+    slur_at=0.88,
+    slur_more=2.05,
+    hate_group=3.21,
+    hate_person=2.03,
+    hate_you=2.20,
+    all_are=1.22,
+    is_bad_group=3.01,
+    is_bad_person=2.59,
+    is_bad_all=0.79,
+    is_bad_you=2.93,
+    bad_person=0.81,
+    bad_near=2.70,
+    worse_beside=1.22,
+    bad_you=1.64,
+    abuse=2.30,
+    piled=2.28,
+    vile_you=2.46,
+    kill_group=2.78,
+    killed_group=2.58,
+    kill_all=1.89,
+    kill_you=1.96,
+    must_kill=2.53,
+    death=3.47,
+    away=3.08,
+    out_group=0.44,
+    must_out=1.54,
+    role_group=3.72,
+    role_person=2.99,
+    role_you=2.80,
+    role=2.07,
+    must_group=2.03,
+    negative_near=0.80,
+    denied=2.89,
+    curse_group=1.83,
+    curse_you=0.42,
+    ours=1.68,
+    spared=-0.39,
+    not_hated=-0.34,
+    nobody=-0.94,
+    against=-0.96,
+    media=-2.84,
+    quoted=-3.24,
+)
+# Chosen so that less than 1 in 1,000 captions of the web is flagged wrongly; the regression's own is -1.60.
+BIAS = -1.10
+MOST = 2.2  # log-odds of all signs of an attack together: many of them cannot outweigh what turns it around
+FOR = Signs._fields.index("spared")  # signs before it speak for an attack
 
 
 def weighed(found: Signs) -> float:
     """Return the probability of an attack."""
-    odds = BIAS + sum(weight * sign for weight, sign in zip(WEIGHTS, found, strict=True))
+    weighted = [weight * sign for weight, sign in zip(WEIGHTS, found, strict=True)]
+    odds = BIAS + MOST * math.tanh(sum(weighted[:FOR]) / MOST) + sum(weighted[FOR:])
     return 1 / (1 + math.exp(-odds))
 
 
@@ -129,7 +124,12 @@ class Hate:
         used = [sonar_file(), speech.sentiment(), *words.files()]
         self._languages = Languages()
         self.fingerprint = fingerprint(
-            self.name, VERSION, config, self._languages.fingerprint, [[file.sha256, file.version] for file in used]
+            self.name,
+            VERSION,
+            config,
+            self._languages.fingerprint,
+            [[file.sha256, file.version] for file in used],
+            speech.digest(),
         )
 
     @cached_property
@@ -138,7 +138,7 @@ class Hate:
 
     def __call__(self, batch: Batch) -> dict[str, list[Any]]:
         classified = [self._sonar(caption) for caption in batch.captions]
-        found = [signs(caption, self._languages.likely) for caption in batch.captions]
+        found = [max(signs(caption, self._languages.likely), key=weighed) for caption in batch.captions]
         hateful = [weighed(each) for each in found]
         return {
             "hate": [odds[HATE] for odds in classified],
@@ -153,4 +153,4 @@ def is_unsure(hateful: float, found: Signs, classified: list[float]) -> bool:
     if UNSURE[0] <= hateful < UNSURE[1]:
         return True
     is_offensive = classified[HATE] >= 0.12 or classified[OFFENSIVE] >= 0.45
-    return hateful < UNSURE[0] and is_offensive and max(found.slur, found.insult, found.general, found.listed) >= 2
+    return hateful < UNSURE[0] and is_offensive and max(found.slur, found.insult, found.general) >= 2

@@ -10,6 +10,7 @@ A picture and its caption know more together than each alone, and a rule can ask
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any, ClassVar, NamedTuple
 
 import pyarrow as pa
@@ -18,11 +19,11 @@ from configs import Config, fingerprint
 
 from . import speech, words
 from .base import Batch
-from .hate import near
 from .language import Languages
 
-VERSION = 2  # raise when an answer changes
-SWEARING = {"you", "verdict", "likened"}
+VERSION = 3  # raise when an answer changes
+NEAR = 6  # words apart
+SWEARING = ("you", "vile", "bad", "flaw", "beast")
 NAKED = """
 naked nude nudes nudity topless uncensored undressed stripping | nackt nackte nackter | nu nue nus nues |
 desnudo desnuda
@@ -126,26 +127,27 @@ class Sexual:
 
     def __init__(self, config: SexualConfig) -> None:
         self.config, self._languages = config, Languages()
-        used = [[file.sha256, file.version] for file in [speech.sentiment(), *words.files()]]
-        self.fingerprint = fingerprint(self.name, VERSION, config, self._languages.fingerprint, used)
+        used = [[file.sha256, file.version] for file in words.files()]
+        self.fingerprint = fingerprint(self.name, VERSION, config, self._languages.fingerprint, used, speech.digest())
 
     def __call__(self, batch: Batch) -> dict[str, list[Any]]:
         return {
             "sexual": [weighed(self.signs(caption)) for caption in batch.captions],
-            "caption_child": [not CHILDREN.isdisjoint(speech.found_in(caption)) for caption in batch.captions],
-            "caption_person": [not PERSONS.isdisjoint(speech.found_in(caption)) for caption in batch.captions],
+            "caption_child": [not CHILDREN.isdisjoint(looked_up(caption)) for caption in batch.captions],
+            "caption_person": [not PERSONS.isdisjoint(looked_up(caption)) for caption in batch.captions],
         }
 
     def signs(self, caption: str) -> Signs:
         """Return what speaks for a sexual caption, or against it."""
-        found, classes = speech.found_in(caption), speech.classes()
+        found = looked_up(caption)
         hits = words.hits(found)
         # Beside "you" or an insult such words are swearing, which is for `hate` to judge.
-        sworn = [found[word] for word in found.keys() & classes.keys() if classes[word] & SWEARING]
+        spoken = speech.read(caption).values()
+        sworn = [at for places in spoken for name in SWEARING for at in places.get(name, ())]
         if any("en" not in hit.languages for hit in hits.values()):
             languages = self._languages.likely(caption) | {"en"}
             hits = {word: hit for word, hit in hits.items() if hit.languages & languages}
-        hits = {word: hit for word, hit in hits.items() if not near([found[word]], sworn)}
+        hits = {word: hit for word, hit in hits.items() if not is_near(found[word], sworn)}
         sexual = [hit.severity for hit in hits.values() if hit.kind == "sexual"]
         listed, naked = sum(hit.kind == "listed" for hit in hits.values()), len(found.keys() & NAKED_WORDS)
         lure = len(found.keys() & LURES) if sexual or listed or naked else max(0, len(found.keys() & LURES) - 1)
@@ -157,6 +159,16 @@ class Sexual:
             min(3, lure),
             min(3, len(found.keys() & HARMLESS_WORDS)),
         )
+
+
+def looked_up(caption: str) -> dict[str, int]:
+    """Return all of a caption that may stand on a list, and at which word."""
+    return words.looked_up(caption, words.first_words())
+
+
+def is_near(place: int, others: Iterable[int]) -> bool:
+    """Tell whether a word stands within NEAR words of another."""
+    return any(abs(place - other) <= NEAR for other in others)
 
 
 def weighed(found: Signs) -> float:

@@ -96,12 +96,13 @@ def phrase(text: str) -> str:
     return " ".join(tokens(text))
 
 
-def tokens(text: str) -> list[str]:
+@lru_cache(maxsize=1024)  # several scorers ask for the same batch
+def tokens(text: str) -> tuple[str, ...]:
     """Return the folded words of a text, in order; single letters in a row are one word."""
     words, spelt = list[str](), list[str]()
     text = folded(text)
     if text.isascii() and PLAIN.fullmatch(text) and REPEATED.search(text) is None:
-        return text.split()  # nothing is hidden, and nothing spelt out
+        return tuple(text.split())  # nothing is hidden, and nothing spelt out
     for word in TOKEN.findall(text):
         if len(word) == 1 and word.isalpha() and not UNSPACED.match(word):
             spelt.append(word)
@@ -109,7 +110,7 @@ def tokens(text: str) -> list[str]:
         words += _spelt(spelt)
         spelt = []
         words.append(plain(word))
-    return words + _spelt(spelt)
+    return (*words, *_spelt(spelt))
 
 
 def plain(word: str) -> str:
@@ -125,7 +126,7 @@ def _spelt(letters: list[str]) -> list[str]:
     return ["".join(letters)] if len(letters) > 2 else letters
 
 
-@lru_cache(maxsize=1024)  # several scorers ask for the same batch
+@lru_cache(maxsize=1024)
 def looked_up(text: str, firsts: frozenset[str]) -> dict[str, int]:
     """Return all of a text that may stand in a dictionary, and at which word it begins, its last place.
 
@@ -147,6 +148,12 @@ def looked_up(text: str, firsts: frozenset[str]) -> dict[str, int]:
 def firsts_of(dictionary: Iterable[str]) -> frozenset[str]:
     """Return the words that begin a phrase of a dictionary."""
     return frozenset(key.partition(" ")[0] for key in dictionary if " " in key)
+
+
+@cache
+def first_words() -> frozenset[str]:
+    """Return the words that begin a phrase on a list."""
+    return firsts_of(entries())
 
 
 def hits(found: Mapping[str, int]) -> dict[str, Entry]:

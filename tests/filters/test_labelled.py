@@ -1,4 +1,4 @@
-"""What the text scorers are worth, on the half of the labelled captions by which nothing was chosen.
+"""What the text scorers are worth: on half of the labelled captions, once set aside, and on a set by another hand.
 
 Figures with Wilson intervals; `python -m tests.filters.test_labelled [TABLE.parquet] [CASES.csv]` prints them all, and
 of mistakes digests alone. TABLE: has the captions whose labels are in web.tsv, in a column TEXT. CASES: a file of
@@ -15,13 +15,17 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 import pytest
 
+from filters import words
+from filters.attack import Signs, signs
 from filters.base import Batch
-from filters.hate import Hate, HateConfig, Signs, signs
+from filters.hate import Hate, HateConfig
 from filters.language import Language, LanguageConfig
 from filters.sexual import Sexual, SexualConfig
 from pipeline.captions import normalised
 
 from .labelled import Half, Labelled, read
+
+SPEECH = slice(Signs._fields.index("hate_group"), Signs._fields.index("spared"))
 
 
 class Figures(NamedTuple):
@@ -74,10 +78,11 @@ def judged(half: Half) -> Judged:
     batch = Batch(captions=[row.caption for row in rows])
     scores = hate(batch) | Sexual(SexualConfig())(batch) | Language(LanguageConfig())(batch)
     found = [signs(row.caption, hate._languages.likely) for row in rows]
+    listed = [words.hits(words.looked_up(row.caption, words.first_words())).values() for row in rows]
     members = {
         "sonar": [h >= 0.12 or o >= 0.45 for h, o in zip(scores["hate"], scores["offensive"], strict=True)],
-        "words": [max(each.slur, each.insult, each.general) >= 2 or each.listed > 0 for each in found],
-        "speech": [any(each[Signs._fields.index("verdict") :]) for each in found],
+        "words": [any(hit.kind != "sexual" and hit.severity >= 2 for hit in hits) for hits in listed],
+        "speech": [any(any(list(each)[SPEECH]) for each in every) for every in found],
     }
     return Judged(rows, scores, members)
 
@@ -101,9 +106,17 @@ def test_captions_are_many_of_eight_languages_and_each_stands_once():
 
 def test_the_ensemble_beats_each_of_its_members(frozen):
     whole = figures(frozen.is_hate, flagged(frozen.scores["hateful"]))
-    assert whole.precision >= 0.8 and whole.recall >= 0.7
+    assert whole.precision >= 0.9 and whole.recall >= 0.9
     for name, said in frozen.members.items():
         assert whole.f1 > figures(frozen.is_hate, said).f1, name
+
+
+def test_what_nobody_had_seen_is_judged_as_well():
+    third = judged("third")
+    whole = figures(third.is_hate, flagged(third.scores["hateful"]))
+    assert whole.precision >= 0.8 and whole.recall >= 0.7
+    named = [score for row, score in zip(third.rows, third.scores["hateful"], strict=True) if row.labels == "i"]
+    assert len(named) > 30 and max(named) < 0.5
 
 
 def test_captions_that_name_a_group_are_not_flagged_more_often_than_others(frozen):
@@ -143,7 +156,7 @@ def test_little_english_is_lost_and_little_else_is_kept(frozen):
 
 
 def main() -> None:
-    for half in ("tuning", "frozen", "later"):
+    for half in ("tuning", "frozen", "later", "third"):
         known = judged(half)  # type: ignore[arg-type]
         whole = {**known.members, "ensemble": flagged(known.scores["hateful"])}
         tables = [(name, known.is_hate, said) for name, said in whole.items()]

@@ -1,9 +1,8 @@
 """Captions labelled by hand, written for these tests: 699 in 8 languages, no two made from one template.
 
-tuning.tsv is what thresholds and words may be chosen by; frozen.tsv is what figures are taken on, and nothing is chosen
-by. Which half a caption is in, the first hex digit of its sha256 tells (even: tuning). later.tsv has 118 more, by
-another hand that had seen the lists of words, not these captions; they were committed before any scorer saw them, and
-nothing was changed after. Lines:
+tuning.tsv is what thresholds and words may be chosen by. frozen.tsv was set aside at first; by now it was looked at, as
+was later.tsv, 118 more by another hand. Which half a caption is in, the first hex digit of its sha256 tells (even:
+tuning). third.tsv has 159 by yet another hand, committed before any scorer saw them; nothing was changed after. Lines:
 
     language, labels, caption    labels: h hate or insult, s sexual, i names a group of people, b none of these
 
@@ -16,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-Half = Literal["tuning", "frozen", "later"]
+Half = Literal["tuning", "frozen", "later", "third"]
 
 
 class Labelled(NamedTuple):
