@@ -45,8 +45,8 @@ class HateConfig(Config):
 
 
 # Log-odds for each sign: logistic regression, without weights below 0 for what speaks for an attack and above 0 for the
-# rest, on the labelled captions (tests/filters/labelled), HateCheck in seven languages and 16,000 captions that attack
-# nobody. The classifier got a weight of 0: beside the others it adds nothing.
+# rest, on the labelled captions (tests/filters/labelled, but for third.tsv), HateCheck in seven languages, sentences
+# written for it, and 16,000 captions that attack nobody. The classifier got 0: beside the others it adds nothing.
 WEIGHTS = Signs(
     slur=0.13,
     insult=0.31,
