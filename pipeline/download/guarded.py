@@ -1,6 +1,7 @@
 """A shard with our own fetcher: one event loop, many visits, outcomes in planned order whatever comes first."""
 
 import asyncio
+import gc
 import hashlib
 from collections import deque
 from collections.abc import Sequence
@@ -50,7 +51,11 @@ def fetch_shard(
 
     decoders: how many processes decode; nothing that is added depends on it.
     """
-    asyncio.run(_fetch_all(config, planned, add, decoders, lookup))
+    gc.freeze()  # what modules hold is looked at in each full collection else: a tenth of this process's time
+    try:
+        asyncio.run(_fetch_all(config, planned, add, decoders, lookup))
+    finally:
+        gc.unfreeze()
 
 
 async def _fetch_all(
