@@ -212,7 +212,7 @@ def test_hosts_that_come_again_need_no_new_connections(monkeypatch):
     hosts = 20
     with serve({"*/x.jpg": Page(PICTURE)}) as web_:
         urls = [f"http://h{number}.test/x.jpg" for number in range(hosts)] * 4
-        outcomes = outcomes_of(config_for(web_, connections=4), urls)
+        outcomes = outcomes_of(config_for(web_, connections=4, host_connections=2), urls)
         asked = web_.asked.total()
     assert {outcome.status for outcome in outcomes} == {"ok"} and asked == 7 * hosts
-    assert opened["sockets"] <= 2 * hosts  # two files of wishes are asked for at once
+    assert opened["sockets"] <= 2 * hosts
