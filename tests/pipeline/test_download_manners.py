@@ -202,7 +202,8 @@ def test_a_process_without_descriptors_blames_no_url():
 
 
 def test_hosts_that_come_again_need_no_new_connections(monkeypatch):
-    opened, open_socket = Counter(), Resolver.open_socket
+    opened: Counter[str] = Counter()
+    open_socket = Resolver.open_socket
 
     def counted(resolver: Resolver, info: AddressInfo) -> socket.socket:
         opened["sockets"] += 1
