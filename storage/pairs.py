@@ -123,12 +123,13 @@ class Record:
         self.rows: list[dict[str, Any]] = []
         self.stats = Stats()
         self._planned, self._tar = planned_pairs, tar
+        self._columns = COLUMNS.names  # made anew at each look
 
     def add(self, outcome: Outcome) -> None:
         """Take the outcome of the next planned pair."""
         pair = self._planned[len(self.rows)]
         known = vars(outcome)
-        row = {name: known.get(name) for name in COLUMNS.names}
+        row = {name: known.get(name) for name in self._columns}
         if outcome.stored is not None and self._tar is not None:
             row["stored_sha256"] = sha256(outcome.stored).hexdigest()
             row["tar_size"] = len(outcome.stored)

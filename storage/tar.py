@@ -30,10 +30,9 @@ class TarWriter:
         """Add one member; return the offset of its data in the file, in bytes."""
         info = tarfile.TarInfo(name)  # mtime, uid and gid 0, no names of owners
         info.size, info.mode = len(data), 0o644
-        self._write(info.tobuf(tarfile.USTAR_FORMAT))
-        offset = self._end
-        self._write(data)
-        self._write(bytes(-len(data) % BLOCK))
+        header = info.tobuf(tarfile.USTAR_FORMAT)
+        offset = self._end + len(header)
+        self._write(b"".join([header, data, bytes(-len(data) % BLOCK)]))
         return offset
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ image from being seen, so a head is put right before it is parsed, and is parsed
 
 import asyncio
 import re
+import resource
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from .config import DownloadConfig
 from .resolver import Resolver
 
 ACCEPT = "image/webp,image/png,image/jpeg,image/*;q=0.5,*/*;q=0.1"
-IDLE = 2  # times `connections`: how many may wait for the next url of their host
+MOST_IDLE = 512  # connections that wait for the next url of their host; half of the descriptors where those are few
 MAX_HEAD_BYTES = 65_536  # of all headers of an answer together
 HEAD_END = re.compile(rb"\n\r?\n")
 INTERIM = re.compile(rb"HTTP/\d\.\d 1(?!01)\d\d")  # another head follows: RFC 9110, 15.2
@@ -28,7 +29,6 @@ NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 def open_session(config: DownloadConfig, resolver: Resolver) -> aiohttp.ClientSession:
     """Return a session that connects to what `resolver` has checked. It is made where an event loop runs."""
     connector = SparingConnector(
-        most_idle=IDLE * config.connections,
         resolver=resolver,
         socket_factory=resolver.open_socket,
         use_dns_cache=False,  # the resolver keeps what it checked
@@ -49,11 +49,11 @@ def open_session(config: DownloadConfig, resolver: Resolver) -> aiohttp.ClientSe
 
 
 class SparingConnector(aiohttp.TCPConnector):
-    """Keeps few connections open for later: a shard has thousands of hosts, a process often 1,024 descriptors."""
+    """Keeps some connections open for later: a shard has thousands of hosts, a process often 1,024 descriptors."""
 
-    def __init__(self, *, most_idle: int, **options: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._most_idle = most_idle
+        self._most_idle = min(MOST_IDLE, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 
     def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
         super()._release(key, protocol, should_close=should_close)

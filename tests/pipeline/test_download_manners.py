@@ -17,7 +17,7 @@ from pipeline.download import wishes
 from pipeline.download.config import DownloadConfig
 from pipeline.download.guarded import fetch_shard
 from pipeline.download.host_limits import jittered
-from pipeline.download.resolver import AddressInfo
+from pipeline.download.resolver import AddressInfo, Resolver
 from pipeline.download.silent_hosts import LAG
 from pipeline.download.step import Download
 from pipeline.runner import run_shards
@@ -196,6 +196,24 @@ def test_a_shard_of_many_hosts_takes_few_descriptors():
 
 
 def test_a_process_without_descriptors_blames_no_url():
-    with serve({"*/x.jpg": Page(PICTURE)}) as web_:
+    with serve({"*/x.jpg": Page(PICTURE, wait_s=5)}) as web_:  # so that many are under way at once
         done = with_files(40, config_for(web_, connections=64))
     assert done.stdout == "" and 'raise "ulimit -n" or lower download.connections' in done.stderr
+
+
+def test_hosts_that_come_again_need_no_new_connections(monkeypatch):
+    opened: Counter[str] = Counter()
+    open_socket = Resolver.open_socket
+
+    def counted(resolver: Resolver, info: AddressInfo) -> socket.socket:
+        opened["sockets"] += 1
+        return open_socket(resolver, info)
+
+    monkeypatch.setattr(Resolver, "open_socket", counted)
+    hosts = 20
+    with serve({"*/x.jpg": Page(PICTURE)}) as web_:
+        urls = [f"http://h{number}.test/x.jpg" for number in range(hosts)] * 4
+        outcomes = outcomes_of(config_for(web_, connections=4, host_connections=2), urls)
+        asked = web_.asked.total()
+    assert {outcome.status for outcome in outcomes} == {"ok"} and asked == 7 * hosts
+    assert opened["sockets"] <= 2 * hosts
