@@ -65,7 +65,8 @@ def source(
 
     scratch, only_head, as_text: as of `open_tables`.
     """
-    first, reader = files[0].name, open_tables(database, files, scratch, only_head=only_head, as_text=as_text)
+    texts_too = [*as_text, *URL_NAMES, *CAPTION_NAMES, *(name for name in (url, caption) if name)]  # 01/02/2024, say
+    first, reader = files[0].name, open_tables(database, files, scratch, only_head=only_head, as_text=texts_too)
     columns = reader.columns
     url = column_of(columns, url or reader.urls, (*URL_NAMES, *LIST_NAMES["url"]), "url", first)
     caption = column_of(columns, caption or _other(reader), (*CAPTION_NAMES, *LIST_NAMES["caption"]), "caption", first)
