@@ -4,6 +4,7 @@ sight = look("/data/pictures")
 """
 
 import io
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ from pipeline.adopt.pictures import links_in
 from pipeline.adopt.samples import Sample, planned_table
 from pipeline.adopt.sources import open_source, sources_of
 from pipeline.adopt.tables import Parts
-from pipeline.table_files import files_of
+from pipeline.table_files import TEXT_KINDS, files_of
 from pipeline.table_readers import size_of
 from pipeline.url_tables import errors_of, source
 from storage.plan import SourceRow
@@ -149,7 +150,8 @@ def _of_table(given: str, url: str | None, caption: str | None) -> Sight:
         rows = database.sql(f"SELECT * EXCLUDE (corgi_unreadable) FROM ({opened.rows}) LIMIT {LOOKED_AT}")
         table = rows.to_arrow_table()
     if not len(table):
-        raise UserError(f"--from {given}: the table has no rows")
+        encoding = " in UTF-8" if files[0].kind in TEXT_KINDS else ""
+        raise UserError(f"--from {given}: the table has no rows{encoding}")
     columns, urls = table.column_names[2:], table["url"].to_pylist()
     sides = next((pair for pair in SIZE_COLUMNS if {*pair} <= {*columns}), None)
     sizes = zip(*(table[side].to_pylist() for side in sides), strict=True) if sides else []
@@ -164,10 +166,15 @@ def _of_table(given: str, url: str | None, caption: str | None) -> Sight:
         url=names.url if names.is_guessed or url else None,
         caption=names.caption if names.is_guessed or caption else None,
         taken=f"{names.url} is the url, {names.caption} the caption{' (by what they hold)' * names.is_guessed}",
-        sizes=[(int(w), int(h)) for w, h in sizes if isinstance(w, int | float) and isinstance(h, int | float)],
+        sizes=[(int(w), int(h)) for w, h in sizes if _is_size(w) and _is_size(h)],
         private=Counter(target for url in urls for target in private_target(url)),
         hosts=len({_host(url) for url in urls}),
     )
+
+
+def _is_size(side: object) -> bool:
+    """Tell whether a cell is a number; tables that polars and numpy made have NaN where there is none."""
+    return isinstance(side, int | float) and math.isfinite(side)
 
 
 def private_target(url: str) -> Iterator[str]:

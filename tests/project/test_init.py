@@ -1,5 +1,6 @@
 """`corgi init`: what is there is looked at, and what is written fits it and says why."""
 
+import math
 from pathlib import Path
 
 import pyarrow as pa
@@ -51,6 +52,13 @@ def test_links_to_pictures_are_passed_over_aloud(tmp_path: Path):
     (pictures / "link.txt").symlink_to(pictures / "p001.txt")
     sight = look(str(pictures))
     assert sight.pairs == 5 and any("1 links to pictures are passed over" in line for line in told(sight))
+
+
+def test_sizes_that_are_no_numbers_are_not_looked_at(tmp_path: Path):
+    sides = {"width": [64.0, math.nan, math.inf], "height": [48.0, 1.0, 1.0]}
+    columns = {"url": [f"http://a.test/{n}" for n in range(3)], "caption": ["one", "two", "three"], **sides}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    assert look(str(tmp_path / "t.parquet")).sizes == [(64, 48)]
 
 
 def test_rules_that_would_drop_much_of_what_is_there_are_off(tmp_path: Path):
