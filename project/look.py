@@ -71,7 +71,7 @@ def look(given: str, *, url: str | None = None, caption: str | None = None) -> S
     """
     if "://" in given:
         return _of_table(given, url, caption)
-    path = Path(given).absolute()
+    path = absolute(Path(given))
     if not path.exists() and not has_magic(str(path)):
         raise UserError(f"--from {given}: not there; give a url table, shards, or a folder of pictures")
     config = AdoptConfig(source=(path,), caption=caption, url=url)
@@ -86,6 +86,11 @@ def look(given: str, *, url: str | None = None, caption: str | None = None) -> S
             ) from None
         return _of_table(str(path), url, caption)
     return _of_shards(str(path), config, rows)
+
+
+def absolute(path: Path) -> Path:
+    """Return a path that holds from anywhere, and when the folder that it was typed in is gone; links stay in it."""
+    return path.resolve() if ".." in path.parts else path.absolute()
 
 
 def _of_shards(given: str, config: AdoptConfig, rows: list[SourceRow]) -> Sight:
@@ -108,7 +113,7 @@ def _of_shards(given: str, config: AdoptConfig, rows: list[SourceRow]) -> Sight:
         kind={"tar": "tars", "table": "tables of images", "pictures": "pictures"}[rows[0].kind],
         pairs=pairs,
         is_counted=is_counted,
-        columns=planned_table(samples, [str(number) for number in range(len(samples))]).column_names[3:],
+        columns=planned_table(samples, [str(number) for number in range(len(samples))]).column_names[4:],
         captions=[sample.caption for sample in sound],
         caption=config.caption,
         url=config.url,

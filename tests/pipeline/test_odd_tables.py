@@ -147,3 +147,8 @@ def test_what_a_spreadsheet_saved_as_unicode_is_told_with_a_remedy(tmp_path: Pat
     (tmp_path / "t.csv").write_bytes("url,caption\nhttp://a.test/1,one\n".encode("utf-16"))
     with pytest.raises(UserError, match=r"t\.csv is UTF-16, and a table is UTF-8: iconv"):
         planned(tmp_path, tmp_path / "t.csv")
+
+
+def test_line_ends_and_tabs_around_a_url_are_no_part_of_it(tmp_path: Path):
+    table = parquet(tmp_path, {"url": ["http://a.test/1\r", "\thttp://a.test/2 \n"], "caption": ["one", "two"]})
+    assert [row["url"] for row in planned(tmp_path, table)] == ["http://a.test/1", "http://a.test/2"]
