@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 
+from configs import UserError
+
 from .table_files import TableFile, told_of
 
 if TYPE_CHECKING:
@@ -52,15 +54,17 @@ def _parquet(files: Sequence[TableFile]) -> "pyarrow.dataset.Dataset":
 
 def _of_parquet(files: Sequence[TableFile]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     with told_of(files[0].name):
-        scanner = _parquet(files).scanner(batch_size=BATCH, batch_readahead=2, fragment_readahead=1)
-        schema = _encoded(scanner.projected_schema)
-    return schema, _cast(scanner.to_batches(), schema)
+        own = [part.physical_schema for part in _parquet(files).get_fragments()]
+        schema = _common(own, files)
+        # Opened anew: a part that knows its footer asks for ranges, which not every server of files has.
+        parts = zip(_parquet(files).get_fragments(), own, strict=True)
+        scanners = (part.scanner(schema=kinds, batch_size=BATCH, batch_readahead=2) for part, kinds in parts)
+    return schema, _cast((batch for scanner in scanners for batch in scanner.to_batches()), schema)
 
 
 def _of_arrow(files: Sequence[TableFile]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     with told_of(files[0].name):
-        reader = _ipc(files[0])
-        schema = _encoded(reader.schema)
+        schema = _common([_ipc(file).schema for file in files], files)
     return schema, _cast((part for file in files for batch in _batches(file) for part in _parts(batch)), schema)
 
 
@@ -89,13 +93,35 @@ def _encoded(schema: pa.Schema) -> pa.Schema:
     return pa.schema([*zip(_names(schema), [_read_as(field.type) for field in schema], strict=True)])
 
 
+def _common(schemas: list[pa.Schema], files: Sequence[TableFile]) -> pa.Schema:
+    """Return the columns of all files, of types that hold the values of each. Raises UserError where there are none."""
+    common = first = _encoded(schemas[0])
+    for schema, file in zip(schemas[1:], files[1:], strict=True):
+        if (encoded := _encoded(schema)) == first:
+            continue
+        try:
+            common = pa.unify_schemas([common, encoded], promote_options="permissive")
+        except pa.ArrowException as error:
+            said = " ".join(str(error).replace(str(ENCODED), "text").split())
+            raise UserError(f"{file.name} does not go with {files[0].name}: {said}; make the types equal") from None
+    return common
+
+
 def _names(schema: pa.Schema) -> list[str]:
     """Return the columns' names; those without one, as an index that was saved too, are called as in a csv."""
     return [name or f"column{place}" for place, name in enumerate(schema.names)]
 
 
 def _cast(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    return (pa.RecordBatch.from_arrays(batch.columns, _names(batch.schema)).cast(schema) for batch in batches)
+    """Yield the batches with all columns in one order; those that a file does not have are NULL."""
+    for batch in batches:
+        columns = dict(zip(_names(batch.schema), batch.columns, strict=True))
+        arrays = [_fitted(columns.get(field.name), field.type, len(batch)) for field in schema]
+        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _fitted(column: pa.Array | None, kind: pa.DataType, rows: int) -> pa.Array:
+    return pa.nulls(rows, kind) if column is None else column.cast(kind)
 
 
 def _read_as(kind: pa.DataType) -> pa.DataType:

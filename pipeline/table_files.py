@@ -30,6 +30,7 @@ COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}  # by Arrow's names
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub", "abfs": "adlfs"}
 ABOUT = {"state.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "metadata.json"}  # no tables
 OF_SPLIT = re.compile(r"(.+)-\d{5}-of-\d{5}\..+")  # as the hub names files: train-00000-of-00005.parquet
+OF_HIVE = re.compile(r"(?!split=)[^=]+=")  # year=2024; of splits the one meant is asked for
 TAKEN = "parquet, csv, tsv, jsonl (these three also .gz or .zst), json, arrow or feather"
 
 Tables = list[str]  # of a config
@@ -172,6 +173,8 @@ def _in_folder(filesystem: fsspec.AbstractFileSystem, folder: str, table: str) -
         if by_name.get("data", {}).get("type") == "directory":
             return _in_folder(filesystem, f"{folder}/data", f"{table.rstrip('/')}/data")
         inner = sorted(name for name, info in by_name.items() if info["type"] == "directory")
+        if inner and all(OF_HIVE.match(name) for name in inner):  # as Spark and Hive write what they part by a column
+            return [file for name in inner for file in _in_folder(filesystem, f"{folder}/{name}", f"{table}/{name}")]
         aside = f"; its folders are {', '.join(inner)}: give the one meant" if inner else ""
         raise UserError(f"{table} holds no table, which is {TAKEN}{aside}")
     splits = sorted({named[1] if (named := OF_SPLIT.fullmatch(name)) else "" for name in tables})

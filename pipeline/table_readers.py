@@ -4,6 +4,7 @@ Parquet and Arrow files come as batches (arrow_batches). Text files are read by 
 elsewhere are copied to a scratch folder first, or, where only the columns are asked for, their first lines are.
 """
 
+import codecs
 import hashlib
 import json
 import shutil
@@ -67,6 +68,8 @@ def open_tables(
         return Reader(name, schema.names, encoded, binary)
     scratch = scratch / name
     paths = [_local(file, scratch / f"{n:05d}", only_head) for n, file in enumerate(files[:1] if only_head else files)]
+    for file, path in zip(files, paths, strict=False):
+        _refuse_utf_16(file, path)
     listed = ", ".join(quoted(str(path), mark="'") for path in paths)
     options = f"hive_partitioning=false, {'store_rejects' if keep_rejected else 'ignore_errors'}=true"
     if kind in ("csv", "tsv"):
@@ -104,7 +107,12 @@ def _open_csv(
     if kind == "tsv":
         options += ", delim='\t'"
     sniffing = f"header=false, all_varchar=true, {options.replace('store_rejects', 'ignore_errors')}"
-    first = database.sql(f"SELECT * FROM read_csv([{listed}], {sniffing}) LIMIT 1").to_arrow_table().to_pylist()
+    try:
+        first = database.sql(f"SELECT * FROM read_csv([{listed}], {sniffing}) LIMIT 1").to_arrow_table().to_pylist()
+    except duckdb.InvalidInputException:  # line ends of two kinds, say
+        options += ", strict_mode=false"
+        sniffing += ", strict_mode=false"
+        first = database.sql(f"SELECT * FROM read_csv([{listed}], {sniffing}) LIMIT 1").to_arrow_table().to_pylist()
     with_url = [name for row in first for name, cell in row.items() if _is_url(cell)]
     if with_url:
         unquoted = ", quote='', escape=''" if kind == "tsv" else ""  # quotes of captions, of one that has no pair, too
@@ -116,6 +124,13 @@ def _open_csv(
     if texts := [f"{quoted(name, mark=chr(39))}: 'VARCHAR'" for name in columns if name.lower() in wanted]:
         query += f", types={{{', '.join(texts)}}}"
     return Reader(f"{query})", columns, urls=with_url[0] if with_url else None, rejected=REJECTED)
+
+
+def _refuse_utf_16(file: TableFile, path: Path) -> None:
+    """Raise UserError of a text that begins as spreadsheets begin theirs: no row of it could be read."""
+    with told_of(file.name), path.open("rb") as opened:
+        if opened.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise UserError(f"{file.name} is UTF-16, and a table is UTF-8: iconv -f UTF-16 -t UTF-8")
 
 
 def _is_url(cell: object) -> bool:

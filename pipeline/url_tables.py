@@ -22,6 +22,7 @@ from .table_readers import LINE, Reader, open_tables, quoted
 URL_NAMES = ("url", "image_url", "img_url", "imageurl")  # in this order; case is ignored
 CAPTION_NAMES = ("caption", "text", "alt_text", "caption_alt_text_description", "caption_reference_description")
 LIST_NAMES = {"url": ("image_urls", "urls"), "caption": ("captions", "texts")}  # of JSON that holds lists, as SBU's
+SPACES = "' ' || chr(9) || chr(10) || chr(13)"  # which browsers leave out around a url, too
 NESTED = ("list", "array", "struct", "map", "union")  # types, as DuckDB says
 RENAMED = "table_"  # before the name of a further column that is called like one of ours
 FULL_DISK = ("No space left", "max_temp_directory_size", "failed to offload", "Disk quota exceeded")  # as DuckDB says
@@ -65,7 +66,8 @@ def source(
 
     scratch, only_head, as_text: as of `open_tables`.
     """
-    first, reader = files[0].name, open_tables(database, files, scratch, only_head=only_head, as_text=as_text)
+    texts_too = [*as_text, *URL_NAMES, *CAPTION_NAMES, *(name for name in (url, caption) if name)]  # 01/02/2024, say
+    first, reader = files[0].name, open_tables(database, files, scratch, only_head=only_head, as_text=texts_too)
     columns = reader.columns
     url = column_of(columns, url or reader.urls, (*URL_NAMES, *LIST_NAMES["url"]), "url", first)
     caption = column_of(columns, caption or _other(reader), (*CAPTION_NAMES, *LIST_NAMES["caption"]), "caption", first)
@@ -80,7 +82,7 @@ def source(
         unreadable = [" AND ".join(f"{quoted(name)} IS NULL" for name in columns)]
         said = f"CASE WHEN {unreadable[0]} THEN {LINE} ELSE {said} END"
     selected = [
-        f"coalesce(trim({texts[url]}), '') AS url",
+        f"coalesce(trim({texts[url]}, {SPACES}), '') AS url",
         f"coalesce({said}, '') AS caption",
         *(f"{texts[name]} AS {quoted(ours)}" for name, ours in further.items()),
         f"{' OR '.join(unreadable) or 'false'} AS corgi_unreadable",

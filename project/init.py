@@ -16,7 +16,7 @@ from . import reasons
 from .calibrate import quicker_precision, steps_for
 from .check import problems_of
 from .files import project_of
-from .look import Sight, look, shares
+from .look import Sight, absolute, look, shares
 from .policy import held_out_of, is_of_the_web, languages_of, rules_of
 from .presets import (
     PRESETS,
@@ -53,7 +53,7 @@ def init(
     minutes: of training, turned into steps by measuring; steps: of each stage. Raises UserError where a file is there
     already: none is ever overwritten.
     """
-    run = folder.absolute()
+    run = absolute(folder)
     if "://" not in given and run.resolve().is_relative_to(Path(given).resolve()):
         raise UserError(
             f"{folder} lies in {given}, and what is made would be taken for what is there; give another folder"

@@ -4,6 +4,7 @@ sight = look("/data/pictures")
 """
 
 import io
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ from pipeline.adopt.pictures import links_in
 from pipeline.adopt.samples import Sample, planned_table
 from pipeline.adopt.sources import open_source, sources_of
 from pipeline.adopt.tables import Parts
-from pipeline.table_files import files_of
+from pipeline.table_files import TEXT_KINDS, files_of
 from pipeline.table_readers import size_of
 from pipeline.url_tables import errors_of, source
 from storage.plan import SourceRow
@@ -70,7 +71,7 @@ def look(given: str, *, url: str | None = None, caption: str | None = None) -> S
     """
     if "://" in given:
         return _of_table(given, url, caption)
-    path = Path(given).absolute()
+    path = absolute(Path(given))
     if not path.exists() and not has_magic(str(path)):
         raise UserError(f"--from {given}: not there; give a url table, shards, or a folder of pictures")
     config = AdoptConfig(source=(path,), caption=caption, url=url)
@@ -85,6 +86,11 @@ def look(given: str, *, url: str | None = None, caption: str | None = None) -> S
             ) from None
         return _of_table(str(path), url, caption)
     return _of_shards(str(path), config, rows)
+
+
+def absolute(path: Path) -> Path:
+    """Return a path that holds from anywhere, and when the folder that it was typed in is gone; links stay in it."""
+    return path.resolve() if ".." in path.parts else path.absolute()
 
 
 def _of_shards(given: str, config: AdoptConfig, rows: list[SourceRow]) -> Sight:
@@ -107,7 +113,7 @@ def _of_shards(given: str, config: AdoptConfig, rows: list[SourceRow]) -> Sight:
         kind={"tar": "tars", "table": "tables of images", "pictures": "pictures"}[rows[0].kind],
         pairs=pairs,
         is_counted=is_counted,
-        columns=planned_table(samples, [str(number) for number in range(len(samples))]).column_names[3:],
+        columns=planned_table(samples, [str(number) for number in range(len(samples))]).column_names[4:],
         captions=[sample.caption for sample in sound],
         caption=config.caption,
         url=config.url,
@@ -149,7 +155,8 @@ def _of_table(given: str, url: str | None, caption: str | None) -> Sight:
         rows = database.sql(f"SELECT * EXCLUDE (corgi_unreadable) FROM ({opened.rows}) LIMIT {LOOKED_AT}")
         table = rows.to_arrow_table()
     if not len(table):
-        raise UserError(f"--from {given}: the table has no rows")
+        encoding = " in UTF-8" if files[0].kind in TEXT_KINDS else ""
+        raise UserError(f"--from {given}: the table has no rows{encoding}")
     columns, urls = table.column_names[2:], table["url"].to_pylist()
     sides = next((pair for pair in SIZE_COLUMNS if {*pair} <= {*columns}), None)
     sizes = zip(*(table[side].to_pylist() for side in sides), strict=True) if sides else []
@@ -164,10 +171,15 @@ def _of_table(given: str, url: str | None, caption: str | None) -> Sight:
         url=names.url if names.is_guessed or url else None,
         caption=names.caption if names.is_guessed or caption else None,
         taken=f"{names.url} is the url, {names.caption} the caption{' (by what they hold)' * names.is_guessed}",
-        sizes=[(int(w), int(h)) for w, h in sizes if isinstance(w, int | float) and isinstance(h, int | float)],
+        sizes=[(int(w), int(h)) for w, h in sizes if _is_size(w) and _is_size(h)],
         private=Counter(target for url in urls for target in private_target(url)),
         hosts=len({_host(url) for url in urls}),
     )
+
+
+def _is_size(side: object) -> bool:
+    """Tell whether a cell is a number; tables that polars and numpy made have NaN where there is none."""
+    return isinstance(side, int | float) and math.isfinite(side)
 
 
 def private_target(url: str) -> Iterator[str]:

@@ -18,7 +18,7 @@ OF_SOURCE = {
         "is the share of them that may be lost; with 0 the tar is copied, and they are encoded anew",
     ),
     "cut_short": Advice("the tar ends in the middle, or is damaged", change="fetch it again"),
-    "bad_format": Advice("images are of other formats than jpeg, png and webp", change="convert them"),
+    "bad_format": Advice("images are of other formats than asked for", ("formats",), "names those that are taken"),
 }
 KEYS = ("max_pixels", "max_bytes")  # of the reasons that a download has, too
 FOUND_HERE = ("corrupt", "not_a_picture", "bad_aspect")  # by our own decoder
@@ -27,7 +27,7 @@ LOST_BEFORE = "whoever made the shards lost them, as the table beside them says"
 
 def remedy(reason: str, config: AdoptConfig) -> str:
     """Return what a reason means, and the keys that would change it with their values."""
-    known = OF_SOURCE | ADVICE
+    known = OF_SOURCE | {name: advice for name, advice in ADVICE.items() if name not in OF_SOURCE}
     advice = next((advice for name, advice in known.items() if is_among(reason, [name])), OTHER)
     keys = [key for key in advice.keys if reason in OF_SOURCE or key in KEYS]
     named = " and ".join(f"adopt.{key} ({getattr(config, key)})" for key in keys)

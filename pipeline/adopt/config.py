@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from configs import Config
-from pipeline.download.config import DownloadConfig
+from pipeline.download.config import FORMATS, DownloadConfig, Format
 from pipeline.download.image import Limits
 
 ANY_ASPECT = 65_500.0  # the longest a side of a JPEG can be
@@ -30,6 +30,7 @@ class AdoptConfig(Config):
     # EXIF): then the tar is read where it lies. Where there are more, it is copied with all of them; 0: at the first.
     leave_out: float = Field(default=0.01, ge=0, le=1)
     max_unpacked_gb: float = Field(default=20.0, gt=0)  # of what comes out of a .tar.gz, which is always copied
+    formats: tuple[Format, ...] = Field(default=FORMATS, min_length=1)  # of gif, bmp, tiff and avif the first frame
     max_pixels: int = Field(default=64_000_000, ge=1, le=178_000_000)  # as the header declares; more is a bomb
     max_bytes: int = Field(default=50_000_000, ge=1)  # of an image
     jpeg_quality: int = Field(default=95, ge=1, le=100)  # of images that cannot be used as they are
@@ -39,15 +40,17 @@ class AdoptConfig(Config):
     @property
     def limits(self) -> Limits:
         """Return what an image must be, and how one is stored that cannot be used as it is: at its own size."""
-        own = self.model_dump(include={"max_pixels", "jpeg_quality", "jpeg_chroma"})
+        own = self.model_dump(include={"formats", "max_pixels", "jpeg_quality", "jpeg_chroma"})
         return DownloadConfig(resize="no", max_aspect=ANY_ASPECT, originals="plain", **own).limits
 
     def made_of(self) -> dict[str, Any]:
         """Return the part that decides what a shard holds, once it is known from which files it is made.
 
-        What was adopted before there was `leave_out` stays as it is: it has more images, not fewer.
+        What was adopted before there were `leave_out` and `formats` stays as it is: it has more images, not fewer.
         """
         own = self.model_dump(mode="json", exclude={"source", "shard_size", "tolerate_lost", "max_unpacked_gb"})
-        if own["leave_out"] == type(self).model_fields["leave_out"].default:
+        if self.leave_out == type(self).model_fields["leave_out"].default:
             del own["leave_out"]
+        if self.formats == FORMATS:
+            del own["formats"]
         return own

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from pipeline.captions import RAW, normalised
 from pipeline.columns import is_made_here
-from pipeline.url_tables import CAPTION_NAMES, RENAMED, URL_NAMES
+from pipeline.url_tables import CAPTION_NAMES, LIST_NAMES, RENAMED, URL_NAMES
 from storage import pairs
 
 MOST_COLUMNS = 200
@@ -62,8 +62,8 @@ def first_text(fields: Mapping[str, Any], name: str | None, usual: Sequence[str]
 
 
 def caption_of(fields: Mapping[str, Any], name: str | None) -> str:
-    """Return the caption that the fields hold, "" where they hold none."""
-    return first_text(fields, name, (*CAPTION_NAMES, "txt"))  # as in a table that was made of a WebDataset
+    """Return the caption that the fields hold, "" where they hold none. Tables made of a WebDataset say txt."""
+    return first_text(fields, name, (*CAPTION_NAMES, *LIST_NAMES["caption"], "txt"))
 
 
 def url_of(fields: Mapping[str, Any], name: str | None) -> str:

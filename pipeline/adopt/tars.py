@@ -5,7 +5,6 @@ img2dataset puts a parquet beside each tar, which tells also of the pairs that i
 
 import json
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,13 +47,9 @@ class Tar:
     def samples(self) -> Iterator[Sample]:
         """Yield the samples in the tar, then those of the table beside it that are not in the tar."""
         rows = self._rows_beside()
-        for count, (key, group) in enumerate(groupby(self._members(), key=lambda named: named[0].key), 1):
-            if count > self._config.max_samples:
-                raise UserError(
-                    f"{self._beside.stem} holds more than adopt.max_samples={self._config.max_samples} samples; repack "
-                    "it into smaller tars, or raise the limit: a shard's rows are held in memory"
-                )
-            yield self._sample(key, list(group), rows.pop(key, {}))
+        for group in self._groups():
+            key = group[0][0].key
+            yield self._sample(key, group, rows.pop(key, {}))
         if self._damage is not None:
             yield Sample(key="cut_short", problem=Problem("cut_short", self._damage))
         for key, row in rows.items():
@@ -67,6 +62,34 @@ class Tar:
     def close(self) -> None:
         """Close the file."""
         self._reader.close()
+
+    def _groups(self) -> list[list[tuple[Name, Member]]]:
+        """Return the members of each sample, in the order of first members.
+
+        They need not lie side by side: `tar` takes files as a folder has them, or all pictures before all texts. A key
+        that comes again with a file that its sample has already is another sample, which is told as a duplicate.
+        """
+        groups: list[list[tuple[Name, Member]]] = []
+        of_key: dict[str, list[tuple[Name, Member]]] = {}
+        before: str | None = None
+        for name, member in self._members():
+            group = of_key.get(name.key)
+            if group is None or (before != name.key and any(name.extension == other.extension for other, _ in group)):
+                group = of_key[name.key] = []
+                groups.append(group)
+                self._refuse_many(len(groups))
+            group.append((name, member))
+            before = name.key
+        groups = [part for group in groups for part in _split_by_dots(group)]
+        self._refuse_many(len(groups))
+        return groups
+
+    def _refuse_many(self, count: int) -> None:
+        if count > self._config.max_samples:
+            raise UserError(
+                f"{self._beside.stem} holds more than adopt.max_samples={self._config.max_samples} samples; repack it "
+                "into smaller tars, or raise the limit: a shard's rows are held in memory"
+            )
 
     def _members(self) -> Iterator[tuple[Name, Member]]:
         try:
@@ -82,7 +105,8 @@ class Tar:
         by_extension: dict[str, Member] = {}
         for name, member in group:
             by_extension.setdefault(name.extension, member)
-        image = next((member for kind, member in by_extension.items() if _last(kind) in IMAGES), None)
+        images = [kind for kind in by_extension if _last(kind) in IMAGES]  # cat.jpg before cat.depth.png
+        image = by_extension[min(images, key=lambda kind: kind.count("."))] if images else None
         sample = Sample(key=safe_key(key), place=image)
         try:
             fields = {**row, **self._json(by_extension.get("json"))}
@@ -131,6 +155,21 @@ class Tar:
         if "key" not in table.column_names or len(table) > self._config.max_samples:
             return {}
         return {str(row["key"]): row for row in table.to_pylist()}
+
+
+def _split_by_dots(group: list[tuple[Name, Member]]) -> list[list[tuple[Name, Member]]]:
+    """Return the samples whose names have dots, which a split at the first one has put together.
+
+    So are img.001.jpg, img.001.txt, img.002.jpg and img.002.txt; but an image beside several others has no text.
+    """
+    parts: dict[str, list[tuple[Name, Member]]] = {}
+    for _, member in group:
+        key, _, extension = member.name.rpartition(".")
+        parts.setdefault(key, []).append((Name(key, extension.lower()), member))
+    kinds = [{name.extension for name, _ in part} for part in parts.values()]
+    is_plain = any(name.extension in IMAGES for name, _ in group)
+    has_pair = any(part & {*IMAGES} and part & {*TEXTS, "json"} for part in kinds)
+    return [*parts.values()] if has_pair and not is_plain else [group]
 
 
 def _last(extension: str) -> str:

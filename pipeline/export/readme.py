@@ -33,8 +33,9 @@ def readme(run: Path, folder: Path, options: Options, counts: Mapping[str, int],
     """Return the text. counts: pairs of each split; licenses: pairs under each, empty where no column tells."""
     splits = [split for split, count in counts.items() if count]
     head = ""
-    if options.to == "hf":
-        files = [{"split": split, "path": f"{DATA}/{split}-*"} for split in splits]
+    if options.to != "parquet":
+        where = "{}/*/*.tar" if options.to == "webdataset" else DATA + "/{}-*"
+        files = [{"split": split, "path": where.format(split)} for split in splits]
         card = {"configs": [{"config_name": "default", "data_files": files}]}
         head = f"---\n{yaml.safe_dump(card, sort_keys=False)}---\n\n"
     lines = [f"# {run.name}: {sum(counts.values()):,} pairs of images and captions", ""]

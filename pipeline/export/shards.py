@@ -68,7 +68,12 @@ class Rows:
         """Return key, url, caption, the table's further columns, and the scores that are no bytes."""
         ours = [name for name in pairs.COLUMNS.names if name in self.pairs.column_names]
         table = self.pairs.drop_columns(ours)
-        return table.drop_columns([field.name for field in table.schema if pa.types.is_binary(field.type)])
+        return table.drop_columns([field.name for field in table.schema if _is_bytes(field.type)])
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    """Tell whether a column holds bytes, as a hash: JSON has none, and `datasets` before 5 none of a fixed size."""
+    return bool(pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 
 def content_of(part: Part, run: Path, suffixes: Sequence[str]) -> list[object]:

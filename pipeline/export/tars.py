@@ -26,7 +26,7 @@ from storage.tables import content
 from .options import Options
 from .shards import Chosen, Rows, content_of
 
-VERSION = 1
+VERSION = 2  # since 2 hashes are left out
 INSIDE = "text_embeds.npy"  # (tokens, width) float32
 FOUND_OUT = {"stored_width", "stored_height", "stored_sha256", "tar_offset", "tar_size"}  # anew, of what is exported
 CARRIED = tuple(name for name in pairs.COLUMNS.names if name not in FOUND_OUT)

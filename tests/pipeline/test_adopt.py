@@ -4,6 +4,7 @@ import io
 import json
 import os
 import tarfile
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from PIL import Image
 
 from configs import UserError, resolve
 from pipeline.config import PipelineConfig
+from pipeline.losses import heavy_losses
 from pipeline.runner import build, run_step
 from pipeline.status import steps_of
 from pipeline.why import find
@@ -145,6 +147,47 @@ def test_a_tar_with_an_image_that_cannot_be_used_as_it_is_is_copied(tmp_path: Pa
     assert Image.open(io.BytesIO(images["x-b"])).format == "JPEG"
     with tarfile.open(Shard(config.run, 0).path(TAR)) as tar:
         assert tar.getnames()[:3] == ["x-a.jpg", "x-a.txt", "x-a.json"]
+
+
+def test_the_members_of_a_sample_may_lie_anywhere_in_the_tar(tmp_path: Path):
+    members = several(4)
+    by_ending = sorted(members.items(), key=lambda member: member[0].partition(".")[2])
+    again = list(sample("0002", 9).items())
+    config = adopted(tmp_path, write_tar(tmp_path / "x.tar", [*by_ending, *again]))
+    assert statuses(config) == {**{f"x-000{n}": "ok" for n in range(4)}, "x-0002~2": "duplicate_key"}
+    assert [row["caption"] for row in rows_of(config)][:4] == [f"picture number {n}" for n in range(4)]
+
+
+def test_names_with_dots_are_samples_of_their_own(tmp_path: Path):
+    config = adopted(tmp_path, write_tar(tmp_path / "x.tar", sample("in.2/img.A1", 1) | sample("in.2/img.B1", 2)))
+    assert statuses(config) == {"x-in%2E2%2Fimg%2EA1": "ok", "x-in%2E2%2Fimg%2EB1": "ok"}
+
+
+def test_a_mask_or_depth_is_not_taken_for_the_picture(tmp_path: Path):
+    members = {"cat.depth.jpg": noise_image(2), **sample("cat", 1), "cat.mask.jpg": noise_image(3)}
+    config = adopted(tmp_path, write_tar(tmp_path / "x.tar", members))
+    assert [row["stored_sha256"] for row in rows_of(config)] == [sha256(noise_image(1)).hexdigest()]
+
+
+def gif(seed: int) -> bytes:
+    file = io.BytesIO()
+    Image.open(io.BytesIO(noise_image(seed))).save(file, "GIF")
+    return file.getvalue()
+
+
+def test_further_formats_are_taken_by_an_option_that_the_loss_names(tmp_path: Path):
+    source = write_tar(tmp_path / "x.tar", sample("cat", 1, image=gif(1), ending="gif"))
+    config = adopted(tmp_path / "one", source)
+    assert statuses(config) == {"x-cat": "bad_format"}
+    (_, advice) = heavy_losses(build("adopt", config), shards_of(config.run))
+    assert "adopt.formats" in advice and "names those that are taken" in advice
+    assert statuses(adopted(tmp_path / "two", source, adopt={"formats": ["jpeg", "gif"]})) == {"x-cat": "ok"}
+
+
+def test_of_several_captions_the_first_is_taken(tmp_path: Path):
+    said = json.dumps({"captions": ["one", "two"]}).encode()
+    config = adopted(tmp_path, write_tar(tmp_path / "x.tar", {"cat.jpg": noise_image(1), "cat.json": said}))
+    assert [row["caption"] for row in rows_of(config)] == ["one"]
 
 
 def test_every_loss_has_its_reason_and_takes_no_other_with_it(tmp_path: Path):

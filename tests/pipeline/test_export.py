@@ -218,6 +218,28 @@ print(json.dumps([rows, first["image"].size, len(first["text_embeds"][0]), first
     assert (size, width, column) == ([96, 96], 384, 96)
 
 
+@pytest.mark.long
+def test_hugging_face_reads_a_folder_of_tars_as_it_is(config: PipelineConfig, tmp_path: Path):
+    folder = exported(config, tmp_path / "out", shard_size=10)
+    script = """
+import datasets, json, sys
+loaded = datasets.load_dataset(sys.argv[1], cache_dir=sys.argv[2])
+print(json.dumps({split: sorted(loaded[split]["txt"]) for split in loaded}))
+"""
+    rows = answer_of(script, str(folder), str(tmp_path / "cache"))
+    assert rows == {"train": sorted(KEPT - HELD_OUT), "held_out": sorted(HELD_OUT)}
+
+
+@pytest.mark.parametrize("to", ["webdataset", "parquet", "hf"])
+def test_hashes_are_left_out_as_json_has_no_bytes(config: PipelineConfig, tmp_path: Path, to: str):
+    folder = exported(config, tmp_path / "out", to)
+    schemas = [pq.read_schema(path) for path in (*folder.rglob("0*.parquet"), *folder.rglob("data/*.parquet"))]
+    kinds = {field.name: field.type for schema in schemas for field in schema}
+    assert kinds and not any(pa.types.is_fixed_size_binary(kind) for kind in kinds.values())
+    said = [json.loads(data) for name, data in members(folder).items() if name.endswith(".json")]
+    assert not any(str(value).startswith("b'") for each in said for value in each.values())
+
+
 def answer_of(script: str, *arguments: str) -> Any:
     """Return what a script prints as its last line, JSON: others' readers run in processes of their own."""
     environment = {"PATH": "/usr/bin", "HF_HOME": f"{arguments[-1]}/home", "HF_HUB_OFFLINE": "1"}

@@ -97,3 +97,58 @@ def test_buckets_without_a_row_are_passed_over(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(buckets, "BUCKET_ROWS", 2)
     table = parquet(tmp_path, {name: values[:1] * 9 for name, values in COLUMNS.items()})
     assert planned(tmp_path, table) == [{"url": "http://a.test/0", "caption": "no 0"}]
+
+
+def parts(tmp_path: Path, *tables: pa.Table, kind: str = "parquet", names: str = "out/{}") -> Path:
+    """A folder of tables, in the order given."""
+    for number, table in enumerate(tables):
+        path = tmp_path / f"{names.format(number)}.{kind}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "parquet":
+            pq.write_table(table, path)
+        else:
+            with pa.ipc.new_stream(path, table.schema) as stream:
+                stream.write_table(table)
+    return tmp_path / "out"
+
+
+def part(number: int, **further: Any) -> pa.Table:
+    return pa.table({"url": [f"http://a.test/{number}"], "caption": [f"no {number}"], **further})
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_the_parts_of_a_table_need_not_have_the_same_columns_in_one_order(tmp_path: Path, kind: str):
+    none, whole, half = pa.nulls(1), pa.array([2], pa.int32()), pa.array([0.5])
+    made = (part(0, w=none), part(1, w=whole), part(2, w=half).select(["w", "caption", "url"]), part(3, more=["x"]))
+    rows = planned(tmp_path, parts(tmp_path, *made, kind=kind))
+    assert [row["caption"] for row in rows] == [f"no {number}" for number in range(4)]
+    assert [row["w"] for row in rows] == [None, 2.0, 0.5, None]
+    assert [row["more"] for row in rows] == [None, None, None, "x"]
+
+
+def test_parts_whose_types_have_nothing_in_common_are_told_by_name(tmp_path: Path):
+    made = parts(tmp_path, part(0, w=[1]), part(1, w=["wide"]))
+    with pytest.raises(UserError, match=r"1\.parquet does not go with .*0\.parquet: .*Field w .*int64 vs text"):
+        planned(tmp_path, made)
+
+
+def test_folders_that_are_called_by_a_column_are_read_as_one(tmp_path: Path):
+    made = parts(tmp_path, *map(part, range(3)), names="out/year=202{0}/lang=en/part-0")
+    (made / "_SUCCESS").touch()
+    assert [row["caption"] for row in planned(tmp_path, made)] == ["no 0", "no 1", "no 2"]
+
+
+def test_line_ends_of_two_kinds_and_captions_that_look_like_dates(tmp_path: Path):
+    (tmp_path / "t.csv").write_bytes(b"url,caption\r\nhttp://a.test/1,01/02/2020\nhttp://a.test/2,03/04/2021\r\n")
+    assert [row["caption"] for row in planned(tmp_path, tmp_path / "t.csv")] == ["01/02/2020", "03/04/2021"]
+
+
+def test_what_a_spreadsheet_saved_as_unicode_is_told_with_a_remedy(tmp_path: Path):
+    (tmp_path / "t.csv").write_bytes("url,caption\nhttp://a.test/1,one\n".encode("utf-16"))
+    with pytest.raises(UserError, match=r"t\.csv is UTF-16, and a table is UTF-8: iconv"):
+        planned(tmp_path, tmp_path / "t.csv")
+
+
+def test_line_ends_and_tabs_around_a_url_are_no_part_of_it(tmp_path: Path):
+    table = parquet(tmp_path, {"url": ["http://a.test/1\r", "\thttp://a.test/2 \n"], "caption": ["one", "two"]})
+    assert [row["url"] for row in planned(tmp_path, table)] == ["http://a.test/1", "http://a.test/2"]

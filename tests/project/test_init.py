@@ -1,5 +1,6 @@
 """`corgi init`: what is there is looked at, and what is written fits it and says why."""
 
+import math
 from pathlib import Path
 
 import pyarrow as pa
@@ -51,6 +52,23 @@ def test_links_to_pictures_are_passed_over_aloud(tmp_path: Path):
     (pictures / "link.txt").symlink_to(pictures / "p001.txt")
     sight = look(str(pictures))
     assert sight.pairs == 5 and any("1 links to pictures are passed over" in line for line in told(sight))
+
+
+def test_what_is_written_holds_when_the_folder_it_was_typed_in_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    draw_pictures(tmp_path / "pictures", 40)
+    (tmp_path / "today").mkdir()
+    monkeypatch.chdir(tmp_path / "today")
+    lines = "\n".join(init(Path("../mine"), "../pictures", steps=2))
+    monkeypatch.chdir("/")
+    (tmp_path / "today").rmdir()
+    assert "caption_raw" not in lines and problems_of(project_of(tmp_path / "mine")) == []
+
+
+def test_sizes_that_are_no_numbers_are_not_looked_at(tmp_path: Path):
+    sides = {"width": [64.0, math.nan, math.inf], "height": [48.0, 1.0, 1.0]}
+    columns = {"url": [f"http://a.test/{n}" for n in range(3)], "caption": ["one", "two", "three"], **sides}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    assert look(str(tmp_path / "t.parquet")).sizes == [(64, 48)]
 
 
 def test_rules_that_would_drop_much_of_what_is_there_are_off(tmp_path: Path):
