@@ -1,5 +1,6 @@
 """The job of a small training over two nodes of a real SLURM, which runs until somebody ends it."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -87,10 +88,11 @@ class SmallJob:
 
     def shell(self) -> int:
         """Return the process of the job's own shell."""
+        script = re.compile(rf"{re.escape(str(self.cluster.folder))}/spool-\w+/job0*{self.id}/slurm_script")
         (shell,) = (
             int(folder.name)
             for folder in Path("/proc").glob("[0-9]*")
-            if f"job{int(self.id):05d}/slurm_script" in _read(folder / "cmdline") and _is_first(folder)
+            if script.search(_read(folder / "cmdline")) and _is_first(folder)
         )
         return shell
 
