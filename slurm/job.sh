@@ -72,7 +72,12 @@ end() {
 }
 
 is_ended_by_the_cluster() { # scancel, or no time left; a job that is only asked to make room is still running
-  [ "$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T 2>/dev/null)" != RUNNING ]
+  local state='' tries
+  for tries in 1 2 3; do # a controller that is busy says nothing of the job
+    state=$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T 2>/dev/null) && break
+    [ "$tries" = 3 ] || sleep 2
+  done
+  [ "$state" != RUNNING ]
 }
 
 follow() { # id of the job before this one in a chain of such jobs, and how many were before: go on where that stopped

@@ -26,6 +26,11 @@ REASONS = {  # why a task waits, where SLURM's word is not plain
     "BeginTime": "taken up again soon",
     "JobArrayTaskLimit": "at_once",
     "DependencyNeverSatisfied": "what it waits for failed",
+    "JobHeldUser": "held: `scontrol release` lets it go on",
+    "JobHeldAdmin": "held by an administrator",
+    "PartitionDown": "its partition is down",
+    "PartitionInactive": "its partition is not in use",
+    "Reservation": "its reservation has not begun",
 }
 
 

@@ -10,6 +10,14 @@ from pathlib import Path
 from configs import UserError
 
 KEPT = ("SLURM_CONF", "SLURM_TIME_FORMAT")  # of the environment
+OURS = ("SLURM_", "SBATCH_", "SQUEUE_", "SCANCEL_")  # begin what would change the answers or outdo the scripts
+DEFAULTS = {  # what a person may have set for all jobs, and the option that says it for one
+    "SBATCH_ACCOUNT": "--account|-A",
+    "SBATCH_CONSTRAINT": "--constraint|-C",
+    "SBATCH_PARTITION": "--partition|-p",
+    "SBATCH_QOS": "--qos|-q",
+    "SBATCH_RESERVATION": "--reservation",
+}
 TIMEOUT_S = 120  # a controller may be busy for a while
 
 
@@ -27,8 +35,20 @@ def sbatch(script: Path, *arguments: object, after: Sequence[object] = (), after
 
     It starts once all jobs of `after` have succeeded, and all of `after_any` have ended.
     """
-    answer = _run(["sbatch", "--parsable", *dependency(after, after_any), str(script), *map(str, arguments)])
-    return int(answer.strip().partition(";")[0])  # id;cluster where there are several
+    command = ["sbatch", "--parsable", *_defaults(script), *dependency(after, after_any), str(script)]
+    answer = _run([*command, *map(str, arguments)])
+    ids = re.findall(r"^(\d+)(?:;.*)?$", answer, re.MULTILINE)  # id;cluster where there are several
+    if not ids:
+        raise UserError(f"sbatch gave no job id but {' '.join(answer.split())!r}; see `squeue --me`", exit_code=1)
+    return int(ids[-1])  # a site's filter may have said something before
+
+
+def _defaults(script: Path) -> list[str]:
+    """Return the options from a person's environment that the script leaves open: sbatch would prefer them to it."""
+    said = script.read_text(encoding="utf-8")
+    found = {name: value for name in DEFAULTS if (value := os.environ.get(name))}
+    is_open = {name: not re.search(rf"^#SBATCH +({DEFAULTS[name]})\b", said, re.MULTILINE) for name in found}
+    return [f"{DEFAULTS[name].partition('|')[0]}={value}" for name, value in found.items() if is_open[name]]
 
 
 def dependency(after: Sequence[object], after_any: Sequence[object] = ()) -> list[str]:
@@ -96,7 +116,13 @@ def scancel(ids: Sequence[int]) -> None:
 def _run(command: list[str]) -> str:
     try:
         done = subprocess.run(
-            command, env=_environment(), capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            command,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
         )
     except FileNotFoundError:
         raise UserError(f"no {command[0]} on this machine; it comes with SLURM") from None
@@ -110,5 +136,5 @@ def _run(command: list[str]) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Return ours without what a job of ours would hand on to those that it submits: its own size."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("SLURM_") or name in KEPT}
+    """Return ours without what a job would hand on to those it submits, and what a person set for commands by hand."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(OURS) or name in KEPT}

@@ -1,5 +1,6 @@
 """A chain to render, and a real cluster for the tests that ask for one."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,17 @@ def cluster() -> Iterator[real.Cluster]:
     # a short path: sockets have at most 108 characters, and pytest's folders are long
     with tempfile.TemporaryDirectory(prefix="corgi-slurm-") as folder, real.running(Path(folder)) as running:
         yield running
+
+
+@pytest.fixture
+def at_cluster(monkeypatch, cluster):
+    """The environment of the cluster's user."""
+    for name in [name for name in os.environ if name.startswith("SLURM")]:
+        monkeypatch.delenv(name)
+    for name, value in cluster.env.items():
+        monkeypatch.setenv(name, value)
+    yield
+    cluster.wait_until_empty()
 
 
 @pytest.fixture

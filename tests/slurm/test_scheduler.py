@@ -1,7 +1,6 @@
 """Rendered scripts in the hands of a real SLURM: toy commands, true arrays, edges, failures and rendezvous."""
 
 import json
-import os
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -111,17 +110,6 @@ def lay_out(folder: Path) -> None:
         },
     }
     (folder / "chain.yaml").write_text(yaml.safe_dump(chain))
-
-
-@pytest.fixture
-def at_cluster(monkeypatch, cluster):
-    """The environment of the cluster's user."""
-    for name in [name for name in os.environ if name.startswith("SLURM")]:
-        monkeypatch.delenv(name)
-    for name, value in cluster.env.items():
-        monkeypatch.setenv(name, value)
-    yield
-    cluster.wait_until_empty()
 
 
 @pytest.fixture

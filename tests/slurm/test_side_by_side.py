@@ -11,7 +11,7 @@ from slurm.job_status import job_statuses
 
 from .cluster import Cluster, wait_for
 from .small_job import SmallJob
-from .test_scheduler import at_cluster, events, lay_out, submit  # noqa: F401  # a fixture
+from .test_scheduler import events, lay_out, submit
 
 pytestmark = pytest.mark.long
 
@@ -39,7 +39,7 @@ def test_two_trainings_share_nodes_and_nothing_else(tmp_path: Path, cluster: Clu
         cluster.wait_until_empty()
 
 
-def test_two_chains_of_one_name_share_a_head_node_and_nothing_else(tmp_path: Path, at_cluster, monkeypatch):  # noqa: F811
+def test_two_chains_of_one_name_share_a_head_node_and_nothing_else(tmp_path: Path, at_cluster, monkeypatch):
     monkeypatch.setenv("GATED", "download")
     one, other = tmp_path / "one", tmp_path / "other"
     for folder in (one, other):
