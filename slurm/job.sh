@@ -75,7 +75,7 @@ is_ended_by_the_cluster() { # scancel, or no time left; a job that is only asked
   local state='' tries
   for tries in 1 2 3; do # a controller that is busy says nothing of the job
     state=$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T 2>/dev/null) && break
-    [ "$tries" = 3 ] || sleep 2
+    [ "$tries" = 3 ] || sleep 1
   done
   [ "$state" != RUNNING ]
 }

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,14 +21,20 @@ from .small_job import WAIT_S, SmallJob
 
 ROUNDS = int(os.environ.get("CORGI_SOAK_ROUNDS", "10"))
 HANG_S = 15
+DISK_MB = 64  # of the training's own file system, where one may be mounted
 
 
 @pytest.fixture
 def job(tmp_path: Path, cluster: Cluster) -> Iterator[SmallJob]:
+    (tmp_path / "train").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", str(tmp_path / "train")]
+    is_mounted = os.getuid() == 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0
     training = SmallJob(tmp_path, cluster, health={"hang_min": HANG_S / 60, "leave_s": HANG_S})
     yield training
     cluster.run("scancel", f"--user={os.getuid()}", check=False)
     cluster.wait_until_empty()
+    if is_mounted:
+        subprocess.run(["umount", "--lazy", str(tmp_path / "train")], check=True)
 
 
 def requeue(job: SmallJob, draw: random.Random) -> str:
@@ -75,6 +82,22 @@ def full_disk(job: SmallJob, draw: random.Random) -> str:
     return "stays"
 
 
+def no_room(job: SmallJob, draw: random.Random) -> str:
+    """Nothing fits into the file system any more, checkpoints, ledger and notes alike; then there is room again."""
+    before, filler = job.log.count("could not be saved"), job.run / "filler"
+
+    def is_told() -> bool:
+        with filler.open("ab") as file, suppress(OSError):  # whatever room a removed checkpoint has left
+            while True:
+                os.write(file.fileno(), bytes(4096))
+        return job.log.count("could not be saved") > before
+
+    wait_for(is_told, timeout_s=WAIT_S, what="a checkpoint to fail")
+    time.sleep(draw.random() * 5)
+    filler.unlink()
+    return "stays"
+
+
 def ghost(job: SmallJob, draw: random.Random) -> str:
     """The same script once more: it has no business here, says so, and changes nothing."""
     before = len(job.starts)
@@ -105,7 +128,7 @@ def batch(job: SmallJob, draw: random.Random) -> str:
 
 
 FAULTS: list[Callable[[SmallJob, random.Random], str]] = [
-    *(requeue, usr1, term, walltime, kill_rank, hang, full_disk, ghost, node, batch)
+    *(requeue, usr1, term, walltime, kill_rank, hang, full_disk, no_room, ghost, node, batch)
 ]
 
 
@@ -115,7 +138,8 @@ FAULTS: list[Callable[[SmallJob, random.Random], str]] = [
 def test_whatever_ends_a_training_it_goes_on_and_no_step_is_lost_or_told_twice(job: SmallJob, rounds: int):
     seed = int(os.environ.get("CORGI_SOAK_SEED", random.randrange(1 << 30)))
     draw, only = random.Random(seed), os.environ.get("CORGI_SOAK_FAULTS", "").split(",")
-    faults = [fault for fault in FAULTS if fault.__name__ in only or only == [""]] * rounds
+    possible = [fault for fault in FAULTS if fault is not no_room or job.run.is_mount()]
+    faults = [fault for fault in possible if fault.__name__ in only or only == [""]] * rounds
     draw.shuffle(faults)
     print(f"\nseed {seed}: {' '.join(fault.__name__ for fault in faults)}", flush=True)
     job.reach(1, what="the first steps")
@@ -132,7 +156,7 @@ def test_whatever_ends_a_training_it_goes_on_and_no_step_is_lost_or_told_twice(j
             assert stopped(job)[stops:] == job.starts[-1:], (seed, fault.__name__, job.log[-3000:])
         job.is_whole()
         job.cluster.run("scontrol", "update", f"JobId={job.id}", "TimeLimit=UNLIMITED")
-        lost = max(0, at - job.starts[-1])
+        lost = 0 if ends == "stays" else max(0, at - job.starts[-1])
         print(f"{number} {fault.__name__}: {ends}, {lost} steps again, {time.monotonic() - began:.0f} s", flush=True)
     assert "Traceback" not in job.log, job.log[-3000:]
 

@@ -96,6 +96,12 @@ def test_term_leads_to_the_queue_where_the_job_still_runs_and_not_where_the_clus
     assert job(place, SAVES, tell=signal.SIGTERM, STATE="COMPLETING")[:3] == (143, "143", False)
 
 
+def test_a_controller_that_is_busy_for_a_moment_costs_no_restart(place: Path):
+    Path("squeue").write_text("#!/bin/bash\n[ -e busy ] || { touch busy; exit 1; }\necho ${STATE:-RUNNING}\n")
+    assert job(place, SAVES, tell=signal.SIGTERM)[:3] == (75, "75", True)
+    assert Path("busy").exists()
+
+
 def test_restarts_come_to_an_end(place: Path):
     assert job(place, "exit 75", RESTARTS="2", SLURM_RESTART_COUNT="1")[:3] == (75, "75", True)
     Path("asked").unlink()
