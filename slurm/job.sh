@@ -2,7 +2,7 @@
 #   exits/ID       started, or the exit code         exits/ID.log   a line each time: seconds, mark, restarts, node
 begin() { # id, what it is known by
   export mark=$marks/$1
-  signals=0 asked='' child='' reached=''
+  signals=0 asked='' child='' reached='' begun=''
   note started
   trap 'hear USR1' USR1
   trap 'hear TERM' TERM
@@ -31,6 +31,7 @@ well() { # look at the node by a command; where that says 94, or comes to no end
 
 step() { # run a command to its end, whatever signals come meanwhile
   local before code
+  begun=yes
   [ -z "$asked" ] || exit 75
   "$@" &
   child=$!
@@ -47,6 +48,9 @@ end() {
   local code=$1
   trap '' USR1 TERM
   if [ "$code" = 0 ] && [ "$reached" != end ]; then code=1; fi # ended elsewhere than at its last line
+  case $begun$code in # setup may leave without a word
+  1 | 2 | 127) echo "corgi: ended before the first command, with exit code $code: see above, \`modules\` and \`setup\`" >&2 ;;
+  esac
   if [ -e "$mark.stopped" ]; then                            # a node of a training left with 75
     rm "$mark.stopped"
     [ "$code" = 93 ] || code=75
@@ -82,6 +86,7 @@ is_ended_by_the_cluster() { # scancel, or no time left; a job that is only asked
 
 follow() { # id of the job before this one in a chain of such jobs, and how many were before: go on where that stopped
   local before
+  begun=yes
   export SLURM_RESTART_COUNT=$2
   before=$(cat "$marks/$1" 2>/dev/null || true)
   case $before in

@@ -150,8 +150,10 @@ def test_each_start_and_end_is_kept_with_its_time_restarts_and_node(place: Path)
 def test_a_setup_that_leaves_early_is_no_success(place: Path):
     text = SCRIPT.format(job=JOB.read_text(), command="true").replace("step bash", "exit 0\nstep bash")
     env = {"PATH": f"{place}:/usr/bin:/bin", "SLURM_JOB_ID": "7"}
-    assert subprocess.run(["bash", "-c", text], env=env, check=False).returncode == 1
-    assert Path("exits/7").read_text() == "1\n"
+    done = subprocess.run(["bash", "-c", text], env=env, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1 and Path("exits/7").read_text() == "1\n"
+    assert "before the first command, with exit code 1: see above, `modules` and `setup`" in done.stderr
+    assert "before the first" not in job(place, "exit 1").said
 
 
 HANGS = "timeout --kill-after=1 0.2 sleep 60"
