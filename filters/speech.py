@@ -52,7 +52,7 @@ CLASSES = (
 NEGATIVE = -1.8  # mean valence, of -4 to 4, of words that say something bad
 GAP = "~"
 MOST_SKIPPED = 2  # words, by a gap
-SHORTEST_STEM = 2
+SHORTEST_STEM, LONGEST = 2, 40  # characters of a stem, and of any word that is listed
 HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]+")
 KANA = re.compile("[\u3040-\u30ff]")
 ABUSE = 3  # characters of an insult that is none of one word
@@ -154,7 +154,7 @@ def _chinese() -> dict[str, tuple[str, ...]]:
 
 @lru_cache(maxsize=100_000)
 def _entry(word: str) -> Entry | None:
-    """Return what a word may be, by itself and by its stems."""
+    """Return what a word, of LONGEST + 1 characters at most, may be by itself and by its stems."""
     known = _entries()
     found = [
         known[key] for key in (word, *(f"{word[:n]}*" for n in range(SHORTEST_STEM, len(word) + 1))) if key in known
@@ -170,7 +170,7 @@ def _entry(word: str) -> Entry | None:
 Places = dict[str, list[int]]  # class -> at which words, in order
 
 
-@lru_cache(maxsize=1024)  # several scorers ask for the same batch
+@words.remembered
 def read(text: str) -> dict[str, Places]:
     """Return language -> the places of all that is listed in it, where anything is."""
     found = _read(words.tokens(text))
@@ -183,7 +183,7 @@ def _read(tokens: Sequence[str]) -> dict[str, Places]:
     found: dict[str, Places] = {}
     covered: dict[str, int] = {}  # language -> the word after its last phrase
     for at, word in enumerate(tokens):
-        if (entry := _entry(word)) is None:
+        if (entry := _entry(word[: LONGEST + 1])) is None:
             continue
         taken = set[str]()
         for phrase in entry.phrases:
@@ -232,8 +232,7 @@ def _read_chinese(text: str) -> Places:
     return found
 
 
-@lru_cache(maxsize=10_000)
 def is_name(word: str) -> bool:
     """Tell whether a word names somebody of whom mostly nothing bad is said, or a colour."""
-    entry = _entry(word)
+    entry = _entry(word[: LONGEST + 1])
     return entry is not None and any(name == "person" for _, name in entry.classes)

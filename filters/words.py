@@ -11,9 +11,9 @@ Words are folded before they are looked up: case, accents of Latin letters, leet
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cache, lru_cache
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache, lru_cache, wraps
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import pyarrow.parquet as pq
 
@@ -29,7 +29,10 @@ SEVERITIES = {"low": 1, "medium": 2, "high": 3}
 LISTED = 2  # severity of a word that is on a list, with nothing said
 MOST_WORDS = 3  # in a phrase
 LONGEST_RUN = 6  # characters of a word of a script without spaces
+MOST_REMEMBERED = 2_000  # characters of a text whose answers are kept
 UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Entry(NamedTuple):
@@ -96,7 +99,21 @@ def phrase(text: str) -> str:
     return " ".join(tokens(text))
 
 
-@lru_cache(maxsize=1024)  # several scorers ask for the same batch
+def remembered(function: Callable[Concatenate[str, P], T]) -> Callable[Concatenate[str, P], T]:
+    """Return the function with its last answers kept, as several scorers ask for the same batch.
+
+    Those of long texts are not kept: some captions of a megabyte each would fill the memory.
+    """
+    kept: Callable[Concatenate[str, P], T] = lru_cache(maxsize=1024)(function)  # type: ignore[assignment]
+
+    @wraps(function)
+    def answered(text: str, *rest: P.args, **options: P.kwargs) -> T:
+        return (kept if len(text) <= MOST_REMEMBERED else function)(text, *rest, **options)
+
+    return answered
+
+
+@remembered
 def tokens(text: str) -> tuple[str, ...]:
     """Return the folded words of a text, in order; single letters in a row are one word."""
     words, spelt = list[str](), list[str]()
@@ -126,7 +143,7 @@ def _spelt(letters: list[str]) -> list[str]:
     return ["".join(letters)] if len(letters) > 2 else letters
 
 
-@lru_cache(maxsize=1024)
+@remembered
 def looked_up(text: str, firsts: frozenset[str]) -> dict[str, int]:
     """Return all of a text that may stand in a dictionary, and at which word it begins, its last place.
 

@@ -2,6 +2,7 @@
 
 import re
 import time
+import tracemalloc
 
 import pytest
 
@@ -96,3 +97,19 @@ def test_a_long_caption_takes_as_long_as_its_words():
         hateful(text)
         took.append(time.process_time() - start)
     assert took[1] < 60 * took[0]
+
+
+def test_no_word_that_is_listed_is_longer_than_what_is_looked_up():
+    assert max(len(key.rstrip("*")) for key in speech._entries()) < speech.LONGEST
+
+
+def test_long_captions_and_long_words_are_not_remembered():
+    assert speech.read("all immigrants are vermin")
+    tracemalloc.start()
+    try:
+        for number in range(5):
+            assert speech.read(f"{number} " + "vermin " * 10_000 + "x" * 500_000)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 300_000
