@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -38,7 +40,16 @@ class Cascade:
     precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
-        for before, after in zip(self.stages, self.stages[1:], strict=False):
+        if not self.stages:
+            raise UserError("a cascade of no stage; give the run folder of one at least")
+        if self.precision not in get_args(Precision):
+            raise UserError(f"precision {self.precision!r} is none of {', '.join(get_args(Precision))}")
+        for before, after in pairwise(self.stages):
+            if after.config.low_res_px is None:
+                raise UserError(
+                    f"{before.config.name} and {after.config.name} both draw from text alone; give one of them, and "
+                    f"those that enlarge what it makes"
+                )
             if after.config.low_res_px != before.config.image_px:
                 raise UserError(
                     f"{after.config.name} enlarges {after.config.low_res_px} px, but {before.config.name} makes "
@@ -47,14 +58,20 @@ class Cascade:
 
     @classmethod
     def load(
-        cls, folders: Sequence[str | Path], *, track: str = "ema", device: str = "cpu", precision: Precision = "fp32"
+        cls,
+        folders: Sequence[str | Path] | str | Path,
+        *,
+        track: str = "ema",
+        device: str = "cpu",
+        precision: Precision = "fp32",
     ) -> "Cascade":
-        """Load stages from their run or checkpoint folders, given in any order.
+        """Load stages from their run or checkpoint folders, given in any order; a folder alone is one stage.
 
         track: of the EMA weights; "params" are the raw ones. device: "cpu", "cuda", ... precision: bf16 is quicker
         where the machine computes in it.
         """
         device = find_device(device)
+        folders = [folders] if isinstance(folders, str | Path) else folders
         stages = [load_stage(folder, track=track, device=device) for folder in folders]
         return cls(sorted(stages, key=lambda stage: stage.config.image_px), precision)
 
@@ -75,8 +92,9 @@ class Cascade:
         use instead of a stage's own sampler config, by stage name. batch: images drawn at once; noise is an image's own
         whatever the batch, sums may round otherwise (1 of 255 in fp32).
         """
-        if isinstance(texts, str):
-            raise UserError(f"captions are a list: write [{texts!r}]")
+        _check_texts(texts)
+        if batch < 1:
+            raise UserError(f"batch {batch}: at least one image is drawn at once")
         seeds = range(seed, seed + len(texts)) if seeds is None else seeds
         if len(texts) != len(seeds):
             raise ValueError(f"one seed per text: got {len(texts)} texts and {len(seeds)} seeds")
@@ -199,6 +217,19 @@ def _low_res_input(
     noise = SeededNoise([stage_seed(seed, f"{stage.name} aug") for seed in seeds], shape=enlarged.shape[1:])
     augmented = augment(enlarged, noise=noise(), level=level, schedule=stage.aug_schedule)
     return augmented, aug_log_snr(level, schedule=stage.aug_schedule)
+
+
+def _check_texts(texts: Sequence[object]) -> None:
+    """Raise UserError for what is no list of captions or of embeds."""
+    if isinstance(texts, str):
+        raise UserError(f"captions are a list: write [{texts!r}]")
+    if not len(texts):
+        raise UserError("nothing to draw; give a caption at least")
+    for text in texts:
+        if not isinstance(text, str | np.ndarray):
+            raise UserError(f"a text is a caption, or its embeds as an array; got {text!r}")
+        if isinstance(text, np.ndarray) and (text.dtype != np.uint16 or text.ndim != 2):
+            raise UserError(f"embeds are (tokens, width) uint16, bits of bfloat16; got {text.shape} {text.dtype}")
 
 
 def _check_start(stage: StageConfig, start: np.ndarray | None, count: int) -> None:

@@ -75,13 +75,19 @@ def ddim(denoise: Denoise, *, grid: Tensor, z: Tensor) -> Tensor:
 
 
 def dpmpp_2m(denoise: Denoise, *, grid: Tensor, z: Tensor) -> Tensor:
-    """Sample by DPM-Solver++ 2M (2211.01095, alg. 2): second order from one call a step, using the step before."""
+    """Sample by DPM-Solver++ 2M (2211.01095, alg. 2): second order from one call a step, using the step before.
+
+    The last step is of first order, as in the authors' code: to CLEAN it is ten times as wide as the one before, and
+    x-hat carried on so far is noise.
+    """
     previous: Tensor | None = None
     stride_before = 0.0
-    for now, then in _steps(grid):
+    for place, (now, then) in enumerate(_steps(grid)):
         x = denoise(z, now)
         stride = float(then - now)
-        ahead = x if previous is None else x + (x - previous) * (stride / stride_before / 2)
+        ahead = x
+        if previous is not None and place < len(grid) - 2:
+            ahead = x + (x - previous) * (stride / stride_before / 2)
         z = sigma(then) / sigma(now) * z + alpha(then) * -torch.expm1((now - then) / 2) * ahead
         previous, stride_before = x, stride
     return z

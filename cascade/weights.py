@@ -14,6 +14,7 @@ from torch import Tensor
 
 from configs import UserError, resolve
 from storage.checkpoint import COMMIT, STAGE, BrokenError, committed, read_about, read_track
+from storage.run import TRAIN
 from storage.typed import typed_training
 
 from .layers import UNet
@@ -44,7 +45,7 @@ def load_stage(folder: str | Path, *, track: str = "ema", device: str = "cpu") -
     folder = Path(folder)
     candidates = [folder] if (folder / COMMIT).exists() else committed(folder)
     if not candidates:
-        raise UserError(f'{folder} has no committed checkpoint; run "{typed_training(folder)}" first')
+        raise UserError(_why_none(folder))
     reasons = []
     for candidate in candidates:
         try:
@@ -53,6 +54,14 @@ def load_stage(folder: str | Path, *, track: str = "ema", device: str = "cpu") -
             reasons.append(str(error))
             log.warning("%s; taking the checkpoint before it", error)
     raise UserError(f"no checkpoint of {folder} is whole: {'; '.join(reasons)}", exit_code=1)
+
+
+def _why_none(folder: Path) -> str:
+    """Return why a folder has no checkpoint, and what to do."""
+    trainings = [str(training) for training in sorted((folder / TRAIN).glob("*")) if committed(training)]
+    if trainings:
+        return f"{folder} is the run of a pipeline; give stages of it: {' '.join(trainings)}"
+    return f'{folder} has no committed checkpoint; run "{typed_training(folder)}" first'
 
 
 def _load(folder: Path, track: str, device: str) -> LoadedStage:

@@ -66,7 +66,7 @@ def draw(
     cascade = Cascade.load(stages, track=config.track, device=device, precision=config.precision)
     configs = [stage.config for stage in cascade.stages]
     samplers, starts = samplers_of(configs, asked or {}), read_start(start, configs[0], count=len(captions))
-    out = out or run_of(cascade.stages[-1].folder.parents[1]) / FOLDER
+    out = _made(out or run_of(cascade.stages[-1].folder.parents[1]) / FOLDER)
     about = _about(cascade, samplers, config.model_copy(update={"device": device}))
     about |= {"start": [sha256_file(file) for file in start]} if start else {}
     paths, tiles = list[Path](), list[np.ndarray]()
@@ -115,6 +115,15 @@ def file_name(caption: str) -> str:
     name = words[:NAME_CHARS].rstrip("-") or "caption"
     is_whole = name == words and caption.isascii() and caption.isprintable()
     return name if is_whole else f"{name}-{hashed(caption, 'name') % 16**6:06x}"
+
+
+def _made(folder: Path) -> Path:
+    """Make the folder of the pictures; return it. Raises UserError where none can be, before anything is drawn."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"{folder} cannot be a folder of pictures: a file is in its way; give another --out") from None
+    return folder
 
 
 def _check_caption(caption: str) -> None:

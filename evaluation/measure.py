@@ -33,7 +33,7 @@ from .groups import group_of_nearest
 from .mobilenet import features
 from .sample_sets import fill, rates, weights_digest
 
-VERSION = 4
+VERSION = 5
 CHUNK = 64  # real images looked at together
 SMALLEST_PX = 32  # of images whose features say anything
 SPLITS = {"training": "training pairs", "held_out": "held-out pairs"}

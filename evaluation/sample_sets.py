@@ -20,7 +20,7 @@ from storage.samples import SampleSet
 
 from .config import SampleConfig
 
-VERSION = 1
+VERSION = 2
 
 
 def fill(

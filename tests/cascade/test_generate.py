@@ -158,3 +158,29 @@ def test_wrong_use_is_one_clear_line(cascade):
         cascade.sample(["a corgi", *text_embeds(1)], [0, 1])
     with pytest.raises(ValueError, match="one seed per text: got 2 texts and 1 seeds"):
         cascade.sample(text_embeds(2), [0])
+
+
+@pytest.mark.parametrize(
+    ("texts", "how", "reason"),
+    [
+        ([], {}, "nothing to draw; give a caption"),
+        (["a corgi", 5], {}, "a text is a caption, or its embeds as an array; got 5"),
+        ([np.zeros((3, WIDTH), np.float32)], {}, r"embeds are \(tokens, width\) uint16.*got \(3, \d+\) float32"),
+        ([np.zeros(WIDTH, np.uint16)], {}, r"embeds are \(tokens, width\) uint16"),
+        (["a corgi"], {"batch": 0}, "batch 0: at least one"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_clear_line(cascade, texts, how, reason):
+    with pytest.raises(UserError, match=reason):
+        cascade.sample(texts, **how)
+
+
+def test_stages_that_make_no_cascade_are_one_clear_line(cascade, tmp_path):
+    base, _ = cascade.stages
+    with pytest.raises(UserError, match="base16 and base16 both draw from text alone; give one"):
+        Cascade([base, base])
+    with pytest.raises(UserError, match="a cascade of no stage"):
+        Cascade.load([])
+    with pytest.raises(UserError, match="precision 'fp16' is none of fp32, bf16"):
+        Cascade.load([base.folder], precision="fp16")  # type: ignore[arg-type]
+    assert Cascade.load(str(base.folder)).stages[0].config == base.config  # a folder alone is one stage

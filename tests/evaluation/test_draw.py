@@ -177,6 +177,15 @@ def test_further_wrong_use_is_told_in_one_line(stages: list[Path], tmp_path: Pat
         drawn(stages[:1], ["x"], tmp_path, aug_level="0.1")
     with pytest.raises(UserError, match=r"captions are a list: write \['a red heart'\]"):
         Cascade.load(stages).sample("a red heart")
+    (tmp_path / "file").touch()
+    for out in ("file", "file/within"):
+        with pytest.raises(UserError, match="a file is in its way; give another --out"):
+            drawn(stages, ["x"], tmp_path / out)
+
+
+def test_a_pipeline_s_run_in_the_place_of_stages_is_told_which_it_has(run: Path):
+    with pytest.raises(UserError, match=r"is the run of a pipeline; give stages of it: .*base16 .*sr64"):
+        drawn([run], ["x"], run / "none")
 
 
 def test_pictures_of_ones_own_are_enlarged(stages: list[Path], tmp_path: Path):
