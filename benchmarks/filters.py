@@ -145,7 +145,7 @@ def scorers_alone(settings: Settings) -> Run:
     of_captions = [scorer for scorer in scorers if scorer.needs == ("captions",)]
 
     def alone(*some: "Scorer") -> None:
-        words.looked_up.cache_clear()  # what one of them looked up, the next of a run has already
+        words.forget()  # what one of them looked up, the next of a run has already
         for scorer in some:
             scorer(batch)
 

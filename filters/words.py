@@ -33,6 +33,7 @@ MOST_REMEMBERED = 2_000  # characters of a text whose answers are kept
 UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
 P = ParamSpec("P")
 T = TypeVar("T")
+_forgetting: list[Callable[[], None]] = []
 
 
 class Entry(NamedTuple):
@@ -104,13 +105,21 @@ def remembered(function: Callable[Concatenate[str, P], T]) -> Callable[Concatena
 
     Those of long texts are not kept: some captions of a megabyte each would fill the memory.
     """
-    kept: Callable[Concatenate[str, P], T] = lru_cache(maxsize=1024)(function)  # type: ignore[assignment]
+    kept = lru_cache(maxsize=1024)(function)
+    _forgetting.append(kept.cache_clear)
 
     @wraps(function)
     def answered(text: str, *rest: P.args, **options: P.kwargs) -> T:
-        return (kept if len(text) <= MOST_REMEMBERED else function)(text, *rest, **options)
+        use: Callable[Concatenate[str, P], T] = kept if len(text) <= MOST_REMEMBERED else function  # type: ignore[assignment]
+        return use(text, *rest, **options)
 
     return answered
+
+
+def forget() -> None:
+    """Forget all that is remembered, so that a measurement is of work."""
+    for clear in _forgetting:
+        clear()
 
 
 @remembered
