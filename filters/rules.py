@@ -3,7 +3,7 @@
     large_enough: min_side >= 256
     no_hate: hateful < 0.5
 
-NULL counts as failed: what is not known to be fit is not fit. All failing rules are named, in the stated order.
+NULL counts as failed, and so does NaN: what is not known to be fit is not fit. All failing rules are named, in the stated order.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -85,8 +85,14 @@ def columns_of(policies: Iterable[Mapping[str, str]], known: Iterable[str]) -> s
 
 
 def _numbered(table: pa.Table, columns: Iterable[str]) -> pa.Table:
-    """Return only the columns that are used, and the row's number."""
+    """Return only the columns that are used, NULL in the place of NaN, and the row's number."""
     chosen = table.select(sorted(columns))
+    for place, values in enumerate(chosen.columns):
+        if pa.types.is_floating(values.type):
+            # SQL takes NaN for the largest number of all, so that it would pass `similarity >= 0.3`.
+            wide = values.cast(pa.float32()) if values.type == pa.float16() else values  # DuckDB knows none of 16 bits
+            known = pc.if_else(pc.is_nan(wide), pa.scalar(None, wide.type), wide)
+            chosen = chosen.set_column(place, chosen.field(place).name, known)
     return chosen.append_column(ROW, pa.array(np.arange(len(table), dtype=np.int64)))
 
 

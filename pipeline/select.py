@@ -32,7 +32,7 @@ from .lists import NEEDED, ListConfig, unlisted
 from .policies import combined, read_policy
 from .step import LossyStep
 
-VERSION = 1
+VERSION = 2  # since 2 NaN is not fit
 
 
 class SelectConfig(Config):

@@ -35,6 +35,22 @@ def test_null_counts_as_failed():
     assert holds(PAIRS, {"unknown": "min_side is null"})["unknown"].to_pylist() == [False, False, False, True]
 
 
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64()])
+def test_nan_counts_as_failed_whichever_side_is_asked_for(kind: pa.DataType):
+    table = pa.table({"score": pa.array([0.5, float("nan"), float("inf"), None], kind)})
+    rules = {"above": "score >= 0.3", "below": "score <= 0.6", "other": "score <> 7", "not": "not (score < 0.3)"}
+    rules["none"] = "score is null"
+    assert failed_rules(table, {name: rules[name] for name in ("above", "other", "not")}) == [
+        [],
+        ["above", "other", "not"],
+        [],
+        ["above", "other", "not"],
+    ]
+    held = holds(table, rules)
+    assert held["below"].to_pylist() == [True, False, False, False]
+    assert held["none"].to_pylist() == [False, True, False, True]
+
+
 def test_rules_over_no_column_no_row_and_no_rule():
     assert holds(PAIRS, {"all": "true", "none": "false"})["none"].to_pylist() == [False] * 4
     assert failed_rules(PAIRS, {}) == [[]] * 4
