@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 # What a full or closed disk raises: no mistake of the code, and every further file fails alike.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR)  # a file where a folder should be, or the other way round
 
 
 class UserError(ValueError):
@@ -51,7 +52,7 @@ def exit_code_of(command: Callable[[], int | None]) -> int:
     except UserError as error:
         lines, exit_code = error.lines, error.exit_code
     except OSError as error:
-        if error.errno not in DISK_ERRORS:
+        if error.errno not in (*DISK_ERRORS, *IN_THE_WAY):
             raise
         remedy = "mend that and run the same command again; nothing finished is lost"
         lines, exit_code = (f"{error.strerror}: {error.filename or 'while writing'}; {remedy}",), 1

@@ -15,8 +15,10 @@ from cascade.config import StageConfig
 from cascade.text_encoder import TextConfig
 from configs import Config, UserError
 from pipeline.mirror import WandbConfig
+from storage.checkpoint import RAW
 
 OWN = "caption"  # the column of the pairs' own captions
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class DataConfig(Config):
@@ -49,10 +51,12 @@ class TextDataConfig(Config):
 class OptimConfig(Config):
     """Adam and its learning rate. weight_decay 0 is plain Adam, else decoupled as in AdamW."""
 
-    lr: float = Field(default=1e-4, gt=0)  # learning rate after the warm-up
-    betas: tuple[float, float] = (0.9, 0.999)  # how long the two moments remember
-    eps: float = Field(default=1e-8, gt=0)  # added to the root of the second moment
-    weight_decay: float = Field(default=0.0, ge=0)  # times lr, taken from every weight at each step
+    lr: float = Field(default=1e-4, gt=0, allow_inf_nan=False)  # learning rate after the warm-up
+    betas: tuple[Beta, Beta] = (0.9, 0.999)  # how long the two moments remember
+    eps: float = Field(default=1e-8, gt=0, allow_inf_nan=False)  # added to the root of the second moment
+    weight_decay: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False
+    )  # times lr, taken from every weight at each step
     clip: float = Field(default=1.0, gt=0)  # global norm that gradients are scaled down to
     warmup_steps: int = Field(default=1000, ge=0)  # in which lr rises from 0, linearly
     schedule: Literal["constant", "cosine", "inverse_sqrt"] = "constant"  # after the warm-up
@@ -132,6 +136,8 @@ class TrainConfig(Config):
             raise ValueError(f"micro_batch {self.micro_batch} must divide batch {self.batch}")
         if not all(track.isidentifier() for track in self.ema):
             raise ValueError(f"ema tracks are named by plain words, got {sorted(self.ema)}")
+        if RAW in self.ema:
+            raise ValueError(f"ema: {RAW!r} names the weights without averaging; give the track another name")
         return self
 
 

@@ -13,6 +13,7 @@ from storage.run import CONFIG
 from .config import TrainConfig
 from .run_folder import read_config
 
+SPLITS = {"held_out": "held-out", "train": "trained-on"}
 CAPTION = "a red apple"  # where no grid tells of a caption of this run's own
 
 
@@ -47,12 +48,11 @@ def _passed_over(lines: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _judged(validation: Mapping[str, Any] | None) -> str:
     """Return the loss and the caption gap of the last validation in words, of both splits."""
-    if validation is None:
+    if validation is None or not validation.keys() & SPLITS.keys():
         return "never validated (validation.every_steps, and two pairs at least)"
-    names = {"held_out": "held-out", "train": "trained-on"}
     splits = [
         f"{name} loss {validation[split]['mean_loss']:.4f}, caption gap {validation[split]['middle_gap']:.3f}"
-        for split, name in names.items()
+        for split, name in SPLITS.items()
         if split in validation
     ]
     when = f" (at step {validation['step']:,})"

@@ -59,10 +59,10 @@ class Trainer:
         dataset = PairDataset(config, index)
         chosen = ShuffledCaptions(dataset) if config.text.pairing == "shuffled" else dataset
         self.loader = Loader(config, chosen, order_from=state.order_from, bad_images=state.bad_images)
-        self.saved_at, self.saved_when = saved.step, time.monotonic()
+        self.saved_at, self.saved_updates, self.saved_when = saved.step, saved.updates, time.monotonic()
         self.stopping, self.saving, self.recent = False, False, Recent()
         self.forward, self.nodes = DeviceClock(ranks.device), all_gather(host_name(), ranks=ranks)
-        self.rewinding, self.rewinds = False, Counter[int]()  # by the step that was gone back to
+        self.rewinding, self.rewinds = False, Counter[int]()  # by the updates that were gone back to
         self.preemption = PreemptionSignal(config.run)
         self.logger = RunLogger(config, ranks=ranks, done=saved.step)  # last, as it opens files
 
@@ -183,7 +183,7 @@ class Trainer:
         optim = self.config.optim
         if self.state.bad_steps < optim.max_bad_steps:
             return False
-        if self.saved_at and self.rewinds[self.saved_at] < optim.max_rewinds:
+        if self.saved_at and self.rewinds[self.saved_updates] < optim.max_rewinds:
             return True
         raise not_finite(self.config, step=self.state.step, saved_at=self.saved_at)
 
@@ -192,7 +192,8 @@ class Trainer:
         saved, _ = checkpoint.load(self.config, self.engine, self.ema)
         self.state, (begin, end) = self.state.back_at(saved)
         self.rewinding, self.saved_at, self.recent = False, saved.step, Recent()
-        self.rewinds[saved.step] += 1
+        self.saved_updates = saved.updates
+        self.rewinds[saved.updates] += 1  # a checkpoint among skipped steps is no progress
         self.logger.note("rewind", **self.position(), left_out=[begin, end])
         self.logger.say(
             f"{self.config.stage.name}: goes back to step {saved.step:,} and leaves out positions {begin:,} to "
@@ -215,14 +216,13 @@ class Trainer:
 
     def save(self) -> None:
         """Commit a checkpoint; from here on what the ledger says is durable too. UserError where that must not fail."""
-        began = time.monotonic()
-        self.saved_when = began  # also where it fails: not at every step from here on
+        began = self.saved_when = time.monotonic()  # also where it fails: not at every step from here on
         try:
             folder = checkpoint.save(self.config, self.engine, self.ema, self.state)
         except checkpoint.NotSavedError as error:
             self.note_not_saved(error)
             return
-        self.saved_at = self.state.step
+        self.saved_at, self.saved_updates = self.state.step, self.state.updates
         seconds = round(time.monotonic() - began, 2)
         self.logger.note("checkpoint", **self.position(), folder=folder.name, seconds=seconds)
         self.logger.sync()

@@ -24,6 +24,20 @@ def test_zero_3_is_refused_in_one_line(tmp_path):
         config_of(tmp_path, tmp_path / "index.parquet", zero=3)
 
 
+@pytest.mark.parametrize(
+    ("override", "reason"),
+    [
+        ("optim.betas=[0.9,1.5]", r"betas.1: .*less than 1, got 1.5"),
+        ("optim.lr=.inf", r"lr: .*finite number"),
+        ("optim.eps=.inf", r"eps: .*finite number"),
+        ("ema.params.decay=0.9", "'params' names the weights without averaging"),
+    ],
+)
+def test_what_adam_or_a_track_cannot_be_is_refused_at_the_config(tmp_path, override, reason):
+    with pytest.raises(UserError, match=reason):
+        resolve(TrainConfig, values_of(tmp_path, tmp_path / "index.parquet"), [override])
+
+
 def test_an_unknown_key_names_the_nearest(tmp_path):
     values = values_of(tmp_path, tmp_path / "index.parquet")
     with pytest.raises(UserError, match=r"optim has no field 'lrr'; did you mean 'lr'"):

@@ -5,9 +5,11 @@ import time
 
 import pytest
 
+from configs import UserError
 from storage.ledger import read_training
 from storage.run import STOP
 from storage.shard import TAR, Shard
+from tests.factory import draw, write_run
 from training.data.loader import Loader
 from training.ending import last_lines
 from training.trainer import Trainer
@@ -80,6 +82,18 @@ def test_images_that_could_not_be_used_are_counted_at_the_end(run, index):
     }
     (line,) = [line for line in last_lines(folder) if "could not be used" in line]
     assert noted and line.startswith(f"{len(noted)} images could not be used, and others stood in; the last, ")
+
+
+def test_one_pair_is_too_few_to_be_judged_by(run, tmp_path):
+    alone = write_run(tmp_path / "alone", [[draw(1)]])
+    folder, _ = run("mine", f"data.index={alone}", steps=1, validation=LOOKS)
+    assert last_lines(folder)[0].startswith("done at step 1, never validated (")
+
+
+def test_images_that_are_too_small_for_the_stage_say_so(run):
+    stage = {**SR, "image_px": 64, "low_res_px": 32}
+    with pytest.raises(UserError, match=r"no image of any shard can be used; that of .* 32 x 32 px"):
+        run("mine", steps=1, stage=stage)
 
 
 def test_a_mirrored_training_names_the_command_that_sends_it(run):

@@ -102,6 +102,13 @@ def test_where_going_back_does_not_help_it_stops(run, monkeypatch):
     assert error.value.exit_code == 1
 
 
+def test_checkpoints_among_skipped_steps_are_no_progress(run, monkeypatch):
+    """Each would be a place of its own to go back to, until the last step is reached without an update."""
+    poison(monkeypatch, 16, 10_000)
+    with pytest.raises(UserError, match=r"2 steps in a row were not finite"):
+        run("mine", steps=12, checkpoint={"every_steps": 1}, optim=CARELESS)
+
+
 def test_a_rewind_keeps_what_the_start_said_and_voids_the_rest(run, monkeypatch):
     poison(monkeypatch, 32, 48)
     run("mine", "steps=3", optim=CARELESS)

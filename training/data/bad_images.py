@@ -55,7 +55,8 @@ class SubstitutingReader:
             else:
                 first, *also = failed
                 return sample, BadImage(position, *first, self._reasons[first], sample.key, also)
-        raise UserError("no image of any shard can be read; are the tars where the index is?", exit_code=1)
+        reason = self._reasons[failed[0]]
+        raise UserError(f"no image of any shard can be used; that of {failed[0][1]}: {reason}", exit_code=1)
 
     def _name(self, place: Place) -> tuple[int, str]:
         return int(self._dataset.index.numbers[place.shard]), self._dataset.key(place)
