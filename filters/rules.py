@@ -3,7 +3,8 @@
     large_enough: min_side >= 256
     no_hate: hateful < 0.5
 
-NULL counts as failed, and so does NaN: what is not known to be fit is not fit. All failing rules are named, in the stated order.
+NULL counts as failed, and so does NaN: what is not known to be fit is not fit. All failing rules are named, in the
+stated order.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
