@@ -161,9 +161,9 @@ def recheck(
     """Ask again whether what is stored may be trained on: robots.txt and the like, and headers. No image is fetched."""
     from pipeline.recheck import list_objections
     from pipeline.recheck import recheck as ask
-    from pipeline.status import load_config
+    from pipeline.status import config_to_make
 
-    loaded, share = load_config(config, overrides or []), share_of("recheck", rank, world_size)
+    loaded, share = config_to_make(config, overrides or []), share_of("recheck", rank, world_size)
     outcome = ask(
         loaded.run,
         loaded.download,

@@ -45,11 +45,10 @@ class Rule(NamedTuple):
 
 def rules_of(sight: Sight) -> Iterator[Rule]:
     """Yield rules in the order in which losses are counted."""
-    captions, sizes = _captions(sight), _sizes(sight)
+    captions = _captions(sight)
     for name, (sql, why) in CAPTION_RULES.items():
         yield _measured(name, sql, why, captions, "captions")
-    for name, (sql, why) in SIZE_RULES.items():
-        yield _measured(name, sql, why, sizes, "pictures") if len(sizes) else Rule(name, sql, why)
+    yield from _size_rules(sight)
     if is_of_the_web(sight):
         yield from (Rule(name, sql, why) for name, (sql, why) in WEB_RULES.items())
     yield Rule("exact_copy", "not exact_copy", "of equal pictures one stays")
@@ -61,7 +60,7 @@ def rules_of(sight: Sight) -> Iterator[Rule]:
 
 def reaches(sight: Sight, px: int) -> bool:
     """Tell whether the rules leave a stage of so many pixels nothing smaller, as far as was looked."""
-    is_on = any(rule.is_on for rule in rules_of(sight) if rule.name == "large_enough")
+    is_on = any(rule.is_on for rule in _size_rules(sight) if rule.name == "large_enough")
     return px <= LEAST_SIDE if is_on else all(min(size) >= px for size in sight.sizes)
 
 
@@ -84,6 +83,12 @@ def languages_of(sight: Sight) -> dict[str, float]:
     found = _captions(sight)["language"].value_counts().to_pylist()
     shares = {each["values"]: each["counts"] / len(sight.captions) for each in found}
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+def _size_rules(sight: Sight) -> Iterator[Rule]:
+    sizes = _sizes(sight)
+    for name, (sql, why) in SIZE_RULES.items():
+        yield _measured(name, sql, why, sizes, "pictures") if len(sizes) else Rule(name, sql, why)
 
 
 def _measured(name: str, sql: str, why: str, table: pa.Table, what: str) -> Rule:
