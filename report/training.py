@@ -88,9 +88,11 @@ def _rates(events: Events) -> list[Chart]:
 def _loss(looks: Events) -> Chart:
     """Return a line a noise level; of the held-out pairs, where there are some."""
     split = "held_out" if "held_out" in looks[-1] else "train"
-    losses = [(look["seen"], look[split]["loss"]) for look in looks if split in look]
-    lines = [
-        Line(f"{level:+.1f}", [(seen, loss[place]) for seen, loss in losses], place % 8)
+    losses = [
+        (look["seen"], dict(zip(look["log_snr"], look[split]["loss"], strict=True))) for look in looks if split in look
+    ]
+    lines = [  # of today's levels: others were looked at before `validation.buckets` changed
+        Line(f"{level:+.1f}", [(seen, loss[level]) for seen, loss in losses if level in loss], place % 8)
         for place, level in enumerate(looks[-1]["log_snr"])
     ]
     title = f"Loss by noise level, {SPLITS[split][0]}"

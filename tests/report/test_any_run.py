@@ -11,14 +11,16 @@ from PIL import Image
 
 from configs import load
 from filters.thresholds import thresholds
-from report.album import ROOMS
+from report.album import ROOMS, Album
 from report.page import PAGE, report, write_report
 from report.scores import histogram
+from report.sensitive import SensitivePairs
+from report.training import stages_of
 from storage import ledger
 from storage.atomic import commit_json
 from storage.grids import write_grid
 from storage.pictures import write_picture
-from storage.run import TRAIN, write_config, write_training
+from storage.run import TRAIN, TRAINING, write_config, write_training
 from storage.samples import FIGURES
 from storage.shard import PAIRS, SCORES, TAR, Shard
 from tests.factory import downloaded, selected, through
@@ -162,6 +164,26 @@ def test_a_training_that_stands_alone_has_a_page(tmp_path: Path):
     text = report(run).read_text()
     assert "a red heart" in text and 'alt="step 10: a red disc"' in text
     assert 'id="funnel"' not in text and "rows in the table" not in text
+
+
+def test_noise_levels_that_changed_between_two_starts_are_lines_of_their_own(tmp_path: Path):
+    """`validation.buckets` may change while a training goes on."""
+
+    def validated(step: int, *levels: float) -> None:
+        split = {"loss": [0.5] * len(levels), "gap": [0.1] * len(levels)}
+        ledger.note(tmp_path, event="validation", step=step, seen=8 * step, log_snr=levels, held_out=split)
+
+    commit_json(tmp_path / TRAINING, {})
+    validated(1, 2.0, -2.0)
+    validated(2, 2.0, 0.0, -2.0, -4.0)
+    validated(3, 2.0, 0.0, -2.0, -4.0)
+    (stage,) = stages_of(tmp_path, tmp_path, SensitivePairs({}), Album(tmp_path))
+    assert {line.name: [seen for seen, _ in line.points] for line in stage.charts[0].lines} == {
+        "+2.0": [8, 16, 24],
+        "+0.0": [16, 24],
+        "-2.0": [8, 16, 24],
+        "-4.0": [16, 24],
+    }
 
 
 def test_the_page_keeps_below_two_megabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
