@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cascade.device import find_device
 from cascade.text_encoder import TextEmbedder
 from cascade.weights import LoadedStage, load_stage
 from configs import UserError, load, resolve
+from storage.checkpoint import committed
 from storage.run import trainings_of
 from storage.samples import EVALUATE, FIGURES, read_figures, write_figures
 from storage.typed import typed_whole
@@ -25,6 +27,7 @@ from .measure import Evaluation
 def evaluate(run: Path, overrides: Sequence[str] = ()) -> Path:
     """Draw, measure and write figures.json; return its path. Raises UserError where no stage has a checkpoint."""
     config = config_of(run, overrides)
+    find_device(config.device)
     embed = TextEmbedder(device=config.device)
     evaluation = Evaluation(run, config, cascade_of(run, config), kept(run, config), embed)
     if read_figures(run).get("fingerprint") == evaluation.fingerprint:
@@ -49,7 +52,11 @@ def cascade_of(run: Path, config: EvaluateConfig) -> list[LoadedStage]:
     folders = trainings_of(run)
     if not folders:
         raise UserError(f'{run} has no trained stage; run "{typed_whole(run)}" first')
-    loaded = [load_stage(folder, track=config.track, device=config.device) for folder in folders]
+    begun = [folder for folder in folders if committed(folder)]
+    if begun:
+        for folder in sorted(set(folders) - set(begun)):
+            print(f"evaluate: {folder.name} is left out: it has no checkpoint yet")
+    loaded = [load_stage(folder, track=config.track, device=config.device) for folder in begun or folders]
     cascade: list[LoadedStage] = []
     for stage in sorted(loaded, key=lambda stage: stage.config.image_px):
         if not cascade or stage.config.low_res_px == cascade[-1].config.image_px:

@@ -9,6 +9,8 @@ from cascade.text_encoder import TextConfig
 from configs import UserError
 from evaluation.evaluate import evaluate
 from evaluation.measure import figure
+from storage.atomic import commit_json
+from storage.run import TRAINING
 from storage.samples import EVALUATE, FIGURES, REAL, SampleSet, read_figures
 from tests.cascade.encoders import small_t5
 from tests.cascade.nets import BASE, SR
@@ -131,6 +133,21 @@ def test_wrong_use_is_a_line_that_says_what_to_do(tmp_path: Path, text: TextConf
         evaluate(run, ["where=caption = 'x'"])
     with pytest.raises(UserError, match="no track 'slow'"):
         evaluate(run, ["track=slow"])
+    with pytest.raises(UserError, match="device 'cuda:99' is not here"):
+        evaluate(run, ["device=cuda:99"])
+
+
+def test_a_stage_without_a_checkpoint_yet_keeps_nothing_else_from_being_measured(
+    tmp_path: Path, text: TextConfig, capsys: pytest.CaptureFixture[str]
+):
+    run = make(tmp_path / "run", PLAIN)
+    commit_json(run / "train" / "sr64" / TRAINING, {})
+    with pytest.raises(UserError, match="sr64 has no committed checkpoint"):
+        evaluate(run)
+    train(run, BASE, text=text)
+    capsys.readouterr()
+    assert "base16: caption gap, training pairs" in figures_of(run, "gap_pairs=2", "per_group=1")
+    assert "sr64 is left out: it has no checkpoint yet" in capsys.readouterr().out
 
 
 def test_a_figure_on_its_bar():
