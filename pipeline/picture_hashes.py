@@ -3,7 +3,7 @@
 hash,type,orientation,name
 0f0f...,pdq,0,val2017/000000000139.jpg
 
-Each orientation is hashed as it is, so that a turned or mirrored copy is as near as an upright one.
+A picture is hashed as a run stores it, with white where it is transparent. Each orientation is hashed as it is, so that a turned or mirrored copy is as near as an upright one.
 """
 
 from collections.abc import Iterator
@@ -16,6 +16,8 @@ from configs import UserError, printable
 from filters.base import Batch
 from filters.pdq import Pdq, PdqConfig
 from storage.atomic import commit
+
+from .download.image import opaque
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 HEAD = "hash,type,orientation,name"
@@ -49,7 +51,7 @@ def _hashes(path: Path, scorer: Pdq) -> Iterator[tuple[int, str]]:
     """Yield the number and the hash of each orientation; none of a picture that is too flat or cannot be read."""
     try:
         with Image.open(path) as opened:
-            pixels = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
+            pixels = np.asarray(opaque(ImageOps.exif_transpose(opened)).convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
         return
     upright = [np.rot90(pixels, turns) for turns in range(4)]

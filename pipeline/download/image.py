@@ -149,11 +149,11 @@ def _flatten(image: Image.Image, least: Size) -> Pixels:
     whole = Image.new(mode, (-(-image.width // factor), -(-image.height // factor)))
     for top in range(0, image.height, rows):
         strip = image.crop((0, top, image.width, min(top + rows, image.height)))
-        whole.paste(_opaque(strip).reduce(factor), (0, top // factor))
+        whole.paste(opaque(strip).reduce(factor), (0, top // factor))
     return Pixels(whole, image.width / factor, image.height / factor)
 
 
-def _opaque(image: Image.Image) -> Image.Image:
+def opaque(image: Image.Image) -> Image.Image:
     """Turn any mode but CMYK into RGB, with white where there is nothing."""
     if image.mode == "CMYK":
         return image

@@ -11,6 +11,10 @@ import pytest
 from PIL import Image
 
 from configs import UserError
+from filters.base import Batch
+from filters.pdq import Pdq, PdqConfig
+from pipeline.download.config import DownloadConfig
+from pipeline.download.image import store
 from pipeline.picture_hashes import HEAD, write_hashes
 from storage import keep_list, pairs
 from storage.plan import shards_of
@@ -63,6 +67,24 @@ def test_pictures_and_prompts_of_an_evaluation_are_kept_out(tmp_path: Path, eval
     failed = keep_list.read(shard, ["failed"])["failed"].to_pylist()
     found = {int(url[-5]): names for url, names in zip(urls, failed, strict=True) if names}
     assert found == {0: ["shown"], 1: ["shown"], 2: ["shown"], 6: ["asked"]}
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P", "I;16"])
+def test_pictures_are_hashed_as_they_are_stored(tmp_path: Path, mode: str):
+    drawn = Image.fromarray(picture(4, width=320))
+    if mode == "I;16":
+        made = Image.fromarray(np.asarray(drawn.convert("L")).astype(np.uint16) * 256)
+    else:  # what is not there is black, as most tools write it, and a run stores white
+        made = Image.new("RGBA", drawn.size)
+        made.paste(drawn.crop((80, 60, 240, 180)), (80, 60))
+        made = made.quantize(64) if mode == "P" else made
+    made.save(tmp_path / "drawn.png")
+    write_hashes([tmp_path], tmp_path / "list.csv")
+    listed = (tmp_path / "list.csv").read_text().splitlines()[1].partition(",")[0]
+    kept = store((tmp_path / "drawn.png").read_bytes(), DownloadConfig().limits).data
+    with Image.open(io.BytesIO(kept)) as opened:
+        (hashed,) = Pdq(PdqConfig())(Batch(images=[np.asarray(opened.convert("RGB"))]))["pdq"]
+    assert sum((a ^ b).bit_count() for a, b in zip(bytes.fromhex(listed), hashed, strict=True)) <= 20
 
 
 def test_what_cannot_be_listed_is_told_in_a_line(tmp_path: Path, evaluation: Path):
