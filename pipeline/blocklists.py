@@ -23,7 +23,7 @@ from .table_readers import LINE, lines_of, quoted
 BLOCKED_URL, BLOCKED_HOST = "corgi_blocked_url", "corgi_blocked_host"  # columns of a row
 URLS, HOSTS = "corgi_urls", "corgi_hosts"  # tables of all entries
 URLS_HERE, HOSTS_HERE = "corgi_urls_here", "corgi_hosts_here"  # tables of what some rows have and is blocked
-IN_ASCII = "corgi_in_ascii"
+IN_ASCII = "corgiin_ascii"
 MAX_HOST_CHARS = 253  # of a name that can be asked for (RFC 1035)
 
 BEFORE_PATH = "regexp_extract({0}, '^[a-zA-Z][a-zA-Z0-9+.-]*:[/\\\\]*[^/\\\\?#]*')"
@@ -121,12 +121,13 @@ def _register_ascii(database: duckdb.DuckDBPyConnection, hosts: str) -> None:
     names = database.sql(
         rf"SELECT DISTINCT host FROM ({hosts}) WHERE regexp_matches(host, '[^\x00-\x7f]|%')"
     ).fetchall()
-    forms = [_in_ascii(name) for (name,) in names]
+    forms = [in_ascii(name) for (name,) in names]
     columns = {"host": pa.array([name for (name,) in names], pa.string()), "ascii": pa.array(forms, pa.string())}
     database.register(IN_ASCII, pa.table(columns))
 
 
-def _in_ascii(host: str) -> str:
+def in_ascii(host: str) -> str:
+    """Return a host as it is asked for, in ASCII; as it is where it could not be."""
     try:
         return (URL(f"http://{unquote(host)}/").raw_host or host).rstrip(".")  # urllib asks for the unquoted one
     except ValueError:  # it is no name that could be asked for

@@ -6,6 +6,7 @@ another kind. A hash is of the picture as it was fetched or as it is stored, or 
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -22,6 +23,9 @@ from filters.near_list import NearList
 from filters.pdq import turned
 from storage.atomic import sha256_cached
 
+from .blocklists import in_ascii
+from .captions import normalised
+
 DIGITS = {"sha256": 64, "md5": 32, "pdq": 64}  # hexadecimal ones of a hash
 COLUMNS = {
     "sha256": ("stored_sha256", "fetched_sha256", "sha256"),
@@ -32,8 +36,15 @@ COLUMNS = {
     "text": ("caption",),
 }
 NEEDED = ("key", *dict.fromkeys(name for names in COLUMNS.values() for name in names))
+HOST = re.compile(r"[^\s/,:]+|\[?[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*\]?")  # with no port; or IPv6
 KIND = re.compile(r"(?i)(hash_)?(pdq|md5|sha256|sha1|sha512|tmk|video_md5|pdq_ocr|vpdq|url|uri|raw_text|trend_query)")
-WORD = re.compile(r"\w+")
+# Letters of scripts that put no spaces between words: Thai, Lao, Burmese, Khmer, kana, Han. Each is a word here.
+UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+)
+# Marks over and beside letters, which \w leaves out: without them words of Hindi that differ in vowels would be one.
+MARKS = "".join(chr(code) for code in range(0x300, 0x2000) if unicodedata.category(chr(code)).startswith("M"))
+WORD = re.compile(rf"[{UNSPACED}]|(?:[^\W{UNSPACED}]++|[{MARKS}])++")
 
 
 class ListConfig(Config):
@@ -111,7 +122,7 @@ class _Phrases:
     """Phrases to be found in captions, word by word: linear in the caption, whatever is listed."""
 
     def __init__(self, phrases: frozenset[str]) -> None:
-        self._words = frozenset(tuple(words_of(phrase)) for phrase in phrases)
+        self._words = frozenset(tuple(words_of(normalised(phrase))) for phrase in phrases)
 
     @cached_property
     def _lengths(self) -> list[int]:
@@ -179,21 +190,26 @@ def _hash(text: str, kind: str) -> str | None:
     if said and kind not in said:
         return None
     hexadecimal = re.compile(rf"[0-9a-fA-F]{{{DIGITS[kind]}}}")
-    return next((field.lower() for field in fields if hexadecimal.fullmatch(field)), None)
+    firsts = [field.split(maxsplit=1)[0] for field in fields if field]  # sha256sum has the picture's name behind it
+    return next((first.lower() for first in firsts if hexadecimal.fullmatch(first)), None)
 
 
 def _plain(text: str, kind: str) -> str | None:
     if kind == "url":
         return text if "://" in text else None
     if kind == "host":
-        return text.lower().removeprefix("*.").strip(".") if re.fullmatch(r"[^\s/,]+", text) else None
+        return _asked_for(text.lower().removeprefix("*.").strip("[].")) if HOST.fullmatch(text) else None
     return text if words_of(text) else None
+
+
+def _asked_for(host: str) -> str:
+    return host if host.isascii() and "%" not in host else in_ascii(host)
 
 
 def _hosts(url: str) -> Iterator[str]:
     """Yield the host of a url and those above it."""
     try:
-        host = (urlsplit(url).hostname or "").rstrip(".")
+        host = _asked_for((urlsplit(url).hostname or "").rstrip("."))
     except ValueError:  # no url at all
         return
     while host:

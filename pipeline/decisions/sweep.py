@@ -109,12 +109,12 @@ def _columns_of(name: str, rule: str, known: Sequence[str]) -> set[str]:
 
 
 def _values(shard: Shard, column: str) -> np.ndarray:
-    """Return (n,) float64, NaN where the column is NULL."""
+    """Return (n,) float64, NaN where the column is NULL; integers beyond 2^53 as the nearest that there is."""
     table = candidates_of(shard, {"key", column})
     kind = table[column].type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         raise UserError(f"{column} is {kind}, and only a column of numbers has thresholds")
-    return table[column].cast(pa.float64()).fill_null(float("nan")).to_numpy()
+    return table[column].cast(pa.float64(), safe=False).fill_null(float("nan")).to_numpy()
 
 
 def _levels(values: Sequence[np.ndarray], marks: Sequence[float]) -> list[float]:

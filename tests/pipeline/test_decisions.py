@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -20,7 +22,7 @@ from report.browse.pairs import Pairs
 from report.browse.parts import of_run
 from storage import keep_list
 from storage.plan import shards_of
-from storage.shard import KEEP
+from storage.shard import KEEP, PAIRS
 from tests.factory import selected, through
 
 from .scored_run import made, rows_of
@@ -149,6 +151,12 @@ def test_a_sweep_counts_what_each_threshold_keeps(judged: PipelineConfig):
     below = sweep(judged, "pdq_quality", at=[60], side="below")
     assert below.sign == "<" and below.alone[0] == len(names) - swept.alone[1]
     assert 60 in sweep(judged, "pdq_quality").thresholds
+    unruled = judged.model_copy(update={"select": judged.select.model_copy(update={"rules": {}})})
+    for shard in shards_of(judged.run):  # an id of 64 bits, as tables of LAION have it
+        table = pq.read_table(shard.path(PAIRS))
+        ids = pa.array([2**62 + row for row in range(len(table))], pa.uint64())
+        pq.write_table(table.append_column("hash", ids), shard.path(PAIRS))
+    assert sweep(unruled, "hash", at=[2**62]).alone == [len(names)]
     for column, words in (("pdq_qualit", "did you mean 'pdq_quality'"), ("caption", "only a column of numbers")):
         with pytest.raises(UserError, match=words):
             sweep(judged, column)

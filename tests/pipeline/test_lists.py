@@ -21,13 +21,18 @@ ROWS = [{"seed": n, "caption": f"picture number {n}"} for n in range(6)]
 HASHES = {"sha256": "ab" * 32, "md5": "cd" * 16, "pdq": "0f" * 32}
 PAIRS = pa.table(
     {
-        "key": ["a", "b", "c"],
-        "url": ["http://img.bad.test/1.jpg", "https://good.test:8080/2.jpg?x#y", "no url"],
-        "final_url": [None, "http://user@sub.WORSE.test./3.jpg", None],
-        "caption": ["A Very Bad-Thing happens", "badthing", None],
-        "stored_sha256": ["00" * 32, HASHES["sha256"].upper(), None],
-        "md5": [HASHES["md5"], None, "00" * 16],
-        "pdq": pa.array([bytes.fromhex(HASHES["pdq"]), None, bytes.fromhex("10" + "0f" * 31)], pa.binary(32)),
+        "key": ["a", "b", "c", "d", "e"],
+        "url": [
+            *("http://img.bad.test/1.jpg", "https://good.test:8080/2.jpg?x#y", "no url"),
+            *("http://img.B\u00dcCHER.test/4.jpg", "http://xn--bcher-kva.test/5.jpg"),
+        ],
+        "final_url": [None, "http://user@sub.WORSE.test./3.jpg", None, None, None],
+        "caption": ["A Very Bad-Thing happens", "badthing", None, None, None],
+        "stored_sha256": ["00" * 32, HASHES["sha256"].upper(), None, None, None],
+        "md5": [HASHES["md5"], None, "00" * 16, None, None],
+        "pdq": pa.array(
+            [bytes.fromhex(HASHES["pdq"]), None, bytes.fromhex("10" + "0f" * 31)] + [None] * 2, pa.binary(32)
+        ),
     }
 )
 
@@ -50,6 +55,10 @@ def named(folder: Path, content: str, **kinds: Any) -> list[int]:
         ("http://img.bad.test/1.jpg", {"url": True}, [0]),
         ("*.bad.test\nworse.test\n", {"host": True}, [0, 1]),
         ("ad.test", {"host": True}, []),
+        ("b\u00fccher.test", {"host": True}, [3, 4]),
+        ("*.XN--BCHER-KVA.test", {"host": True}, [3, 4]),
+        (f"{HASHES['sha256']}  picture.jpg\n", {"sha256": True}, [1]),
+        (f"{HASHES['md5'].upper()} *a, b.jpg\n{'12' * 16} # mine", {"md5": True}, [0]),
         ("very BAD thing", {"text": True}, [0]),
         ("bad", {"text": True}, [0]),
         (f"indicator,type,added\n{HASHES['pdq']},HASH_PDQ,2026\n{'ff' * 32},HASH_SHA256,2026", {"pdq": True}, [0, 2]),
@@ -68,12 +77,45 @@ def test_what_a_list_names(tmp_path: Path, text: str, kinds: dict[str, Any], row
         (f"{HASHES['md5']},md5", {"pdq": True}, "lists no pdq"),
         ("", {"text": True}, "lists no text"),
         ("example.org/x", {"host": True}, "is no host"),
+        ("example.org:80", {"host": True}, "is no host"),
         ("example.org", {"url": True}, "is no url"),
     ],
 )
 def test_a_list_that_could_never_be_met_is_refused(tmp_path: Path, text: str, kinds: dict[str, Any], words: str):
     with pytest.raises(UserError, match=words):
         named(tmp_path, text, **kinds)
+
+
+@pytest.mark.parametrize(
+    ("phrase", "caption", "is_named"),
+    [
+        (
+            "\u7ea2\u8272\u7684\u732b",
+            "\u4e00\u53ea\u7ea2\u8272\u7684\u732b\u5750\u5728\u684c\u5b50\u4e0a",
+            True,
+        ),  # a red cat, within a sentence
+        ("\u7ea2\u732b", "\u4e00\u53ea\u7ea2\u8272\u7684\u732b", False),
+        (
+            "\u0e41\u0e21\u0e27\u0e2a\u0e35\u0e2a\u0e49\u0e21",
+            "\u0e21\u0e35\u0e41\u0e21\u0e27\u0e2a\u0e35\u0e2a\u0e49\u0e21\u0e19\u0e31\u0e48\u0e07",
+            True,
+        ),  # an orange cat, likewise
+        ("\u0e41\u0e21\u0e27\u0e2a\u0e35\u0e2a\u0e49\u0e21", "\u0e41\u0e21\u0e27\u0e2a\u0e32\u0e2a\u0e49\u0e21", False),
+        (
+            "\u0915\u093e\u0932\u093e",
+            "\u0915\u093e\u0932\u093e \u0915\u0941\u0924\u094d\u0924\u093e",
+            True,
+        ),  # black (dog), in Hindi
+        ("\u0915\u093e\u0932\u093e", "\u0915\u0940\u0932\u0940", False),  # the same letters with other vowels
+        ("cafe\u0301 &amp; bar", "The Caf\u00e9 & Bar", True),
+        ("SSD 990 \u2013 1TB", "ssd 990 1tb", True),
+    ],
+)
+def test_phrases_are_found_in_any_script(tmp_path: Path, phrase: str, caption: str, is_named: bool):
+    (tmp_path / "list.txt").write_text(phrase, encoding="utf-8")
+    table = pa.table({"caption": [caption]})
+    kept = unlisted(table, {"mine": ListConfig(text=[tmp_path / "list.txt"])})["mine"].to_pylist()
+    assert kept == [not is_named]
 
 
 def test_configs_of_lists_are_checked(tmp_path: Path):
