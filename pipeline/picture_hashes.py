@@ -3,7 +3,8 @@
 hash,type,orientation,name
 0f0f...,pdq,0,val2017/000000000139.jpg
 
-A picture is hashed as a run stores it, with white where it is transparent. Each orientation is hashed as it is, so that a turned or mirrored copy is as near as an upright one.
+A picture is hashed as a run stores it, with white where it is transparent. Each orientation is hashed as it is, so that
+a turned or mirrored copy is as near as an upright one.
 """
 
 from collections.abc import Iterator
