@@ -10,6 +10,8 @@ import inspect
 import json
 import os
 import re
+import sys
+from collections.abc import Collection
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
@@ -22,10 +24,12 @@ import pyarrow as pa
 from configs import UserError, fingerprint, nearest
 
 from .base import Batch, Scorer
+from .expression import first_line
 
 VARIABLE = "CORGI_SCORERS"  # environment: what --scorers named, as JSON, for the processes of the steps
 GROUP = "corgi.scorers"
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+PARTS = ("images", "captions")  # of a batch, beside columns
 
 
 class Own:
@@ -34,7 +38,8 @@ class Own:
     def __init__(self, kind: type, source: str, *, where: str) -> None:
         self._where = f"{where}: scorer {kind.__name__}"
         self.name: str = getattr(kind, "name", kind.__name__.lower())
-        self.needs: tuple[str, ...] = tuple(getattr(kind, "needs", ()))
+        needs = getattr(kind, "needs", ())
+        self.needs: tuple[str, ...] = (needs,) if isinstance(needs, str) else tuple(needs)
         self.columns: dict[str, pa.DataType] = {
             name: self._type(name, given) for name, given in getattr(kind, "columns", {}).items()
         }
@@ -66,7 +71,25 @@ class Own:
         for name, values in said.items():
             if len(values) != len(batch.captions):
                 raise UserError(f"{self._where}: {name} has {len(values)} values for {len(batch.captions)} pairs")
+            try:
+                made = pa.array(values, self.columns[name])
+                if pa.types.is_integer(made.type):
+                    pa.array(values).cast(made.type)  # which sees that 0.9 would become 0
+            except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+                raise UserError(f"{self._where}: {name} is no {self.columns[name]}: {first_line(error)}") from None
         return said
+
+    def check(self, columns: Collection[str], further: Collection[str]) -> None:
+        """Raise UserError where it needs what is not there, or makes what a pair has already.
+
+        columns: of a pair, before this scorer; further: those that later steps make.
+        """
+        for name in self.needs:
+            if name not in (*PARTS, *columns):
+                raise UserError(f"{self._where} needs {name!r}, which no pair has{nearest(name, [*PARTS, *columns])}")
+        for name in self.columns:
+            if name in (*columns, *further):
+                raise UserError(f"{self._where} makes {name!r}, which pairs have already; call it otherwise")
 
 
 def ask_for(words: list[str]) -> None:
@@ -94,11 +117,15 @@ def _scorers_of(word: str) -> list[Own]:
 def _of_file(path: Path) -> list[Own]:
     if not path.is_file():
         raise UserError(f"--scorers {path}: there is no such file")
-    source = path.read_text(encoding="utf-8")
+    try:
+        source = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"--scorers {path} is no text in UTF-8: {error.reason} at byte {error.start}") from None
     spec = spec_from_file_location(f"corgi_own_{fingerprint(source)}", path)
     if spec is None or spec.loader is None:
         raise UserError(f"--scorers {path} is no Python file")
     module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for the module of a class
     try:
         spec.loader.exec_module(module)
     except Exception as error:

@@ -17,6 +17,7 @@ import pyarrow as pa
 from configs import fingerprint, fingerprints
 from configs.steps import STEPS
 from filters.base import Batch, Scorer
+from filters.own import Own
 from filters.scorers import SCORERS, ScorersConfig, build
 from storage import pairs, scores
 from storage.scores import Made
@@ -24,6 +25,7 @@ from storage.shard import PAIRS, TAR, Shard
 from storage.tables import content
 from storage.tar import TarReader, decode_scaled
 
+from .columns import OF_DEDUP
 from .step import ShardStep, State
 from .workers import Tally
 
@@ -95,6 +97,9 @@ class Score(ShardStep):
         if old is not None:  # what scorers need of others that are not asked again
             for name in sorted({name for scorer in asked for name in scorer.needs} & {*old.column_names} - remade):
                 stored = stored.append_column(name, old[name])
+        for own in [scorer for scorer in asked if isinstance(scorer, Own)]:
+            ours = [name for name in (*(old.column_names if old else ()), *remade) if name not in own.columns]
+            own.check([*stored.column_names, *ours], OF_DEDUP)
         new = self._asked(shard, stored, asked)
         columns = {name: new[name] if name in new else old[name] for name in kept}  # type: ignore[index]
         types = {name: values.type for name, values in columns.items()}

@@ -96,7 +96,7 @@ def read_sample(run: Path) -> list[Drawn]:
 def read_labels(path: Path) -> dict[tuple[str, str], str]:
     """Return (key, rule) -> the last label. Raises UserError for a line that is none."""
     labels = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.exists() else [], 1):
+    for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else [], 1):
         try:
             said = json.loads(line)
             labels[str(said["key"]), str(said["rule"])] = str(said["label"])

@@ -110,9 +110,10 @@ def test_labels_say_how_right_a_rule_is(config: PipelineConfig):
     assert no_hate.recall.share == pytest.approx(found / (found + missed))
     assert no_hate.recall.low < no_hate.recall.share < no_hate.recall.high
     assert audit(config).rules == [no_hate]
-    path.write_text("not json\n")
-    with pytest.raises(UserError, match="line 1 is no label"):
-        read_labels(path)
+    for line in (b"not json\n", b"\xff\n"):
+        path.write_bytes(line)
+        with pytest.raises(UserError, match="line 1 is no label"):
+            read_labels(path)
     path.unlink()
 
 

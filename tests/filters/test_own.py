@@ -77,6 +77,28 @@ def test_answers_are_checked(tmp_path: Path):
             scorer(Batch(captions=["one"]))
 
 
+def test_answers_of_another_type_name_their_column(tmp_path: Path):
+    head = "class A:\n  needs = 'captions'\n  columns = {'a': 'int8'}\n  def __call__(self, batch): return {'a': "
+    for answer in ("['x']", "[1000]", "[object()]", "[0.9]"):
+        (scorer,) = asked(tmp_path, head + answer + "}")
+        assert scorer.needs == ("captions",)
+        with pytest.raises(UserError, match="scorer A: a is no int8: "):
+            scorer(Batch(captions=["one"]))
+
+
+def test_a_scorer_may_be_a_dataclass(tmp_path: Path):
+    head = "from __future__ import annotations\nfrom dataclasses import dataclass\n\n@dataclass\n"
+    body = "class A:\n  needs = ('captions',)\n  columns = {'a': 'int8'}\n  most: int = 3\n"
+    (scorer,) = asked(tmp_path, f"{head}{body}  def __call__(self, batch): return {{'a': [self.most]}}")
+    assert scorer(Batch(captions=["one"])) == {"a": [3]}
+
+
+def test_a_file_that_is_no_text_is_told_in_a_line(tmp_path: Path):
+    (tmp_path / "mine.py").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"mine\.py is no text in UTF-8"):
+        own.ask_for([str(tmp_path / "mine.py")])
+
+
 def test_an_installed_package_brings_one_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "sharp_package.py").write_text(SHARPNESS)
     about = tmp_path / "sharp_package-1.0.dist-info"

@@ -12,7 +12,7 @@ import pytest
 import simplejpeg
 from PIL import Image
 
-from configs import resolve
+from configs import UserError, resolve
 from filters import own
 from filters.pdq import Pdq
 from pipeline.config import PipelineConfig
@@ -175,3 +175,22 @@ def test_own_scorers_work_in_worker_processes_and_stay_without_being_named_again
     rules = {"red": "red > 0", "wide": "width = 96"}
     judged = resolve(PipelineConfig, {**config.model_dump(mode="json"), "select": {"rules": rules}})
     assert through(judged, "select")["select"] == {"kept": len(ROWS)}
+
+
+@pytest.mark.parametrize(
+    ("needs", "column", "words"),
+    [
+        ("stord_width", "mine", "scorer Mine needs 'stord_width', which no pair has; did you mean 'stored_width'"),
+        ("captions", "url", "scorer Mine makes 'url', which pairs have already"),
+        ("captions", "near_copy", "scorer Mine makes 'near_copy', which pairs have already"),
+    ],
+)
+def test_own_scorers_need_what_is_there_and_make_what_is_not(
+    config: PipelineConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, needs: str, column: str, words: str
+):
+    source = f"class Mine:\n  needs = ('{needs}',)\n  columns = {{'{column}': 'int8'}}\n"
+    (tmp_path / "mine.py").write_text(f"{source}  def __call__(self, batch): return {{'{column}': [0] * 5}}")
+    monkeypatch.setenv(own.VARIABLE, json.dumps([str(tmp_path / "mine.py")]))
+    own._scorers_of.cache_clear()
+    with pytest.raises(UserError, match=words):
+        through(config, "score")
