@@ -23,7 +23,7 @@ from .table_readers import LINE, lines_of, quoted
 BLOCKED_URL, BLOCKED_HOST = "corgi_blocked_url", "corgi_blocked_host"  # columns of a row
 URLS, HOSTS = "corgi_urls", "corgi_hosts"  # tables of all entries
 URLS_HERE, HOSTS_HERE = "corgi_urls_here", "corgi_hosts_here"  # tables of what some rows have and is blocked
-IN_ASCII = "corgiin_ascii"
+IN_ASCII = "corgi_in_ascii"
 MAX_HOST_CHARS = 253  # of a name that can be asked for (RFC 1035)
 
 BEFORE_PATH = "regexp_extract({0}, '^[a-zA-Z][a-zA-Z0-9+.-]*:[/\\\\]*[^/\\\\?#]*')"
