@@ -41,10 +41,10 @@ lint: $(STAMP)
 	$(BIN)/mypy .
 
 test: lint
-	$(BIN)/pytest -q -rs -n 2 --dist loadfile --durations=25 -m "not long and not soak" $(ARGS)
+	$(BIN)/pytest -q -rfEs -n 2 --dist loadfile --durations=25 -m "not long and not soak" $(ARGS)
 
 test-long: $(STAMP)
-	$(BIN)/pytest -q -rs -n 2 --dist loadfile -m "long and not soak" --durations=30
+	$(BIN)/pytest -q -rfEs -n 2 --dist loadfile -m "long and not soak" --durations=30
 
 soak: $(STAMP)
 	$(BIN)/pytest -q -rs -s -m soak -k "$(NAME)" --durations=0

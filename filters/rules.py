@@ -3,8 +3,8 @@
     large_enough: min_side >= 256
     no_hate: hateful < 0.5
 
-NULL counts as failed, and so does NaN: what is not known to be fit is not fit. All failing rules are named, in the
-stated order.
+NULL counts as failed, and so do NaN and what cannot be computed of a pair (a division by zero, a cast of a word to a
+number): what is not known to be fit is not fit. All failing rules are named, in the stated order.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +31,7 @@ SAFE: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "python_enable_replacements": "false",  # names never mean variables of this program
+    "ieee_floating_point_ops": "false",  # 0.0 / 0.0 has no value, where it would be NaN, the largest number of all
     "lock_configuration": "true",
 }
 
@@ -112,7 +113,8 @@ def _decide(database: duckdb.DuckDBPyConnection, rules: Sequence[tuple[str, str]
 
 def _asked(database: duckdb.DuckDBPyConnection, rules: Sequence[tuple[str, str]]) -> list[pa.ChunkedArray]:
     # No rule can speak of a column whose name begins with that of ROW: none of a pair is called so.
-    columns = [f"({rule}) AS {ROW}_{number}" for number, (_, rule) in enumerate(rules)]
+    # TRY: a pair of which a rule cannot be computed fails it, and ends nothing.
+    columns = [f"TRY({rule}) AS {ROW}_{number}" for number, (_, rule) in enumerate(rules)]
     answers = database.sql(f"SELECT {', '.join([*columns, ROW])} FROM pairs ORDER BY {ROW}")
     for (name, rule), kind in zip(rules, answers.types[:-1], strict=True):
         if kind != "BOOLEAN":

@@ -83,5 +83,5 @@ def test_after_a_rule_that_cannot_be_decided_the_next_one_can(deduplicated: Pipe
     candidates = candidates_of(shards_of(deduplicated.run)[0])
     for _ in range(2):
         with pytest.raises(UserError, match="rule 'bad' cannot be decided"):
-            holds(candidates, {"good": "true", "bad": "caption::INTEGER > 0"})
+            holds(candidates, {"good": "true", "bad": "length(stored_width) > 0"})
         assert holds(candidates, {"good": "true"})["good"].to_pylist() == [True] * len(candidates)
