@@ -1,6 +1,7 @@
 """Where a newcomer begins."""
 
 import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -48,11 +49,13 @@ def init(
 def check(configs: ConfigsPath) -> None:
     """Tell all that is wrong with a folder of configs. Each in one line; of a chain, as its jobs would find it."""
     from configs import refuse
-    from project.check import problems_of
+    from project.check import idle_rules_of, problems_of
     from project.files import project_of
 
     project = project_of(configs)
     refuse(problems_of(project, on_cluster=project.chain == configs))
+    for line in idle_rules_of(project):
+        print(f"corgi: {line}", file=sys.stderr)
     print(f"{configs}: nothing is wrong with {', '.join(file.name for file in project.files)}")
 
 

@@ -15,6 +15,7 @@ from configs import Config, UserError, load
 from evaluation.config import EvaluateConfig
 from pipeline.check import problems_of as problems_of_pipeline
 from pipeline.config import PipelineConfig
+from pipeline.rule_columns import idle_rules
 from slurm.config import ChainConfig, JobSettings
 from training.check import problems_of as problems_of_training
 from training.config import TrainConfig, accumulation
@@ -46,6 +47,11 @@ def problems_of(project: Project, overrides: Sequence[str] = (), *, on_cluster: 
     if project.chain and chain:
         found += _in(project.chain, _of_chain(chain, project, pipeline))
     return found
+
+
+def idle_rules_of(project: Project) -> list[str]:
+    """Return a line for each rule that decides nothing, or keeps nothing, as the config stands. There are no problems."""
+    return list(idle_rules(load(PipelineConfig, project.pipeline))) if project.pipeline else []
 
 
 def _loaded(

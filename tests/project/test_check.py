@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from configs import UserError
+from corgi import app
 from project.check import problems_of
 from project.files import project_of
 from project.init import init
@@ -59,6 +61,13 @@ def test_a_mistake_is_a_line_with_a_file_and_a_remedy(mine: Path, name: str):
     problems = edited(mine, file, before, after)
     assert any(said in problem and str(mine) in problem for problem in problems), problems
     assert not any("\n" in problem for problem in problems)
+
+
+def test_a_rule_that_keeps_nothing_is_told_and_is_no_problem(mine: Path):
+    assert not edited(mine, "pipeline.yaml", "min_side >= 64", "min_side >= 64 and fetched_bytes >= 5000")
+    told = CliRunner().invoke(app, ["check", str(mine)])
+    assert told.exit_code == 0 and "nothing is wrong with" in told.stdout
+    assert "decides nothing by fetched_bytes: it is NULL of images that are adopted" in told.stderr
 
 
 def test_all_problems_are_told_at_once_and_nothing_is_begun(mine: Path):
