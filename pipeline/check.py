@@ -37,7 +37,7 @@ def problems_of(config: PipelineConfig) -> Iterator[UserError]:
     for rules in (select.rules, {"held_out": select.held_out}, *select.stages.values()):
         for name, rule in rules.items():
             try:
-                check_scorers({name: rule}, columns, config.score, pairs=pairs_in(config))
+                check_scorers({name: rule}, columns.names, config.score, pairs=pairs_in(config))
                 check({name: rule}, columns)
             except UserError as error:
                 yield error

@@ -1,6 +1,6 @@
 """What rules may ask of a pair, what is the same of all pairs, and what a config leaves out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -72,21 +72,26 @@ def _policies(config: PipelineConfig) -> list[Mapping[str, str]]:
     return [config.select.rules, {"held_out": config.select.held_out}, *config.select.stages.values()]
 
 
-def check_scorers(
-    rules: Mapping[str, str], columns: pa.Schema, scorers: ScorersConfig, *, pairs: int | None = None
-) -> None:
-    """Raise UserError where a rule asks for a column that the config leaves out, or that only some tables bring.
-
-    pairs: how many there are, to tell what a scorer would cost.
-    """
-    left_out = {
+def columns_left_out(columns: Sequence[str], scorers: ScorersConfig) -> dict[str, str]:
+    """Return the columns that are not there since the config leaves out their scorer, each with its scorer."""
+    return {
         column: name
         for name, made in columns_of_ours().items()
         if dict(scorers)[name] is None
         for column in made
-        if column not in columns.names
+        if column not in columns
     }
-    known = [*columns.names, *left_out, *({*PUBLISHED} - {name.lower() for name in columns.names})]
+
+
+def check_scorers(
+    rules: Mapping[str, str], columns: Sequence[str], scorers: ScorersConfig, *, pairs: int | None = None
+) -> None:
+    """Raise UserError where a rule asks for a column that the config leaves out, or that only some tables bring.
+
+    columns: names of those that are there. pairs: how many there are, to tell what a scorer would cost.
+    """
+    left_out = columns_left_out(columns, scorers)
+    known = [*columns, *left_out, *({*PUBLISHED} - {name.lower() for name in columns})]
     for rule, expression in rules.items():
         for column in sorted(columns_of([{rule: expression}], known)):
             if column in left_out:
@@ -95,7 +100,7 @@ def check_scorers(
                     f"rule {rule!r} uses the column {column!r}, which score.{scorer} makes, and it is null; "
                     f"switched on it costs {cost_of(scorer, pairs)}"
                 )
-            if column not in columns.names:
+            if column not in columns:
                 is_of_clip = "similarity" in column
                 raise UserError(
                     f"rule {rule!r} uses the column {column!r}, which no scorer here makes: {PUBLISHED[column]}; "

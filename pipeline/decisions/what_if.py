@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from configs import UserError
 from filters.rules import columns_of, failed, holds
 from storage import keep_list, scores
-from storage.plan import shards_of
+from storage.plan import pairs_of, shards_of
 from storage.shard import KEEP, PAIRS, SCORES, Shard
 from storage.tables import column_names, read_table
 from storage.typed import typed
@@ -31,6 +31,7 @@ from ..columns import OF_DEDUP
 from ..config import PipelineConfig
 from ..lists import unlisted
 from ..policies import combined, is_policy, read_policy
+from ..rule_columns import check_scorers, columns_left_out
 from ..runner import build
 from ..select import Select, candidates_of, columns_of_lists
 from .over_shards import over_shards
@@ -95,7 +96,10 @@ def what_if(config: PipelineConfig, wishes: Sequence[str]) -> WhatIf:
     shards = shards_of(config.run)
     known = known_columns(shards[0]) if shards else []
     now = dict(config.select.rules)
-    found = WhatIf(now, changed_rules(now, wishes, known), lost=Counter(), gained=Counter())
+    then = changed_rules(now, wishes, [*known, *columns_left_out(known, config.score)])
+    asked = {name: rule for name, rule in then.items() if now.get(name) != rule}
+    check_scorers(asked, known, config.score, pairs=sum(pairs_of(config.run)))
+    found = WhatIf(now, then, lost=Counter(), gained=Counter())
     places: dict[str, list[Place]] = {"lost": [], "gained": []}
     ask = partial(_ask, build("select", config), found.now, found.then, known)
     for answer in over_shards(ask, shards, workers=config.workers):
