@@ -17,9 +17,12 @@ def train(
     ] = False,
 ) -> None:
     """Train one stage, or continue where it stopped. It knows nothing of the other stages."""
-    from training.launcher import train as train_stage
+    from training.preemption import leaving
 
-    raise typer.Exit(train_stage(config, overrides or [], accepts_new_data=accepts_new_data))
+    with leaving():  # the import alone takes seconds, and a request may come in the middle of it
+        from training.launcher import train as train_stage
+
+        raise typer.Exit(train_stage(config, overrides or [], accepts_new_data=accepts_new_data))
 
 
 @app.command()

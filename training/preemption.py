@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from storage.run import STOP
+
+from .vital_signs import STOPPED
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
@@ -31,6 +34,15 @@ class PreemptionSignal:
         if number == signal.SIGINT and self._signalled.is_set():
             raise KeyboardInterrupt
         self._signalled.set()
+
+
+def leaving() -> AbstractContextManager[None]:
+    """Leave with 75 at once inside, as there is nothing yet to be saved; whatever listens further in comes first."""
+    return on_signals(_leave)
+
+
+def _leave(number: int) -> NoReturn:
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(STOPPED)
 
 
 @contextmanager

@@ -65,6 +65,19 @@ def test_a_training_saves_leaves_and_is_gone_on_with(stage: Path):
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_training_that_is_still_loading_leaves_too(stage: Path, number: int):
+    command = [sys.executable, "-m", "corgi", "train", str(stage)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while "/torch/lib/" not in Path(f"/proc/{process.pid}/maps").read_text():  # the rest of it takes seconds
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        assert process.stderr is not None and "Traceback" not in process.stderr.read()
+        assert process.wait() == STOPPED
+
+
+@pytest.mark.long
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, STOPPED), (signal.SIGINT, INTERRUPTED)])
 def test_a_command_that_knows_of_no_stop_ends_too_and_says_so_in_its_code(number: int, code: int):
     program = f"""
