@@ -69,6 +69,8 @@ def holds(table: pa.Table, rules: Mapping[str, str]) -> dict[str, pa.ChunkedArra
 def holds_each(table: pa.Table, policies: Sequence[Mapping[str, str]]) -> list[dict[str, pa.ChunkedArray]]:
     """Return what `holds` does for each of several policies, which may use the same names: all at once."""
     rules = [rule for policy in policies for rule in policy.items()]
+    if not rules:
+        return [{} for _ in policies]
     used = columns_of(policies, table.column_names)
     with _database().cursor() as database:
         database.register("pairs", _numbered(table, used))

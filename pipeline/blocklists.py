@@ -16,6 +16,7 @@ from yarl import URL
 
 from configs import Config, UserError
 from filters.expression import first_line
+from storage.takedown import read as read_tombstones
 
 from .table_files import TableFile, Tables, lists_of
 from .table_readers import LINE, lines_of, quoted
@@ -85,6 +86,16 @@ def mark(database: duckdb.DuckDBPyConnection, rows: str) -> str:
     )
     return f"""SELECT *, {SAME_URL.format("url")} IN (FROM {URLS_HERE}) AS {BLOCKED_URL},
         {HOST.format("url")} IN (FROM {HOSTS_HERE}) AS {BLOCKED_HOST} FROM {rows}"""
+
+
+def taken_down(database: duckdb.DuckDBPyConnection, run: Path) -> str:
+    """Return the SQL that tells whether a row of this run was taken down, by its key or its url."""
+    tombstones = read_tombstones(run)
+    if not len(tombstones):
+        return "false"  # no row need be hashed
+    database.register("tombstones", tombstones)
+    of_kind = "(SELECT sha256 FROM tombstones WHERE kind = '{0}')"
+    return " OR ".join(f"sha256({kind}) IN {of_kind.format(kind)}" for kind in ("key", "url"))
 
 
 def unmarked(rows: str) -> str:

@@ -22,12 +22,11 @@ from pydantic import Field
 
 from configs import Config, UserError, fingerprint
 from configs.steps import STEPS
-from filters.rules import check
+from filters.rules import check, holds
 from filters.rules import fingerprint as in_order
 from storage.plan import DROPPED_SCHEMA, dropped_writer, remove_shards_from, write_plan, write_urls
 from storage.shard import Shard
 from storage.takedown import TAKEN_DOWN
-from storage.takedown import read as read_tombstones
 
 from . import blocklists
 from .blocklists import BLOCKED_HOST, BLOCKED_URL, BlockConfig
@@ -93,7 +92,9 @@ class Plan(TableStep):
         joins = [[join.on, join.columns, digests(files_of(join.table), self.run)] for join in self.plan.join]
         lists = [digests(files, self.run) for files in blocklists.files_of_lists(self.plan.block)]
         further = [joins, [[name, "normalised"] for name in self.plan.captions], lists if any(lists) else []]
-        parts = [further] if any(further) else []  # a plan without them is what it was before there were any
+        parts: list[object] = []  # a plan without them is what it was before there were any
+        parts += [further] if any(further) else []
+        parts += ["NaN is not fit"] if self.plan.rules else []
         tables = digests(files_of(self.table), self.run)
         return fingerprint("plan", VERSION, plan, in_order(self.plan.rules), tables, *parts)
 
@@ -184,7 +185,6 @@ class Plan(TableStep):
             rejected = database.sql(query).to_arrow_table()
         if self._blocks:
             blocklists.load(database, self.plan.block, self._scratch / "lists")
-        database.sql("SET enable_external_access = false; SET lock_configuration = true")  # rules are a stranger's
         return (rows_of(folder, rejected, number) for number in range(count))
 
     def _with_joins(self, database: duckdb.DuckDBPyConnection, rows: str, size: int) -> str:
@@ -203,13 +203,16 @@ class Plan(TableStep):
         self, database: duckdb.DuckDBPyConnection, rows: pa.Table, writer: pq.ParquetWriter, reasons: Counter[str]
     ) -> Iterator[pa.RecordBatch]:
         """Yield the planned pairs among some rows by key; write the others with all their reasons, count the first."""
-        rules = {**BUILT_IN, **self.plan.rules}
-        tests = [f"CASE WHEN coalesce(({rule}), false) THEN NULL ELSE '{name}' END" for name, rule in rules.items()]
+        rows, rules = with_normalised(rows, self.plan.captions), BUILT_IN.copy()
+        for name, held in holds(rows, self.plan.rules).items():
+            rules[name] = f"corgi_holds_{name}"
+            rows = rows.append_column(rules[name], held)
+        tests = [f"CASE WHEN {rule} THEN NULL ELSE '{name}' END" for name, rule in rules.items()]
         failed = f"list_filter([{', '.join(tests)}], lambda reason: reason IS NOT NULL)"
         copy = "row_number() OVER (PARTITION BY key ORDER BY corgi_position) AS corgi_copy"
-        database.register("rows", with_normalised(rows, self.plan.captions))
+        database.register("rows", rows)
         marked = blocklists.mark(database, "rows") if self._blocks else blocklists.unmarked("rows")
-        counted = f"SELECT *, {copy}, {self._taken_down(database)} AS corgi_taken_down FROM ({marked})"
+        counted = f"SELECT *, {copy}, {blocklists.taken_down(database, self.run)} AS corgi_taken_down FROM ({marked})"
         database.sql(f"CREATE OR REPLACE TEMP TABLE judged AS SELECT *, {failed} AS corgi_reasons FROM ({counted})")
         texts = [("url", "url"), (RAW, "caption")]  # of a row that is dropped, as the table has it
         shown = [f"CASE WHEN corgi_taken_down THEN '' ELSE {name} END AS {ours}" for name, ours in texts]
@@ -220,15 +223,6 @@ class Plan(TableStep):
             reasons.update(names[0] for names in batch.column("reasons").to_pylist())
         planned = f"SELECT {NOT_OURS} FROM judged WHERE len(corgi_reasons) = 0 ORDER BY key"
         yield from database.sql(planned).to_arrow_reader(BATCH)
-
-    def _taken_down(self, database: duckdb.DuckDBPyConnection) -> str:
-        """Return the SQL that tells whether a row was taken down, by its key or its url."""
-        tombstones = read_tombstones(self.run)
-        if not len(tombstones):
-            return "false"  # no row need be hashed
-        database.register("tombstones", tombstones)
-        of_kind = "(SELECT sha256 FROM tombstones WHERE kind = '{0}')"
-        return " OR ".join(f"sha256({kind}) IN {of_kind.format(kind)}" for kind in ("key", "url"))
 
 
 def schema_of(table: list[str], plan: PlanConfig) -> pa.Schema:

@@ -50,7 +50,7 @@ def problems_of(project: Project, overrides: Sequence[str] = (), *, on_cluster: 
 
 
 def idle_rules_of(project: Project) -> list[str]:
-    """Return a line for each rule that decides nothing, or keeps nothing, as the config stands. There are no problems."""
+    """Return a line for each rule that decides nothing, or keeps nothing, as the config stands. It has no problems."""
     return list(idle_rules(load(PipelineConfig, project.pipeline))) if project.pipeline else []
 
 

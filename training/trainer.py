@@ -18,7 +18,6 @@ from configs import UserError
 from storage.ledger import read_training
 
 from . import beginning, checkpoint
-from .beginning import not_finite
 from .changes import go_on, left_out_in
 from .config import TrainConfig, learning_rate
 from .data.dataset import PairDataset, ShuffledCaptions
@@ -185,7 +184,7 @@ class Trainer:
             return False
         if self.saved_at and self.rewinds[self.saved_updates] < optim.max_rewinds:
             return True
-        raise not_finite(self.config, step=self.state.step, saved_at=self.saved_at)
+        raise beginning.not_finite(self.config, step=self.state.step, saved_at=self.saved_at)
 
     def rewind(self) -> None:
         """Go back to the last checkpoint, and leave out from now on the samples that led to bad numbers."""

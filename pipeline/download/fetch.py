@@ -136,8 +136,7 @@ class Fetcher:
 
     def _check_literal(self, url: URL) -> None:
         """Check an address that is written into the url; names are checked by the resolver."""
-        address = address_in(url.raw_host or "")
-        if address is not None:
+        if (address := address_in(url.raw_host or "")) is not None:
             check_address(address, port=url.port or 0, allowed=self._allowed)
 
     @asynccontextmanager
@@ -169,8 +168,7 @@ class Fetcher:
             return None
 
     def _come_again(self, response: ClientResponse, url: URL) -> Transient:
-        after_s = retry_after_s(response.headers.get(hdrs.RETRY_AFTER))
-        if after_s is not None:
+        if (after_s := retry_after_s(response.headers.get(hdrs.RETRY_AFTER))) is not None:
             self._host_limits.pause(url.raw_host or "", for_s=min(after_s, self._config.max_retry_after_s))
         return Transient(f"http_{response.status}", after_s=after_s)
 
@@ -178,8 +176,7 @@ class Fetcher:
         """Read the whole body of a good answer into `visit.answer`; give up as early as the answer allows."""
         if response.status != 200:
             raise Refused(f"http_{response.status}")
-        words = said_in_headers(response.headers, self._config)
-        if words is not None:
+        if (words := said_in_headers(response.headers, self._config)) is not None:
             raise Refused("opt_out", words)
         if (response.content_length or 0) > self._config.max_bytes:
             raise Refused("too_many_bytes", f"{response.content_length} announced")

@@ -102,7 +102,9 @@ def test_what_if_is_what_select_would_do(
 
 def test_what_if_names_the_scorer_of_a_column_that_is_not_there(judged: PipelineConfig):
     for wish in ("clip_similarity > 0.28", "near: clip_similarity > 0.28"):
-        with pytest.raises(UserError, match=r"which score\.clip makes, and it is null; switched on it costs .* pairs here"):
+        with pytest.raises(
+            UserError, match=r"which score\.clip makes, and it is null; switched on it costs .* pairs here"
+        ):
             what_if(judged, [wish])
     with pytest.raises(UserError, match="'pdq_qualty', which does not exist; did you mean 'pdq_quality'"):
         what_if(judged, ["pdq_qualty > 5"])

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from configs import UserError, resolve
+from filters import rules
 from pipeline import plan
 from pipeline.config import PipelineConfig
 from pipeline.runner import build, run_step, run_table
@@ -94,6 +95,20 @@ def test_rules_of_the_config_drop_too_and_all_reasons_are_kept(tmp_path: Path):
     run_table(build("plan", made))
     rows = dropped(made.run)
     assert {tuple(row["reasons"]) for row in rows if row["caption"] == "a dog"} == {("short_id", "no_dogs")}
+
+
+def test_a_rule_fails_on_nan_and_on_what_cannot_be_computed_and_ends_no_plan(tmp_path: Path):
+    similarity = pa.array([0.5, float("nan"), None, 0.5, 0.5], pa.float32())
+    columns = {"similarity": similarity, "wide": [4, 4, 4, 0, 4], "said": ["9", "9", "9", "9", "n/a"]}
+    rows = {"url": [f"http://a.test/{n}.jpg" for n in range(5)], "caption": [f"one {n}" for n in range(5)]}
+    pq.write_table(pa.table({**rows, **columns}), tmp_path / "t.parquet")
+    asked = {"alike": "similarity >= 0.3", "even": "8 % wide = 0", "nine": "cast(said as int) = 9"}
+    made = config(tmp_path, tmp_path / "t.parquet", rules=asked)
+    run_table(build("plan", made))
+    reasons = {row["caption"]: row["reasons"] for row in dropped(made.run)}
+    assert reasons == {"one 1": ["alike"], "one 2": ["alike"], "one 3": ["even"], "one 4": ["nine"]}
+    (shard,) = shards_of(made.run)
+    assert pq.read_table(shard.path(URLS))["caption"].to_pylist() == ["one 0"]
 
 
 def test_csv_and_jsonl_tables_are_read_too(tmp_path: Path):
@@ -304,8 +319,8 @@ def test_rules_reach_no_file_through_the_database_of_the_plan(tmp_path: Path, mo
         made = config(tmp_path, table, rules={"r": rule})
         with pytest.raises(UserError, match="rule 'r'"):
             run_table(build("plan", made))
-        with monkeypatch.context() as without_parser, pytest.raises(UserError, match="Permission Error"):
-            without_parser.setattr(plan, "check", lambda *_: None)
+        with monkeypatch.context() as without_parser, pytest.raises(UserError, match="rule 'r' cannot be decided"):
+            without_parser.setattr(rules, "_checked", lambda *_: ())
             run_table(build("plan", made))
 
 
