@@ -12,7 +12,7 @@ from storage.atomic import commit_json
 from .drift import Drift, drift
 from .hate import Rate, rates
 from .removal import FEWEST, KINDS, Removal, removals
-from .sample import FOLDER, LABELS, SAMPLE, RuleFigures, figures, lines_of, read_labels, read_sample
+from .sample import FOLDER, LABELS, SAMPLE, RuleFigures, changed_since, figures, lines_of, read_labels, read_sample
 
 FILE = FOLDER / "filters.json"
 MOST_DRIFTS = 15
@@ -22,6 +22,7 @@ class Audit(NamedTuple):
     """What was found."""
 
     rules: list[RuleFigures]  # of labels; none where nobody labelled
+    changed: list[str]  # rules whose sample was drawn when they asked for something else; "": that of kept pairs
     removal: list[Removal]
     hate: list[Rate]
     drift: Drift | None  # where another run was given
@@ -33,6 +34,7 @@ def audit(config: PipelineConfig, *, labels: Path | None = None, against: Pipeli
     drawn = read_sample(config.run) if said or (config.run / SAMPLE).exists() else []
     found = Audit(
         figures(overlaps(config), drawn, said) if said else [],
+        changed_since(config, drawn) if said else [],
         removals(config),
         rates(config),
         drift(config, against) if against else None,
@@ -54,6 +56,9 @@ def told(found: Audit) -> str:
     lines += _table(("rule", "precision", "missed of the kept", "recall"), lines_of(found.rules)) if found.rules else []
     if not found.rules:
         lines.append("    none yet: draw a sample with --sample 25, and label it with `corgi browse RUN --sample`")
+    if found.changed:
+        names = ", ".join(name or "the kept pairs" for name in found.changed)
+        lines.append(f"    {names}: rules changed since the sample was drawn; draw anew with --sample, labels stay")
     for kind in KINDS:
         rows = [each for each in found.removal if each.kind == kind and each.difference.is_certain]
         some = len([each for each in found.removal if each.kind == kind])

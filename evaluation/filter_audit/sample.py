@@ -1,6 +1,7 @@
 """Are the rules right? Pairs drawn for a person to look at, and what the labels say of each rule.
 
 RUN/audit/sample.jsonl   key, rule, shard, row: of each rule some of the pairs that fail it; rule "" is of kept pairs
+                         asked: digest of what the rule asked for then; of kept pairs, of all rules
 RUN/audit/labels.jsonl   key, rule, label, who, time: a line a decision, the last one of a pair and rule counts
 
 A pair that fails a rule is labelled right or wrong: is it what the rule is to find? A kept pair is fit, or is labelled
@@ -16,10 +17,11 @@ from heapq import nsmallest
 from pathlib import Path
 from typing import NamedTuple
 
-from configs import UserError
+from configs import UserError, fingerprint
 from pipeline.config import PipelineConfig
 from pipeline.decisions.over_shards import over_shards
 from pipeline.decisions.overlaps import Overlaps
+from pipeline.select import SelectConfig
 from storage import keep_list
 from storage.atomic import commit_text
 from storage.exports import AUDIT
@@ -41,6 +43,7 @@ class Drawn(NamedTuple):
     rule: str  # that it fails; empty: it is kept
     shard: int
     row: int
+    asked: str = ""  # empty: an earlier version of Corgi drew it, and nothing is known
 
 
 class RuleFigures(NamedTuple):
@@ -62,11 +65,24 @@ def draw(config: PipelineConfig, *, of_each: int, seed: int = 0) -> list[Drawn]:
         for rule, some in found.items():
             best[rule] = nsmallest(of_each, [*best.get(rule, []), *some])
     rules = [name for name in (*config.select.lists, *config.select.rules, "") if name in best]
-    drawn = [each for rule in rules for _, each in best[rule]]
+    asked = _asked(config.select)
+    drawn = [each._replace(asked=asked[rule]) for rule in rules for _, each in best[rule]]
     if not drawn:
         raise UserError(f'{config.run} has no pair to look at; run "{typed(config.run, "select")}" first')
     commit_text(config.run / SAMPLE, "".join(json.dumps(each._asdict()) + "\n" for each in drawn))
     return drawn
+
+
+def changed_since(config: PipelineConfig, drawn: Iterable[Drawn]) -> list[str]:
+    """Return the rules that ask for something else than when their pairs were drawn, "" for those of kept pairs."""
+    asked = _asked(config.select)
+    return sorted({each.rule for each in drawn if each.asked and each.asked != asked.get(each.rule, each.asked)})
+
+
+def _asked(select: SelectConfig) -> dict[str, str]:
+    """Return a digest of what each rule and each list asks for, and under "" of all that a pair must pass."""
+    asked: dict[str, object] = {**{name: given.content for name, given in select.lists.items()}, **select.rules}
+    return {name: fingerprint("asked", words) for name, words in (*asked.items(), ("", asked))}
 
 
 def _draw(of_each: int, seed: int, shard: Shard) -> dict[str, list[tuple[bytes, Drawn]]]:

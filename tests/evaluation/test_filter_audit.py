@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from configs import UserError
 from corgi import app
-from evaluation.filter_audit.audit import audit
+from evaluation.filter_audit.audit import audit, told
 from evaluation.filter_audit.drift import distance_of
 from evaluation.filter_audit.hate import at, rates
 from evaluation.filter_audit.intervals import newcombe, wilson
@@ -109,7 +109,12 @@ def test_labels_say_how_right_a_rule_is(config: PipelineConfig):
     found, missed = counted.rules["no_hate"].alone * 0.75, counted.kept * 0.1
     assert no_hate.recall.share == pytest.approx(found / (found + missed))
     assert no_hate.recall.low < no_hate.recall.share < no_hate.recall.high
-    assert audit(config).rules == [no_hate]
+    audited = audit(config)
+    assert audited.rules == [no_hate] and not audited.changed
+    strict = {**config.select.rules, "no_hate": f"({config.select.rules['no_hate']}) and true"}
+    edited = config.model_copy(update={"select": config.select.model_copy(update={"rules": strict})})
+    assert audit(edited).changed == ["", "no_hate"]
+    assert "the kept pairs, no_hate: rules changed since the sample was drawn" in told(audit(edited))
     for line in (b"not json\n", b"\xff\n"):
         path.write_bytes(line)
         with pytest.raises(UserError, match="line 1 is no label"):
@@ -127,7 +132,7 @@ def test_the_command_tells_and_writes_what_it_found(config: PipelineConfig, tmp_
     for words in ("Removed by language", "deaf", "Hate content rate", "Drift: how scores lie", "none yet"):
         assert words in answer.output
     written = json.loads((config.run / "audit/filters.json").read_text())
-    assert written.keys() == {"rules", "removal", "hate", "drift"}
+    assert written.keys() == {"rules", "changed", "removal", "hate", "drift"}
     drifted = {each["column"]: each for each in written["drift"]["scores"]}
     assert drifted["hate"]["distance"] > drifted["hate"]["limit"]
     assert drifted["nsfw_score"]["distance"] == 0
