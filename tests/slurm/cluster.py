@@ -23,6 +23,7 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "setpriv")
 NODES = ("node1", "node2")
 CPUS, MEMORY_MB = 2, 16_000  # what each node is said to have, whatever this machine has
 MAX_ARRAY_SIZE = 10  # SLURM's own is 1001
+PATIENCE_S = 300.0  # for what takes seconds, on a machine that is busy with other tests, too
 SBIN = "/usr/sbin:/sbin"  # daemons live there, and people's PATH may lack it
 
 
@@ -55,9 +56,9 @@ class Cluster(NamedTuple):
         def is_back() -> bool:
             return "down" not in self.run("sinfo", "--noheader", "--nodes", name, "--format=%T")
 
-        wait_for(is_back, timeout_s=120, what=f"{name} to come back")
+        wait_for(is_back, what=f"{name} to come back")
 
-    def wait_until_empty(self, *, timeout_s: float = 120) -> None:
+    def wait_until_empty(self, *, timeout_s: float = PATIENCE_S) -> None:
         """Returns once no job is queued or running."""
         wait_for(
             lambda: not self.run("squeue", "--noheader"), timeout_s=timeout_s, what=f"jobs to end in {self.folder}"
@@ -84,17 +85,17 @@ def running(folder: Path) -> Iterator[Cluster]:
         files = {"key-file": "munge.key", "socket": "munge.socket", "pid-file": "munge.pid", "seed-file": "munge.seed"}
         options = [f"--{option}={folder / name}" for option, name in files.items()]
         _start(daemons, env, logs, "munged", "--foreground", f"--log-file={logs / 'munge'}", *options)
-        wait_for((folder / "munge.socket").exists, timeout_s=20, what=f"munged; see {logs}")
+        wait_for((folder / "munge.socket").exists, what=f"munged; see {logs}")
         _start(daemons, env, logs, "slurmctld", "-D")
         for node in NODES:
             cluster.nodes[node] = _spawn(env, logs, "slurmd", "-D", "-N", node)
             daemons.callback(_stop_node, cluster, node)
-        wait_for(lambda: _idle(cluster) == len(NODES), timeout_s=60, what=f"idle nodes; see {logs}")
+        wait_for(lambda: _idle(cluster) == len(NODES), what=f"idle nodes; see {logs}")
         try:
             yield cluster
         finally:
             cluster.run("scancel", f"--user={os.getuid()}", check=False)
-            wait_for(lambda: not cluster.run("squeue", "--noheader", check=False), timeout_s=30, what="the last jobs")
+            wait_for(lambda: not cluster.run("squeue", "--noheader", check=False), what="the last jobs")
 
 
 def configuration(folder: Path, ports: list[int]) -> str:
@@ -108,7 +109,7 @@ def configuration(folder: Path, ports: list[int]) -> str:
         f"SlurmdUser={user}",
         f"SlurmctldPort={controller_port}",
         "AuthType=auth/munge",
-        f"AuthInfo=socket={folder / 'munge.socket'},cred_expire=5",  # a requeue waits for credentials to expire
+        f"AuthInfo=socket={folder / 'munge.socket'},cred_expire=10",  # a requeue waits for credentials to expire
         "CryptoType=crypto/munge",
         f"StateSaveLocation={folder / 'state'}",
         f"SlurmdSpoolDir={folder / 'spool'}-%n",
@@ -125,6 +126,7 @@ def configuration(folder: Path, ports: list[int]) -> str:
         "ReturnToService=2",
         "KillWait=5",
         "MinJobAge=60",
+        "MessageTimeout=60",  # of commands that ask a busy controller
         f"MaxArraySize={MAX_ARRAY_SIZE}",
         "SchedulerParameters=batch_sched_delay=1,sched_interval=1,bf_interval=1",
         "JobCompType=jobcomp/filetxt",  # and no sacct
@@ -138,7 +140,7 @@ def configuration(folder: Path, ports: list[int]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def wait_for(ready: Callable[[], bool], *, timeout_s: float, what: str) -> None:
+def wait_for(ready: Callable[[], bool], *, what: str, timeout_s: float = PATIENCE_S) -> None:
     """Asks until it is so."""
     until = time.monotonic() + timeout_s
     while not ready():

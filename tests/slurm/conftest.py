@@ -29,7 +29,10 @@ def at_cluster(monkeypatch, cluster):
     for name, value in cluster.env.items():
         monkeypatch.setenv(name, value)
     yield
-    cluster.wait_until_empty()
+    try:
+        cluster.wait_until_empty()
+    finally:  # what a failed test has left does not fail the next one
+        cluster.run("scancel", f"--user={os.getuid()}", check=False)
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from tests.training.small_training import values_of, write_config
 
 from .cluster import Cluster, wait_for
 
-WAIT_S = 300
 EVERY = 5  # steps between two checkpoints
 FURTHER = 7  # steps after which a start has made a newer checkpoint
 HOUSE = Path(__file__).parents[2]
@@ -80,7 +79,7 @@ class SmallJob:
 
     def reach(self, starts: int, further: int = FURTHER, *, what: str = "further steps") -> None:
         """Wait for it."""
-        wait_for(lambda: self.is_further(starts, further), timeout_s=WAIT_S, what=f"{what}\n{self.log[-3000:]}")
+        wait_for(lambda: self.is_further(starts, further), what=f"{what}\n{self.log[-3000:]}")
 
     def ranks(self) -> list[int]:
         """Return the processes of the ranks that train by this config."""

@@ -63,11 +63,11 @@ def test_status_agrees_with_squeue_at_random_moments(toy: Path, cluster: Cluster
 def test_a_requeued_job_waits_and_a_cancelled_chain_is_gone(toy: Path, cluster: Cluster, monkeypatch):  # noqa: F811
     monkeypatch.setenv("GATED", "plan")
     submit("chain.yaml", ["train=[]"])
-    wait_for((toy / "events" / "plan-all").exists, timeout_s=60, what="plan to begin")
+    wait_for((toy / "events" / "plan-all").exists, what="plan to begin")
     plan = job_statuses(RUN)[0]
     assert plan.state == "running" and plan.tasks[0].queued and plan.tasks[0].queued.nodes.startswith("node")
     cluster.run("scontrol", "requeuehold", str(plan.job.id))
-    wait_for(lambda: job_statuses(RUN)[0].state == "waiting", timeout_s=60, what="plan to wait again")
+    wait_for(lambda: job_statuses(RUN)[0].state == "waiting", what="plan to wait again")
     assert (RUN / "slurm" / "exits" / str(plan.job.id)).exists()
     said = cancel(RUN, None)
     assert said[0] == f"cancelled {plan.job.id} plan, which was waiting"

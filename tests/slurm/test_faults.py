@@ -17,7 +17,7 @@ import pytest
 from storage.ledger import read
 
 from .cluster import NODES, Cluster, wait_for
-from .small_job import WAIT_S, SmallJob
+from .small_job import SmallJob
 
 ROUNDS = int(os.environ.get("CORGI_SOAK_ROUNDS", "10"))
 HANG_S = 15
@@ -77,7 +77,7 @@ def full_disk(job: SmallJob, draw: random.Random) -> str:
     """No file of one rank, on one node, may grow any more; then there is room again."""
     rank, before = draw.choice(job.ranks()), job.log.count("could not be saved")
     subprocess.run(["prlimit", f"--pid={rank}", "--fsize=4096:unlimited"], check=True)
-    wait_for(lambda: job.log.count("could not be saved") > before, timeout_s=WAIT_S, what="a checkpoint to fail")
+    wait_for(lambda: job.log.count("could not be saved") > before, what="a checkpoint to fail")
     subprocess.run(["prlimit", f"--pid={rank}", "--fsize=unlimited"], check=True)
     return "stays"
 
@@ -92,7 +92,7 @@ def no_room(job: SmallJob, draw: random.Random) -> str:
                 os.write(file.fileno(), bytes(4096))
         return job.log.count("could not be saved") > before
 
-    wait_for(is_told, timeout_s=WAIT_S, what="a checkpoint to fail")
+    wait_for(is_told, what="a checkpoint to fail")
     time.sleep(draw.random() * 5)
     filler.unlink()
     return "stays"
@@ -103,7 +103,7 @@ def ghost(job: SmallJob, draw: random.Random) -> str:
     before = len(job.starts)
     second = job.submit()
     marks = job.folder / f"chain/slurm/exits/{second}"
-    wait_for(lambda: marks.exists() and marks.read_text() != "started\n", timeout_s=WAIT_S, what="the second to end")
+    wait_for(lambda: marks.exists() and marks.read_text() != "started\n", what="the second to end")
     assert marks.read_text() == "1\n" and "is being trained by another process" in job.log
     assert len(job.starts) == before
     return "stays"

@@ -176,7 +176,7 @@ def test_a_failed_task_ends_the_chain_and_is_named(toy: Path, cluster: Cluster, 
 def test_a_second_submit_is_refused_until_the_first_is_gone(toy: Path, cluster: Cluster, monkeypatch):
     monkeypatch.setenv("GATED", "plan")
     submit("chain.yaml")
-    wait_for((toy / "events" / "plan-all").exists, timeout_s=60, what="plan to begin")
+    wait_for((toy / "events" / "plan-all").exists, what="plan to begin")
     kept = read_submission(Path("runs/toy/slurm"))
     assert kept is not None
     first = [job.id for job in kept.jobs]
@@ -210,12 +210,12 @@ def test_nodes_whose_names_lead_nowhere_are_refused_by_the_training_job(toy: Pat
 def test_a_requeued_job_meets_anew_and_its_log_goes_on(toy: Path, cluster: Cluster, monkeypatch):
     monkeypatch.setenv("GATED", "plan")
     submit("chain.yaml", ["train=[]"])
-    wait_for((toy / "events" / "plan-all").exists, timeout_s=60, what="plan to begin")
+    wait_for((toy / "events" / "plan-all").exists, what="plan to begin")
     kept = read_submission(Path("runs/toy/slurm"))
     assert kept is not None
     (toy / "events" / "plan-all").unlink()
     cluster.run("scontrol", "requeue", str(kept.jobs[0].id))
-    wait_for((toy / "events" / "plan-all").exists, timeout_s=60, what="plan to begin again")
+    wait_for((toy / "events" / "plan-all").exists, what="plan to begin again")
     (toy / "gate").touch()
     cluster.wait_until_empty()
     assert {status.state for status in job_statuses(Path("runs/toy"))} == {"done"}, logs(toy)
@@ -225,10 +225,10 @@ def test_a_step_that_is_told_to_leave_saves_and_is_taken_up_again(toy: Path, clu
     """`scancel --signal=TERM` tells the step alone, which only srun has; the whole chain waits for the second time."""
     monkeypatch.setenv("GATED", "download")
     submit("chain.yaml", ["train=[]"])
-    wait_for((toy / "events" / "download-1").exists, timeout_s=60, what="download to begin")
+    wait_for((toy / "events" / "download-1").exists, what="download to begin")
     cluster.run("scancel", "--signal=TERM", f"{ids()['download']}_1")
-    wait_for((toy / "saved").exists, timeout_s=60, what="the task to leave")
-    wait_for(lambda: "download-1 1" in begun(toy), timeout_s=60, what="the task to begin again")
+    wait_for((toy / "saved").exists, what="the task to leave")
+    wait_for(lambda: "download-1 1" in begun(toy), what="the task to begin again")
     (toy / "gate").touch()
     cluster.wait_until_empty()
     assert {status.state for status in job_statuses(Path("runs/toy"))} == {"done"}, logs(toy)
@@ -242,7 +242,7 @@ def test_a_step_that_is_told_to_leave_saves_and_is_taken_up_again(toy: Path, clu
 def test_a_cancelled_job_is_not_taken_up_again(toy: Path, cluster: Cluster, monkeypatch):
     monkeypatch.setenv("GATED", "plan")
     submit("chain.yaml", ["train=[]"])
-    wait_for((toy / "events" / "plan-all").exists, timeout_s=60, what="plan to begin")
+    wait_for((toy / "events" / "plan-all").exists, what="plan to begin")
     cluster.run("scancel", str(ids()["plan"]))
     cluster.wait_until_empty()
     assert begun(toy) == ["plan-all 0", "report-all 0"]
@@ -253,7 +253,7 @@ def test_a_time_limit_in_the_middle_costs_no_chain(toy: Path, cluster: Cluster, 
     """The limit is a minute, and SLURM asks half a minute and up to another minute before."""
     monkeypatch.setenv("GATED", "plan")
     submit("chain.yaml", ["train=[]", "slurm.plan.time_min=1"])
-    wait_for(lambda: "plan-all 1" in begun(toy), timeout_s=120, what="the plan to begin again")
+    wait_for(lambda: "plan-all 1" in begun(toy), what="the plan to begin again")
     (toy / "gate").touch()
     cluster.wait_until_empty()
     assert {status.state for status in job_statuses(Path("runs/toy"))} == {"done"}, logs(toy)
@@ -343,7 +343,7 @@ def test_term_to_the_batch_shell_leaves_more_time_to_save_than_srun_would(toy: P
     (toy / "python").write_text("\n".join(lines) + "\n")
     (toy / "python").chmod(0o755)
     submit("chain.yaml", [f"slurm.train.python={toy / 'python'}"], work=WORK._replace(left=ONLY_TRAINING))
-    wait_for(lambda: len([*toy.glob("ready-*")]) == 2, timeout_s=60, what="both nodes to begin")
+    wait_for(lambda: len([*toy.glob("ready-*")]) == 2, what="both nodes to begin")
     cluster.run("scancel", "--signal=TERM", "--batch", str(ids()["train-tiny stage"]))
     cluster.wait_until_empty()
     assert sorted((toy / "left").read_text().split()) == ["0", "1"], logs(toy)

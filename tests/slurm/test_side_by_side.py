@@ -29,7 +29,7 @@ def test_two_trainings_share_nodes_and_nothing_else(tmp_path: Path, cluster: Clu
         one.reach(2)
         before = other.steps[-1]
         cluster.run("scancel", one.id)
-        wait_for(lambda: other.steps[-1] > before + 5, timeout_s=120, what="steps of the other")
+        wait_for(lambda: other.steps[-1] > before + 5, what="steps of the other")
         assert len(other.starts) == 1 and other.marks == ["started 0"], other.log[-3000:]
         assert str(one.folder) not in other.log
         for job in (one, other):
@@ -47,14 +47,14 @@ def test_two_chains_of_one_name_share_a_head_node_and_nothing_else(tmp_path: Pat
         monkeypatch.chdir(folder)
         submit("chain.yaml")
     for folder in (one, other):
-        wait_for((folder / "events/download-0").exists, timeout_s=60, what=f"{folder.name}'s download to begin")
+        wait_for((folder / "events/download-0").exists, what=f"{folder.name}'s download to begin")
     (other / "gate").touch()
     assert any(line.endswith("download, which was running") for line in cancel(one / "runs/toy", None))
 
     def states(folder: Path) -> dict[str, str]:
         return {status.job.name: status.state for status in job_statuses(folder / "runs/toy")}
 
-    wait_for(lambda: {*states(other).values()} <= {"done", "failed", "lost"}, timeout_s=120, what="the other chain")
+    wait_for(lambda: {*states(other).values()} <= {"done", "failed", "lost"}, what="the other chain")
     assert {*states(other).values()} == {"done"}
     assert states(one)["plan"] == "done" and states(one)["download"] == "lost"
     assert {*states(one).values()} == {"done", "lost", "never ran"}

@@ -38,7 +38,7 @@ def test_variables_of_a_shell_change_no_script_and_no_answer(toy: Path, cluster:
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("GATED", "plan")
     submit("chain.yaml", ONLY_PLAN)
-    wait_for((toy / "events" / "plan-all").exists, timeout_s=60, what="plan to begin")
+    wait_for((toy / "events" / "plan-all").exists, what="plan to begin")
     with pytest.raises(UserError, match=r"still queued: \d+ plan \(running\), \d+ download \(pending\)"):
         submit("chain.yaml", ONLY_PLAN)
     (toy / "gate").touch()
@@ -74,17 +74,17 @@ def test_a_hold_a_partition_that_is_down_and_a_drained_node_are_told(toy: Path, 
     cluster.run("scontrol", "update", "PartitionName=all", "State=DOWN")
     try:
         submit("chain.yaml", ONLY_PLAN)
-        wait_for(lambda: "partition is down" in job_statuses(RUN)[0].sentence, timeout_s=60, what="the reason")
+        wait_for(lambda: "partition is down" in job_statuses(RUN)[0].sentence, what="the reason")
         plan, download = (str(status.job.id) for status in job_statuses(RUN)[:2])
         cluster.run("scontrol", "hold", plan)
-        wait_for(lambda: "held" in job_statuses(RUN)[0].sentence, timeout_s=60, what="the hold to be told")
+        wait_for(lambda: "held" in job_statuses(RUN)[0].sentence, what="the hold to be told")
         cluster.run("scontrol", "hold", f"{download}_1")
         cluster.run("scontrol", "release", plan)
     finally:
         cluster.run("scontrol", "update", "PartitionName=all", "State=UP")
     cluster.run("scontrol", "update", "NodeName=node2", "State=DRAIN", "Reason=a test")
     try:
-        wait_for(lambda: {"download-0", "download-2"} <= {*events(toy)}, timeout_s=90, what="those that are not held")
+        wait_for(lambda: {"download-0", "download-2"} <= {*events(toy)}, what="those that are not held")
         held = {status.job.name: status for status in job_statuses(RUN)}
         assert held["download"].state in ("waiting", "running") and held["score"].state == "waiting"
         assert "download-1" not in events(toy)

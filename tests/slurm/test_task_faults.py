@@ -36,7 +36,6 @@ from .test_whole_chain import corgi, logs, place  # noqa: F401
 ROUNDS = int(os.environ.get("CORGI_SOAK_ROUNDS", "10"))
 PICTURES, SHARD = 16, 8
 SLOW_S = 0.4  # between two requests, so that a shard takes a while
-WAIT_S = 240
 RUN = Path("run")
 OTHERS: dict[str, list[int]] = {
     name: [] for name in ("plan", "score", "dedup", "select", "embed", "index", "evaluate", "report")
@@ -175,12 +174,12 @@ def test_a_task_that_ends_in_the_middle_of_a_shard_changes_no_byte(calm: dict[st
             shard.path(TAR).unlink(missing_ok=True)
         number, asked = draw.randrange(2), Slow.asked + draw.randrange(2, PICTURES)
         download()
-        wait_for(partial(_is_at, asked), timeout_s=WAIT_S, what="requests")
+        wait_for(partial(_is_at, asked), what="requests")
         if not shards_of(RUN)[number].path(PAIRS).exists():
             fault(cluster, number)
         else:
             print("it was done already: ", end="")
-        cluster.wait_until_empty(timeout_s=WAIT_S)
+        cluster.wait_until_empty()
         assert digests(RUN, "0*/*.tar", f"0*/*[0-9]{PAIRS}") == calm, (seed, fault.__name__, logs(RUN))
         print(f"{fault.__name__}: same bytes, {time.monotonic() - began:.0f} s", flush=True)
 
