@@ -29,7 +29,10 @@ def evaluate(run: Path, overrides: Sequence[str] = ()) -> Path:
     config = config_of(run, overrides)
     find_device(config.device)
     embed = TextEmbedder(device=config.device)
-    evaluation = Evaluation(run, config, cascade_of(run, config), kept(run, config), embed)
+    stages = cascade_of(run, config)
+    for name in sorted(config.sample.samplers.keys() - {stage.config.name for stage in stages}):
+        print(f"evaluate: sample.samplers.{name} is passed over: no stage of that name draws")
+    evaluation = Evaluation(run, config, stages, kept(run, config), embed)
     if read_figures(run).get("fingerprint") == evaluation.fingerprint:
         print(f"evaluate: {run / FIGURES} is there and fresh")
         return run / FIGURES

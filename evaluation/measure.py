@@ -33,7 +33,7 @@ from .groups import group_of_nearest
 from .mobilenet import features
 from .sample_sets import fill, rates, weights_digest
 
-VERSION = 5
+VERSION = 6
 CHUNK = 64  # real images looked at together
 SMALLEST_PX = 32  # of images whose features say anything
 SPLITS = {"training": "training pairs", "held_out": "held-out pairs"}
@@ -218,6 +218,7 @@ class Evaluation:
                 stack(self.run, chosen, px=px),
                 text_embeds=self.embed(stage.text, [pair.caption for pair in chosen]),
                 seeds=[hashed(pair.key, "enlarged") for pair in chosen],
+                sampler=self.config.sample.samplers.get(stage.config.name),
                 precision=self.config.sample.precision,
             )
             figures[name] = figure(ratio, f"{len(chosen)} held-out pairs", below=bar)

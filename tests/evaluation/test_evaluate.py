@@ -63,6 +63,23 @@ def test_an_enlarging_stage_alone_starts_from_real_images(tmp_path: Path, text: 
     assert SampleSet(run, "held_out").parts()["sr64"].shape == (2, 64, 64, 3)
 
 
+def test_a_sampler_of_the_evaluation_holds_for_all_that_is_drawn(
+    tmp_path: Path, text: TextConfig, capsys: pytest.CaptureFixture[str]
+):
+    run = make(tmp_path / "run", [*PLAIN, {"caption": "unseen", "held_out": True}])
+    train(run, SR, text=text)
+    own = figures_of(run)["sr64: squared error of real images enlarged, bilinear is 1"]
+    other = figures_of(run, "sample.samplers={sr64: {method: ddim, steps: 5, guidance: 9}, sr46: {steps: 5}}")
+    assert other["sr64: squared error of real images enlarged, bilinear is 1"] != own
+    assert "sample.samplers.sr46 is passed over: no stage of that name draws" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("between", ["[-0.5, 0.5]", "[2, -4]", "[6, 9]"])
+def test_a_gap_over_no_level_is_one_line(tmp_path: Path, between: str):
+    with pytest.raises(UserError, match=r"gap_log_snr .* holds no level at which .*: -7, -5, -3, -1, 1, 3, 5"):
+        evaluate(tmp_path, [f"gap_log_snr={between}"])
+
+
 def test_stages_that_do_not_fit_are_left_out_by_name(
     tmp_path: Path, text: TextConfig, capsys: pytest.CaptureFixture[str]
 ):
