@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from configs import UserError, resolve
+from storage.atomic import sha256_cached
 from storage.checkpoint import COMMIT, STAGE, BrokenError, committed, read_about, read_track
 from storage.run import TRAIN
 from storage.typed import typed_training
@@ -34,6 +35,7 @@ class LoadedStage:
     step: int
     track: str
     folder: Path
+    digest: str = ""  # of its COMMIT, which seals all its bytes; a training goes on and removes old checkpoints
 
 
 def load_stage(folder: str | Path, *, track: str = "ema", device: str = "cpu") -> LoadedStage:
@@ -66,6 +68,7 @@ def _why_none(folder: Path) -> str:
 
 def _load(folder: Path, track: str, device: str) -> LoadedStage:
     step, about = read_about(folder)
+    digest = sha256_cached(folder / COMMIT)
     source = str(folder / STAGE)
     stage = resolve(StageConfig, about.get("stage", {}), source=source)
     text = resolve(TextConfig, about.get("text", {}), source=source)
@@ -77,7 +80,7 @@ def _load(folder: Path, track: str, device: str) -> LoadedStage:
     _check_names(net, tensors, folder)
     net.load_state_dict(tensors, assign=True)
     net = net.eval().requires_grad_(False).to(device)
-    return LoadedStage(stage, text, net, step=step, track=track, folder=folder)
+    return LoadedStage(stage, text, net, step=step, track=track, folder=folder, digest=digest)
 
 
 def _check_names(net: UNet, tensors: dict[str, Tensor], folder: Path) -> None:

@@ -25,7 +25,6 @@ from storage.pictures import contact_sheet, write_picture
 from storage.run import code_commit, run_of
 from storage.samples import FOLDER
 
-from .sample_sets import weights_digest
 from .start_pictures import read_start
 
 NAME_CHARS = 60  # of a caption in a file's name
@@ -140,7 +139,7 @@ def _about(cascade: Cascade, samplers: Mapping[str, SamplerConfig], config: Draw
         {
             "name": stage.config.name,
             "step": stage.step,
-            "digest": weights_digest(stage),
+            "digest": stage.digest,
             "sampler": samplers[stage.config.name].model_dump(mode="json"),
         }
         for stage in cascade.stages

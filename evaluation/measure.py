@@ -31,7 +31,7 @@ from .enlarging import drift, error_ratio
 from .eval_set import EvalPair, as_numbers, images_of, sized, some, stack, training_set
 from .groups import group_of_nearest
 from .mobilenet import features
-from .sample_sets import fill, rates, weights_digest
+from .sample_sets import fill, rates
 
 VERSION = 6
 CHUNK = 64  # real images looked at together
@@ -78,7 +78,7 @@ class Evaluation:
     @cached_property
     def fingerprint(self) -> str:
         """Cover the settings, the checkpoints and the kept pairs."""
-        weights = [weights_digest(stage) for stage in self.stages]
+        weights = [stage.digest for stage in self.stages]
         return fingerprint("figures", VERSION, self.config, weights, [pair.key for pair in self.pairs])
 
     def measure(self) -> dict[str, Any]:

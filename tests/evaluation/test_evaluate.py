@@ -1,5 +1,6 @@
 """`corgi evaluate` on runs that are not the quickstart's: what can be measured is, and what cannot is said."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from cascade.text_encoder import TextConfig
 from configs import UserError
 from evaluation.evaluate import evaluate
-from evaluation.measure import figure
+from evaluation.measure import Evaluation, figure
 from storage.atomic import commit_json
 from storage.run import TRAINING
 from storage.samples import EVALUATE, FIGURES, REAL, SampleSet, read_figures
@@ -72,6 +73,24 @@ def test_a_sampler_of_the_evaluation_holds_for_all_that_is_drawn(
     other = figures_of(run, "sample.samplers={sr64: {method: ddim, steps: 5, guidance: 9}, sr46: {steps: 5}}")
     assert other["sr64: squared error of real images enlarged, bilinear is 1"] != own
     assert "sample.samplers.sr46 is passed over: no stage of that name draws" in capsys.readouterr().out
+
+
+def test_a_training_may_go_on_meanwhile_and_remove_the_checkpoint(
+    tmp_path: Path, text: TextConfig, monkeypatch: pytest.MonkeyPatch
+):
+    run = make(tmp_path / "run", [*PLAIN, {"caption": "unseen", "held_out": True}])
+    for stage in (BASE, SR):
+        train(run, stage, text=text)
+
+    def pictures_by(evaluation: Evaluation, *args: Any) -> Any:
+        for folder in (run / "train").glob("*/checkpoints/step_*"):
+            shutil.rmtree(folder)
+        return draw(evaluation, *args)
+
+    draw = Evaluation.draw
+    monkeypatch.setattr(Evaluation, "draw", pictures_by)
+    assert "base16: caption gap, training pairs" in figures_of(run)
+    assert {*SampleSet(run, "held_out").parts()} == {"base16", "sr64", REAL}
 
 
 @pytest.mark.parametrize("between", ["[-0.5, 0.5]", "[2, -4]", "[6, 9]"])
