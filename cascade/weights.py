@@ -36,6 +36,7 @@ class LoadedStage:
     track: str
     folder: Path
     digest: str = ""  # of its COMMIT, which seals all its bytes; a training goes on and removes old checkpoints
+    max_tokens: int | None = None  # of a text that it was trained with; longer ones are cut here. None: none is
 
 
 def load_stage(folder: str | Path, *, track: str = "ema", device: str = "cpu") -> LoadedStage:
@@ -71,7 +72,7 @@ def _load(folder: Path, track: str, device: str) -> LoadedStage:
     digest = sha256_cached(folder / COMMIT)
     source = str(folder / STAGE)
     stage = resolve(StageConfig, about.get("stage", {}), source=source)
-    text = resolve(TextConfig, about.get("text", {}), source=source)
+    text, cut = resolve(TextConfig, about.get("text", {}), source=source), about.get("max_tokens")
     tensors, tracks = read_track(folder, track)
     if not tensors:
         raise UserError(f"{folder} has no track {track!r}; it has {', '.join(tracks) or 'none'}")
@@ -80,7 +81,7 @@ def _load(folder: Path, track: str, device: str) -> LoadedStage:
     _check_names(net, tensors, folder)
     net.load_state_dict(tensors, assign=True)
     net = net.eval().requires_grad_(False).to(device)
-    return LoadedStage(stage, text, net, step=step, track=track, folder=folder, digest=digest)
+    return LoadedStage(stage, text, net, step=step, track=track, folder=folder, digest=digest, max_tokens=cut)
 
 
 def _check_names(net: UNet, tensors: dict[str, Tensor], folder: Path) -> None:

@@ -142,7 +142,7 @@ class Evaluation:
         """Measure the base on real images."""
         base = self.stages[0]
         embeds = self.embed(base.text, [pair.caption for pair in pairs])
-        text = pad_text_embeds(embeds, width=base.config.text_width)
+        text = pad_text_embeds(embeds, width=base.config.text_width, max_tokens=base.max_tokens)
         return caption_gap(
             base.net,
             as_numbers(stack(self.run, pairs, px=base.config.image_px)).to(self.config.device),
