@@ -3,6 +3,7 @@
 corgi sample runs/x/train/base16 runs/x/train/sr64 --caption "a red apple"     runs/x/samples/a-red-apple-0.sr64.png
 """
 
+import os
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -122,6 +123,10 @@ def _made(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise UserError(f"{folder} cannot be a folder of pictures: a file is in its way; give another --out") from None
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made: {error.strerror}; give another --out", exit_code=1) from None
+    if not os.access(folder, os.W_OK):  # a run of others, perhaps
+        raise UserError(f"{folder} cannot be written to; give another --out", exit_code=1)
     return folder
 
 

@@ -1,6 +1,7 @@
 """`corgi sample`: pictures that say how they were drawn, the same in any batch."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -185,6 +186,17 @@ def test_further_wrong_use_is_told_in_one_line(stages: list[Path], tmp_path: Pat
     for out in ("file", "file/within"):
         with pytest.raises(UserError, match="a file is in its way; give another --out"):
             drawn(stages, ["x"], tmp_path / out)
+    with pytest.raises(UserError, match=r"xxx cannot be made: File name too long; give another --out"):
+        drawn(stages, ["x"], tmp_path / ("x" * 300))
+
+
+def test_a_run_that_is_only_read_is_told_before_anything_is_drawn(
+    stages: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # chmod holds nobody off who is root
+    with pytest.raises(UserError, match=r"shared cannot be written to; give another --out"):
+        drawn(stages, ["x"], tmp_path / "shared")
+    assert not [*(tmp_path / "shared").iterdir()]
 
 
 def test_a_pipeline_s_run_in_the_place_of_stages_is_told_which_it_has(run: Path):
