@@ -6,8 +6,10 @@ warning.
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,6 +24,7 @@ from .layers import UNet
 from .stage import StageConfig, build
 from .text_encoder import TextConfig
 
+Found = TypeVar("Found")
 log = logging.getLogger(__name__)
 
 
@@ -45,18 +48,31 @@ def load_stage(folder: str | Path, *, track: str = "ema", device: str = "cpu") -
     track: the name of an EMA track, or "params" for the weights themselves. Raises UserError where there is no
     checkpoint, none is whole, or it has no such track.
     """
-    folder = Path(folder)
+    return _newest(Path(folder), lambda candidate: _load(candidate, track, device))
+
+
+def read_stage(folder: str | Path) -> StageConfig:
+    """Return the config of what `load_stage` would load; no weights are read. Raises UserError as it does."""
+    return _newest(Path(folder), lambda candidate: _stage(candidate, read_about(candidate)[1]))
+
+
+def _newest(folder: Path, read: Callable[[Path], Found]) -> Found:
+    """Return what is read of the newest checkpoint that can be read. Raises UserError where there is none."""
     candidates = [folder] if (folder / COMMIT).exists() else committed(folder)
     if not candidates:
         raise UserError(_why_none(folder))
     reasons = []
     for candidate in candidates:
         try:
-            return _load(candidate, track, device)
+            return read(candidate)
         except BrokenError as error:
             reasons.append(str(error))
             log.warning("%s; taking the checkpoint before it", error)
     raise UserError(f"no checkpoint of {folder} is whole: {'; '.join(reasons)}", exit_code=1)
+
+
+def _stage(folder: Path, about: dict[str, Any]) -> StageConfig:
+    return resolve(StageConfig, about.get("stage", {}), source=str(folder / STAGE))
 
 
 def _why_none(folder: Path) -> str:
@@ -70,9 +86,8 @@ def _why_none(folder: Path) -> str:
 def _load(folder: Path, track: str, device: str) -> LoadedStage:
     step, about = read_about(folder)
     digest = sha256_cached(folder / COMMIT)
-    source = str(folder / STAGE)
-    stage = resolve(StageConfig, about.get("stage", {}), source=source)
-    text, cut = resolve(TextConfig, about.get("text", {}), source=source), about.get("max_tokens")
+    stage, cut = _stage(folder, about), about.get("max_tokens")
+    text = resolve(TextConfig, about.get("text", {}), source=str(folder / STAGE))
     tensors, tracks = read_track(folder, track)
     if not tensors:
         raise UserError(f"{folder} has no track {track!r}; it has {', '.join(tracks) or 'none'}")

@@ -13,8 +13,9 @@ from evaluation.measure import Evaluation, figure
 from storage.atomic import commit_json
 from storage.run import TRAINING
 from storage.samples import EVALUATE, FIGURES, REAL, SampleSet, read_figures
+from tests.cascade.checkpoints import save
 from tests.cascade.encoders import small_t5
-from tests.cascade.nets import BASE, SR
+from tests.cascade.nets import BASE, SR, awake
 
 from .kept_run import make, train
 
@@ -112,6 +113,15 @@ def test_stages_that_do_not_fit_are_left_out_by_name(
         "no held-out pair is stored at 64 px or more"
     )
     assert not [name for name in figures if "sr256" in name]
+
+
+def test_a_stage_that_is_left_out_needs_no_such_weights(tmp_path: Path, text: TextConfig):
+    run = make(tmp_path / "run", PLAIN)
+    train(run, BASE, text=text)
+    trial = BASE.model_copy(update={"name": "trial16"})
+    save(run / "train/trial16", 1, trial, {"params": awake(trial)}, text=text)
+    commit_json(run / "train/trial16" / TRAINING, {})
+    assert "base16: caption gap, training pairs" in figures_of(run)
 
 
 def test_columns_conditions_and_bars_come_from_the_run_and_from_today(tmp_path: Path, text: TextConfig):
