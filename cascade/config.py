@@ -150,6 +150,8 @@ class SamplerConfig(Config):
     def _check(self) -> "SamplerConfig":
         if self.method == "heun" and self.grid != "edm":
             raise ValueError("method heun needs grid: edm; the wide first step of the schedule's grid breaks it")
+        if self.guidance_interval[0] >= self.guidance_interval[1]:
+            raise ValueError(f"guidance_interval must rise, got {self.guidance_interval}; write [low, high] of log-SNR")
         return self
 
 

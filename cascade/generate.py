@@ -111,7 +111,9 @@ class Cascade:
                 generate(
                     stage.config,
                     stage.net,
-                    text=pad_text_embeds(embeds[stage.text][part], width=stage.config.text_width),
+                    text=pad_text_embeds(
+                        embeds[stage.text][part], width=stage.config.text_width, max_tokens=stage.max_tokens
+                    ),
                     seeds=seeds[part],
                     low_res=None if stage.config.low_res_px is None or below is None else below[part],
                     sampler=chosen[stage.config.name],

@@ -16,7 +16,6 @@ from PIL import Image as PillowImage
 
 from cascade.generate import Cascade, Precision
 from configs import UserError, hashed
-from evaluation.sample_sets import weights_digest
 from filters.base import Batch
 from filters.nsfw import Nsfw, NsfwConfig
 from filters.pdq import Pdq, PdqConfig
@@ -52,7 +51,7 @@ def stage_facts(folders: Sequence[Path]) -> list[dict[str, Any]]:
             "px": stage.config.image_px,
             "step": stage.step,
             "track": stage.track,
-            "weights": weights_digest(stage),
+            "weights": stage.digest,
             "text": stage.text.fingerprint,
         }
         for stage in _cascade(tuple(folders), "fp32").stages
@@ -79,7 +78,7 @@ def draw(
 ) -> list[Picture]:
     """Return the pictures of one shard, screened. facts: of the stages, which must be those that lie there now."""
     cascade = _cascade(tuple(folders), precision)
-    if [weights_digest(stage) for stage in cascade.stages] != [fact["weights"] for fact in facts]:
+    if [stage.digest for stage in cascade.stages] != [fact["weights"] for fact in facts]:
         raise UserError("a stage has been trained on since this began; run `corgi demo compile` again")
     seeds = [order.seed(base_seed) for order in orders]
     drawn = cascade.sample([order.prompt for order in orders], seeds, batch=batch)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cascade import diffusion
 
-EDGES = (-8.0, -6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0)  # buckets of log-SNR, noisy to clean; each is met at its middle
+from .config import GAP_EDGES
 
 
 class Net(Protocol):
@@ -64,7 +64,7 @@ def caption_gap(
     text_mask: Tensor,
     families: Sequence[str],
     prediction: diffusion.Prediction,
-    edges: Sequence[float] = EDGES,
+    edges: Sequence[float] = GAP_EDGES,
     batch: int = 32,
     seed: int = 0,
 ) -> CaptionGap:

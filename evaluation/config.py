@@ -5,10 +5,23 @@
 `<run>/evaluate.yaml` is read if it is there. Columns are those of the url table, in small letters.
 """
 
-from pydantic import Field
+import itertools
+
+from pydantic import Field, model_validator
 
 from cascade.config import Precision, SamplerConfig
 from configs import Config
+
+GAP_EDGES = (
+    -8.0,
+    -6.0,
+    -4.0,
+    -2.0,
+    0.0,
+    2.0,
+    4.0,
+    6.0,
+)  # buckets of log-SNR, noisy to clean; each is met at its middle
 
 
 class SampleConfig(Config):
@@ -50,3 +63,12 @@ class EvaluateConfig(Config):
     device: str = "cpu"  # of the nets and the text encoder
     sample: SampleConfig = SampleConfig()
     bars: Bars = Bars()
+
+    @model_validator(mode="after")
+    def _check(self) -> "EvaluateConfig":
+        low, high = self.gap_log_snr
+        middles = [(left + right) / 2 for left, right in itertools.pairwise(GAP_EDGES)]
+        if not any(low <= middle <= high for middle in middles):
+            levels = ", ".join(f"{middle:g}" for middle in middles)
+            raise ValueError(f"gap_log_snr {low:g} to {high:g} holds no level at which the gap is measured: {levels}")
+        return self

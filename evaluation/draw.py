@@ -3,6 +3,7 @@
 corgi sample runs/x/train/base16 runs/x/train/sr64 --caption "a red apple"     runs/x/samples/a-red-apple-0.sr64.png
 """
 
+import os
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,6 @@ from storage.pictures import contact_sheet, write_picture
 from storage.run import code_commit, run_of
 from storage.samples import FOLDER
 
-from .sample_sets import weights_digest
 from .start_pictures import read_start
 
 NAME_CHARS = 60  # of a caption in a file's name
@@ -123,6 +123,10 @@ def _made(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise UserError(f"{folder} cannot be a folder of pictures: a file is in its way; give another --out") from None
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made: {error.strerror}; give another --out", exit_code=1) from None
+    if not os.access(folder, os.W_OK):  # a run of others, perhaps
+        raise UserError(f"{folder} cannot be written to; give another --out", exit_code=1)
     return folder
 
 
@@ -140,7 +144,7 @@ def _about(cascade: Cascade, samplers: Mapping[str, SamplerConfig], config: Draw
         {
             "name": stage.config.name,
             "step": stage.step,
-            "digest": weights_digest(stage),
+            "digest": stage.digest,
             "sampler": samplers[stage.config.name].model_dump(mode="json"),
         }
         for stage in cascade.stages

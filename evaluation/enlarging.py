@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cascade.generate import Cascade, Precision
 from cascade.resize import enlarge, from_uint8, shrink, to_uint8
+from cascade.samplers import SamplerConfig
 from cascade.weights import LoadedStage
 
 
@@ -25,13 +26,15 @@ def error_ratio(
     *,
     text_embeds: Sequence[np.ndarray],
     seeds: Sequence[int],
+    sampler: SamplerConfig | None = None,
     precision: Precision = "fp32",
     batch: int = 16,
 ) -> float:
     """Return the error ratio over all images.
 
     images: (n, px, px, 3) uint8, real, of the stage's size; text_embeds: of each caption, as `embed` stores them.
-    Raises ValueError for a stage that does not enlarge, and for images without any detail, which bilinear restores.
+    sampler: None takes the stage's own. Raises ValueError for a stage that does not enlarge, and for images without any
+    detail, which bilinear restores.
     """
     if stage.config.low_res_px is None:
         raise ValueError(f"{stage.config.name} does not enlarge anything")
@@ -41,7 +44,9 @@ def error_ratio(
     if plain == 0:
         raise ValueError("these images lose nothing when they are made small; take some with detail")
     start = small.permute(0, 2, 3, 1).numpy()
-    drawn = Cascade([stage], precision).sample(text_embeds, seeds, start=start, batch=batch)[stage.config.name]
+    name = stage.config.name
+    samplers = {name: sampler or stage.config.sampler}
+    drawn = Cascade([stage], precision).sample(text_embeds, seeds, start=start, samplers=samplers, batch=batch)[name]
     return _error(from_uint8(torch.from_numpy(drawn).permute(0, 3, 1, 2)), real) / plain
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from cascade.device import find_device
 from cascade.text_encoder import TextEmbedder
-from cascade.weights import LoadedStage, load_stage
+from cascade.weights import LoadedStage, load_stage, read_stage
 from configs import UserError, load, resolve
 from storage.checkpoint import committed
 from storage.run import trainings_of
@@ -29,7 +29,10 @@ def evaluate(run: Path, overrides: Sequence[str] = ()) -> Path:
     config = config_of(run, overrides)
     find_device(config.device)
     embed = TextEmbedder(device=config.device)
-    evaluation = Evaluation(run, config, cascade_of(run, config), kept(run, config), embed)
+    stages = cascade_of(run, config)
+    for name in sorted(config.sample.samplers.keys() - {stage.config.name for stage in stages}):
+        print(f"evaluate: sample.samplers.{name} is passed over: no stage of that name draws")
+    evaluation = Evaluation(run, config, stages, kept(run, config), embed)
     if read_figures(run).get("fingerprint") == evaluation.fingerprint:
         print(f"evaluate: {run / FIGURES} is there and fresh")
         return run / FIGURES
@@ -56,15 +59,13 @@ def cascade_of(run: Path, config: EvaluateConfig) -> list[LoadedStage]:
     if begun:
         for folder in sorted(set(folders) - set(begun)):
             print(f"evaluate: {folder.name} is left out: it has no checkpoint yet")
-    loaded = [load_stage(folder, track=config.track, device=config.device) for folder in begun or folders]
+    about = [(folder, read_stage(folder)) for folder in begun or folders]
     cascade: list[LoadedStage] = []
-    for stage in sorted(loaded, key=lambda stage: stage.config.image_px):
-        if not cascade or stage.config.low_res_px == cascade[-1].config.image_px:
-            cascade.append(stage)
+    for folder, stage in sorted(about, key=lambda pair: pair[1].image_px):
+        if not cascade or stage.low_res_px == cascade[-1].config.image_px:
+            cascade.append(load_stage(folder, track=config.track, device=config.device))
         else:
-            print(
-                f"evaluate: {stage.config.name} is left out: it does not enlarge what {cascade[-1].config.name} makes"
-            )
+            print(f"evaluate: {stage.name} is left out: it does not enlarge what {cascade[-1].config.name} makes")
     return cascade
 
 

@@ -31,9 +31,9 @@ from .enlarging import drift, error_ratio
 from .eval_set import EvalPair, as_numbers, images_of, sized, some, stack, training_set
 from .groups import group_of_nearest
 from .mobilenet import features
-from .sample_sets import fill, rates, weights_digest
+from .sample_sets import fill, rates
 
-VERSION = 5
+VERSION = 6
 CHUNK = 64  # real images looked at together
 SMALLEST_PX = 32  # of images whose features say anything
 SPLITS = {"training": "training pairs", "held_out": "held-out pairs"}
@@ -78,7 +78,7 @@ class Evaluation:
     @cached_property
     def fingerprint(self) -> str:
         """Cover the settings, the checkpoints and the kept pairs."""
-        weights = [weights_digest(stage) for stage in self.stages]
+        weights = [stage.digest for stage in self.stages]
         return fingerprint("figures", VERSION, self.config, weights, [pair.key for pair in self.pairs])
 
     def measure(self) -> dict[str, Any]:
@@ -142,7 +142,7 @@ class Evaluation:
         """Measure the base on real images."""
         base = self.stages[0]
         embeds = self.embed(base.text, [pair.caption for pair in pairs])
-        text = pad_text_embeds(embeds, width=base.config.text_width)
+        text = pad_text_embeds(embeds, width=base.config.text_width, max_tokens=base.max_tokens)
         return caption_gap(
             base.net,
             as_numbers(stack(self.run, pairs, px=base.config.image_px)).to(self.config.device),
@@ -218,6 +218,7 @@ class Evaluation:
                 stack(self.run, chosen, px=px),
                 text_embeds=self.embed(stage.text, [pair.caption for pair in chosen]),
                 seeds=[hashed(pair.key, "enlarged") for pair in chosen],
+                sampler=self.config.sample.samplers.get(stage.config.name),
                 precision=self.config.sample.precision,
             )
             figures[name] = figure(ratio, f"{len(chosen)} held-out pairs", below=bar)

@@ -13,8 +13,6 @@ from cascade.text_encoder import TextEmbedder
 from cascade.weights import LoadedStage
 from configs import fingerprint
 from pipeline.progress import Progress
-from storage.atomic import sha256_cached
-from storage.checkpoint import COMMIT
 from storage.ledger import note
 from storage.samples import SampleSet
 
@@ -45,18 +43,13 @@ def fill(
     for stage in cascade.stages:
         name = stage.config.name
         sampler = config.samplers.get(name, stage.config.sampler)
-        mark = fingerprint(mark, weights_digest(stage), stage.track, sampler)
+        mark = fingerprint(mark, stage.digest, stage.track, sampler)
         images = samples.read(name, fingerprint=mark)
         if images is None:
             images = _drawn(samples, stage, embed(stage.text, captions), seeds, below, sampler, config)
             samples.write(name, images, fingerprint=mark)
         by_stage[name] = below = images
     return by_stage
-
-
-def weights_digest(stage: LoadedStage) -> str:
-    """Return the digest of the checkpoint that a stage was read from, by what its COMMIT seals."""
-    return sha256_cached(stage.folder / COMMIT)
 
 
 def _drawn(

@@ -9,13 +9,16 @@ from PIL import Image, ImageOps
 from cascade.resize import fit
 from cascade.stage import StageConfig
 from configs import UserError
+from pipeline.download.color import to_srgb
+from pipeline.download.image import opaque
 
 
 def read_start(files: Sequence[Path], stage: StageConfig, *, count: int) -> np.ndarray | None:
     """Return the start of `count` pictures, (count, px, px, 3) uint8 RGB at the stage's low-res size; None of no file.
 
-    files: one for each picture, or one for all. Each is turned as its EXIF says, and its middle square made small by
-    the kernel of training. Raises UserError where there are too few or too many, or one is no picture of that size.
+    files: one for each picture, or one for all. Each is seen as a run stores it: turned as its EXIF says, in sRGB, with
+    white where it is transparent; and its middle square made small by the kernel of training. Raises UserError where
+    there are too few or too many, or one is no picture of that size.
     """
     px = stage.low_res_px
     if px is None:
@@ -33,7 +36,8 @@ def read_start(files: Sequence[Path], stage: StageConfig, *, count: int) -> np.n
 def _read(file: Path, px: int) -> np.ndarray:
     try:
         with Image.open(file) as image:
-            pixels = np.array(ImageOps.exif_transpose(image).convert("RGB"))
+            upright = opaque(ImageOps.exif_transpose(image))
+            pixels = np.array(to_srgb(upright, image.info.get("icc_profile")))
     except FileNotFoundError:
         raise UserError(f"--start {file}: no such picture") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

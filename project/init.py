@@ -133,10 +133,11 @@ def _stages(
 def _texts(run: Path, sight: Sight, machine: Machine, name: Name, stages: list[dict[str, Any]]) -> dict[str, str]:
     """Return the text of each file."""
     values, why = _pipeline(run, sight, machine, name, stages)
+    folder = shlex.quote(str(run))  # as it is typed
     head = f"From {sight.kind} to an index of trainable pairs. Written by `corgi init`; yours from here on.\n\n"
     texts = {
         PIPELINE: yaml_text(
-            values, why, head=f"{head}Command:   corgi run {run}, or a step alone: corgi select {run / PIPELINE}"
+            values, why, head=f"{head}Command:   corgi run {folder}, or a step alone: corgi select {folder}/{PIPELINE}"
         )
     }
     for stage in stages:
@@ -146,16 +147,16 @@ def _texts(run: Path, sight: Sight, machine: Machine, name: Name, stages: list[d
             if "low_res_px" in stage["stage"]
             else f"text to {stage['stage']['image_px']} px"
         )
-        texts[file] = yaml_text(stage, reasons.TRAIN, head=f"{says}.\n\nCommand:   corgi train {run / file}")
+        texts[file] = yaml_text(stage, reasons.TRAIN, head=f"{says}.\n\nCommand:   corgi train {folder}/{file}")
     sets = {"per_group": 10, "held_out": 30, "compared": 1000, "gap_pairs": 100, "enlarged": 16}
     evaluate = {**sets, "sample": {"precision": stages[0]["precision"]}}
     texts[EVALUATE] = yaml_text(
-        evaluate, reasons.EVALUATE, head=f"What is drawn and measured.\n\nCommand:   corgi evaluate {run}"
+        evaluate, reasons.EVALUATE, head=f"What is drawn and measured.\n\nCommand:   corgi evaluate {folder}"
     )
     texts[CHAIN] = yaml_text(
         _chain(run, sight, machine, stages),
         reasons.CHAIN,
-        head=f"The same as SLURM jobs.\n\nCommand:   corgi submit {run / CHAIN} --dry-run",
+        head=f"The same as SLURM jobs.\n\nCommand:   corgi submit {folder}/{CHAIN} --dry-run",
     )
     return texts
 

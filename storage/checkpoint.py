@@ -5,7 +5,7 @@
         rank_0/  params.safetensors  exp_avg.safetensors  exp_avg_sq.safetensors  ema_<track>.safetensors
                  manifest.json       sha256 and size of each file
         rank_1/  ...
-        stage.json                   what the net is, and which text encoder it was trained with
+        stage.json                   what the net is, which text encoder it was trained with, where texts were cut
         state.json                   where the training stood
         COMMIT.json                  written last: without it the folder does not count
       latest                         name of the newest folder

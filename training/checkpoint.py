@@ -68,6 +68,7 @@ def _seal(config: TrainConfig, folder: Path, state: TrainState, *, world_size: i
     stage = {
         "stage": config.stage.model_dump(mode="json"),
         "text": absolute(config.text.encoder).model_dump(mode="json"),
+        "max_tokens": config.text.max_tokens,
     }
     seal(folder, step=state.step, world_size=world_size, stage=stage, state=state.model_dump(mode="json"))
 

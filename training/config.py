@@ -168,7 +168,16 @@ def shown(config: TrainConfig, *, world_size: int, samples: int | None) -> list[
         f"{config.steps:,} steps see {seen:,} samples{epochs}",
         f"zero {zero}" + (f" (asked: {config.zero}; one process has nothing to share out)" * (zero != config.zero)),
         f"{config.precision}; checkpoints every {config.checkpoint.every_steps:,} steps, {config.checkpoint.keep} kept",
+        *_short_of_lr(config),
     ]
+
+
+def _short_of_lr(config: TrainConfig) -> list[str]:
+    """Return a line where the training ends before the learning rate is at its height."""
+    optim, steps = config.optim, config.steps
+    if optim.warmup_steps <= steps:
+        return []
+    return [f"ends while lr still rises to {optim.lr:g}: optim.warmup_steps is {optim.warmup_steps:,}; lower it"]
 
 
 def learning_rate(config: OptimConfig, *, step: int, steps: int) -> float:

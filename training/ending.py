@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from configs import UserError, printable
-from storage.checkpoint import committed
+from storage.checkpoint import RAW, committed
 from storage.ledger import read_training
 from storage.run import CONFIG
 
@@ -14,6 +14,7 @@ from .config import TrainConfig
 from .run_folder import read_config
 
 SPLITS = {"held_out": "held-out", "train": "trained-on"}
+EMA = "ema"  # the track that `corgi sample` takes where none is named
 CAPTION = "a red apple"  # where no grid tells of a caption of this run's own
 
 
@@ -66,11 +67,18 @@ def _caption(grid: Mapping[str, Any] | None) -> str:
 def _to_sample(run: Path, *, caption: str) -> str:
     """Return the command that draws with this stage, and with those that must draw before it."""
     stages = [*reversed([*_below(run)]), run]
-    first = read_config(stages[0])
-    assert first is not None
-    if first.stage.low_res_px is not None:
-        return f"to sample it, train a stage of {first.stage.low_res_px} px first: it enlarges what that one draws"
-    return f"to sample it: {_command('corgi', 'sample', *map(str, stages), '--caption', caption)}"
+    configs = [config for stage in stages if (config := read_config(stage))]
+    if (px := configs[0].stage.low_res_px) is not None:
+        return f"to sample it, train a stage of {px} px first: it enlarges what that one draws"
+    track = _track(configs)
+    named = [] if track == EMA else ["--ema", track]
+    return f"to sample it: {_command('corgi', 'sample', *map(str, stages), *named, '--caption', caption)}"
+
+
+def _track(configs: Sequence[TrainConfig]) -> str:
+    """Return the weights that all these stages have: averages, if there are such."""
+    shared = [track for track in configs[0].ema if all(track in config.ema for config in configs)]
+    return EMA if EMA in shared else next(iter(shared), RAW)
 
 
 def _below(run: Path) -> Iterator[Path]:

@@ -1,5 +1,6 @@
 """From captions to images through two small stages with random weights."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from cascade.samplers import SamplerConfig
 from cascade.text_encoder import TextConfig, TextEncoder, bits
 from configs import UserError
 
-from .checkpoints import save
+from .checkpoints import commit, save
 from .encoders import CAPTIONS, small_t5
 from .nets import BASE, SR, WIDTH, awake
 
@@ -131,6 +132,19 @@ def test_captions_are_encoded_by_the_encoder_of_training_which_is_loaded_once(tm
     assert all(np.array_equal(images[name], again[name]) for name in images)
     cascade.sample(CAPTIONS[1:3], [0, 0], samplers=SAMPLERS)
     assert loaded == [(config, "cpu")]
+
+
+def test_texts_are_cut_where_training_cut_them(tmp_path, cascade):
+    long, short = text_embeds(4)[3:], [text_embeds(4)[3][:3]]
+    assert len(long[0]) == 5
+    whole = cascade.sample(long, [1], samplers=SAMPLERS)
+    folder = save(tmp_path, 20, BASE, {"ema_ema": awake(BASE)})
+    about = json.loads((folder / "stage.json").read_text())
+    (folder / "stage.json").write_text(json.dumps(about | {"max_tokens": 3}))
+    commit(folder, 20)
+    cut = Cascade.load(tmp_path)
+    drawn, expected = (cut.sample(texts, [1], samplers=SAMPLERS)["base16"] for texts in (long, short))
+    assert np.array_equal(drawn, expected) and not near(drawn, whole["base16"])
 
 
 def test_a_sampler_beyond_the_training_s_augmentation_is_refused_before_anything_is_drawn(cascade, monkeypatch):

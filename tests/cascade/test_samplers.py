@@ -134,6 +134,8 @@ def test_guidance_acts_in_its_interval_only():
     config = SamplerConfig(guidance=4, guidance_interval=(-3, 5))
     assert [guides(config, torch.tensor(level)) for level in (-4.0, 0.0, 6.0)] == [False, True, False]
     assert not guides(SamplerConfig(guidance=1), torch.tensor(0.0))
+    with pytest.raises(ValueError, match=r"guidance_interval must rise, got \(5\.0, -3\.0\)"):
+        SamplerConfig(guidance=4, guidance_interval=(5, -3))
 
 
 def test_dynamic_threshold_is_each_image_s_own():

@@ -1,6 +1,7 @@
 """`corgi sample`: pictures that say how they were drawn, the same in any batch."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from cascade import Cascade
 from cascade.text_encoder import TextConfig
 from configs import UserError, resolve
 from evaluation.draw import DrawConfig, draw, file_name, read_captions
+from evaluation.start_pictures import read_start
+from pipeline.download.config import DownloadConfig
+from pipeline.download.image import store
 from storage.atomic import sha256_file
 from storage.checkpoint import COMMIT
 from storage.pictures import pictures_in, read_about, read_pixels
@@ -22,6 +26,7 @@ from storage.processes import child_environment
 from tests.cascade.checkpoints import save
 from tests.cascade.encoders import small_t5
 from tests.cascade.nets import BASE, SR, awake
+from tests.pipeline.test_download_color import DISPLAY_P3
 
 CAPTIONS = ["a drawing of a red apple, food", "flag of Norway", "corgi"]
 SAMPLER: list[str] = ["steps", "guidance", "aug_level", "threshold", "method"]
@@ -181,6 +186,17 @@ def test_further_wrong_use_is_told_in_one_line(stages: list[Path], tmp_path: Pat
     for out in ("file", "file/within"):
         with pytest.raises(UserError, match="a file is in its way; give another --out"):
             drawn(stages, ["x"], tmp_path / out)
+    with pytest.raises(UserError, match=r"xxx cannot be made: File name too long; give another --out"):
+        drawn(stages, ["x"], tmp_path / ("x" * 300))
+
+
+def test_a_run_that_is_only_read_is_told_before_anything_is_drawn(
+    stages: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # chmod holds nobody off who is root
+    with pytest.raises(UserError, match=r"shared cannot be written to; give another --out"):
+        drawn(stages, ["x"], tmp_path / "shared")
+    assert not [*(tmp_path / "shared").iterdir()]
 
 
 def test_a_pipeline_s_run_in_the_place_of_stages_is_told_which_it_has(run: Path):
@@ -203,6 +219,24 @@ def test_pictures_of_ones_own_are_enlarged(stages: list[Path], tmp_path: Path):
         assert read_about(path)["start"] == [sha256_file(file) for file in files]
     (alone,) = drawn(stages[:1], CAPTIONS[:1], tmp_path)
     assert "start" not in read_about(alone)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "I;16", "P3"])
+def test_a_start_is_seen_as_a_run_stores_it(tmp_path: Path, mode: str):
+    ramp, about = np.linspace(0, 255, 48).astype(np.uint16), dict[str, Any]()
+    if mode == "RGBA":  # what is not there is black, as most tools write it, and a run stores white
+        made = Image.new("RGBA", (48, 48))
+        made.paste((200, 40, 40, 255), (0, 0, 24, 48))
+    elif mode == "I;16":
+        made = Image.fromarray(np.tile(ramp * 257, (48, 1)))
+    else:
+        made, about = Image.new("RGB", (48, 48), (40, 200, 60)), {"icc_profile": DISPLAY_P3}
+    made.save(tmp_path / "mine.png", **about)
+    kept = store((tmp_path / "mine.png").read_bytes(), DownloadConfig(min_side_px=16).limits).data
+    (tmp_path / "kept.jpg").write_bytes(kept)
+    starts = read_start([tmp_path / "mine.png", tmp_path / "kept.jpg"], SR, count=2)
+    assert starts is not None and starts.shape == (2, 16, 16, 3)
+    assert np.abs(starts[0].astype(int) - starts[1]).max() <= 6  # of a JPEG
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """`corgi evaluate` on runs that are not the quickstart's: what can be measured is, and what cannot is said."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,13 @@ import pytest
 from cascade.text_encoder import TextConfig
 from configs import UserError
 from evaluation.evaluate import evaluate
-from evaluation.measure import figure
+from evaluation.measure import Evaluation, figure
 from storage.atomic import commit_json
 from storage.run import TRAINING
 from storage.samples import EVALUATE, FIGURES, REAL, SampleSet, read_figures
+from tests.cascade.checkpoints import save
 from tests.cascade.encoders import small_t5
-from tests.cascade.nets import BASE, SR
+from tests.cascade.nets import BASE, SR, awake
 
 from .kept_run import make, train
 
@@ -63,6 +65,41 @@ def test_an_enlarging_stage_alone_starts_from_real_images(tmp_path: Path, text: 
     assert SampleSet(run, "held_out").parts()["sr64"].shape == (2, 64, 64, 3)
 
 
+def test_a_sampler_of_the_evaluation_holds_for_all_that_is_drawn(
+    tmp_path: Path, text: TextConfig, capsys: pytest.CaptureFixture[str]
+):
+    run = make(tmp_path / "run", [*PLAIN, {"caption": "unseen", "held_out": True}])
+    train(run, SR, text=text)
+    own = figures_of(run)["sr64: squared error of real images enlarged, bilinear is 1"]
+    other = figures_of(run, "sample.samplers={sr64: {method: ddim, steps: 5, guidance: 9}, sr46: {steps: 5}}")
+    assert other["sr64: squared error of real images enlarged, bilinear is 1"] != own
+    assert "sample.samplers.sr46 is passed over: no stage of that name draws" in capsys.readouterr().out
+
+
+def test_a_training_may_go_on_meanwhile_and_remove_the_checkpoint(
+    tmp_path: Path, text: TextConfig, monkeypatch: pytest.MonkeyPatch
+):
+    run = make(tmp_path / "run", [*PLAIN, {"caption": "unseen", "held_out": True}])
+    for stage in (BASE, SR):
+        train(run, stage, text=text)
+
+    def pictures_by(evaluation: Evaluation, *args: Any) -> Any:
+        for folder in (run / "train").glob("*/checkpoints/step_*"):
+            shutil.rmtree(folder)
+        return draw(evaluation, *args)
+
+    draw = Evaluation.draw
+    monkeypatch.setattr(Evaluation, "draw", pictures_by)
+    assert "base16: caption gap, training pairs" in figures_of(run)
+    assert {*SampleSet(run, "held_out").parts()} == {"base16", "sr64", REAL}
+
+
+@pytest.mark.parametrize("between", ["[-0.5, 0.5]", "[2, -4]", "[6, 9]"])
+def test_a_gap_over_no_level_is_one_line(tmp_path: Path, between: str):
+    with pytest.raises(UserError, match=r"gap_log_snr .* holds no level at which .*: -7, -5, -3, -1, 1, 3, 5"):
+        evaluate(tmp_path, [f"gap_log_snr={between}"])
+
+
 def test_stages_that_do_not_fit_are_left_out_by_name(
     tmp_path: Path, text: TextConfig, capsys: pytest.CaptureFixture[str]
 ):
@@ -76,6 +113,15 @@ def test_stages_that_do_not_fit_are_left_out_by_name(
         "no held-out pair is stored at 64 px or more"
     )
     assert not [name for name in figures if "sr256" in name]
+
+
+def test_a_stage_that_is_left_out_needs_no_such_weights(tmp_path: Path, text: TextConfig):
+    run = make(tmp_path / "run", PLAIN)
+    train(run, BASE, text=text)
+    trial = BASE.model_copy(update={"name": "trial16"})
+    save(run / "train/trial16", 1, trial, {"params": awake(trial)}, text=text)
+    commit_json(run / "train/trial16" / TRAINING, {})
+    assert "base16: caption gap, training pairs" in figures_of(run)
 
 
 def test_columns_conditions_and_bars_come_from_the_run_and_from_today(tmp_path: Path, text: TextConfig):

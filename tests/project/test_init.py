@@ -1,6 +1,7 @@
 """`corgi init`: what is there is looked at, and what is written fits it and says why."""
 
 import math
+import shlex
 from pathlib import Path
 
 import pyarrow as pa
@@ -43,6 +44,17 @@ def test_a_folder_of_pictures_becomes_configs_that_work_from_anywhere(tmp_path: 
     for file in project.files:
         bare = [line for line in file.read_text().splitlines() if not line.startswith("#") and "  # " not in line]
         assert not bare, f"{file.name} has keys without a reason: {bare}"
+
+
+def test_the_commands_in_configs_can_be_typed(tmp_path: Path):
+    draw_pictures(tmp_path / "pictures", 5)
+    assert [*init(tmp_path / "my run", str(tmp_path / "pictures"), steps=2)]
+    files = [*(tmp_path / "my run").glob("*.yaml")]
+    assert len(files) == 5
+    for file in files:
+        (command,) = [line for line in file.read_text().splitlines() if line.startswith("# Command:   ")]
+        words = shlex.split(command.partition(", or ")[0].removeprefix("# Command:   "))
+        assert words[2] in (str(tmp_path / "my run"), str(file)), command
 
 
 def test_links_to_pictures_are_passed_over_aloud(tmp_path: Path):

@@ -54,7 +54,7 @@ def test_the_layout(saved):
     assert (run / "checkpoints/latest").read_text() == "step_00000006\n"
     state = checkpoint.TrainState.model_validate(read_json(folder / "state.json"))
     assert (state.step, state.seen, state.updates, state.bad_steps) == (6, 48, 6, 0)
-    assert set(read_json(folder / "stage.json")) == {"stage", "text"}
+    assert set(read_json(folder / "stage.json")) == {"stage", "text", "max_tokens"}
 
 
 FILES = ["rank_0/params.safetensors", "rank_0/exp_avg.safetensors", "rank_0/exp_avg_sq.safetensors"]
@@ -162,6 +162,7 @@ def test_the_sampler_reads_what_training_wrote(saved):
     run, _ = saved
     loaded = load_stage(run)
     assert (loaded.step, loaded.track, loaded.config.name) == (6, "ema", "base16")
+    assert loaded.max_tokens == 256  # of text.max_tokens
     raw = load_stage(run, track="params")
     names = dict(raw.net.named_parameters())
     assert any(not torch.equal(weight, names[name]) for name, weight in loaded.net.named_parameters())

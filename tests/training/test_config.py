@@ -52,6 +52,13 @@ def test_derived_numbers_are_shown(tmp_path):
     assert "one process has nothing to share out" in shown(config, world_size=1, samples=400)[2]
 
 
+def test_a_training_that_ends_within_the_warm_up_is_told(tmp_path):
+    for warmup_steps, told in ((6, []), (1000, ["ends while lr still rises to 0.002: optim.warmup_steps is 1,000"])):
+        config = config_of(tmp_path, tmp_path, optim={"lr": 2e-3, "warmup_steps": warmup_steps})
+        lines = [line for line in shown(config, world_size=1, samples=None) if line.startswith("ends while")]
+        assert [line.removesuffix("; lower it") for line in lines] == told
+
+
 def test_a_config_survives_its_yaml(tmp_path):
     import yaml
 

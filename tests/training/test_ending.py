@@ -52,6 +52,21 @@ def test_a_stage_that_enlarges_names_the_stages_before_it(run, tmp_path):
     assert f"{base} {sr}" in last_lines(sr)[-1]  # what nobody can read is no stage
 
 
+@pytest.mark.parametrize(
+    ("base", "sr", "named"),
+    [
+        ({}, {"ema": {}}, ["--ema", "params"]),
+        ({"slow": {}, "fast": {"decay": 0.9}}, {"fast": {}, "ema": {}}, ["--ema", "fast"]),
+        ({"slow": {}, "ema": {}}, {"ema": {}, "slow": {}}, []),
+    ],
+)
+def test_the_command_that_draws_names_weights_that_all_stages_have(run, base, sr, named):
+    first, _ = run("train/base16", "steps=1", ema=base)
+    last, _ = run("train/sr32", "steps=1", stage=SR, ema=sr)
+    words = shlex.split(last_lines(last)[-1].removeprefix("to sample it: "))
+    assert words == ["corgi", "sample", str(first), str(last), *named, "--caption", "a red apple"]
+
+
 def test_stopped_it_says_how_to_go_on(run, train, monkeypatch):
     step = Trainer.step
 
