@@ -95,6 +95,7 @@ class Plan(TableStep):
         parts: list[object] = []  # a plan without them is what it was before there were any
         parts += [further] if any(further) else []
         parts += ["NaN is not fit"] if self.plan.rules else []
+        parts += ["7.0 is 7"] if self.plan.join else []
         tables = digests(files_of(self.table), self.run)
         return fingerprint("plan", VERSION, plan, in_order(self.plan.rules), tables, *parts)
 
@@ -193,10 +194,12 @@ class Plan(TableStep):
             scratch = self._scratch / f"join-{number}"
             columns = database.sql(rows).columns
             join = open_join(database, config, columns, scratch, name=f"joined_{number}")
-            rows, left_out = join_out_of_core(database, rows, size, join, scratch)
+            rows, left_out, alone = join_out_of_core(database, rows, size, join, scratch)
             shutil.rmtree(self._scratch / f"join-{number - 1}", ignore_errors=True)
             if left_out:
                 print(f"plan: {left_out:,} rows of {join.name} are left out: an earlier row has the same {config.on}")
+            if alone:
+                print(f"plan: {alone:,} rows of the url table find no {config.on} in {join.name}; its columns are NULL")
         return rows
 
     def _judged(
