@@ -112,7 +112,7 @@ def _values(shard: Shard, column: str) -> np.ndarray:
     """Return (n,) float64, NaN where the column is NULL; integers beyond 2^53 as the nearest that there is."""
     table = candidates_of(shard, {"key", column})
     kind = table[column].type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
         raise UserError(f"{column} is {kind}, and only a column of numbers has thresholds")
     return table[column].cast(pa.float64(), safe=False).fill_null(float("nan")).to_numpy()
 
