@@ -97,7 +97,7 @@ class Plan(TableStep):
         parts += ["NaN is not fit"] if self.plan.rules else []
         parts += ["7.0 is 7"] if self.plan.join else []
         files = files_of(self.table)
-        parts += ["0.3 is not 0"] if files[0].kind in ("csv", "tsv") else []
+        parts += ["0.3 is not 0"] if files[0].kind not in ("parquet", "arrow") else []
         tables = digests(files, self.run)
         return fingerprint("plan", VERSION, plan, in_order(self.plan.rules), tables, *parts)
 

@@ -75,7 +75,7 @@ def open_tables(
     if kind in ("csv", "tsv"):
         reader = _open_csv(database, listed, kind, options, as_text, only_head=only_head)
     else:
-        reader = _open_lines(database, listed, scratch, options)
+        reader = _open_lines(database, listed, scratch, options, only_head=only_head)
     return reader if keep_rejected else reader._replace(rejected=None)
 
 
@@ -167,7 +167,9 @@ def _is_url(cell: object) -> bool:
     return isinstance(cell, str) and cell.lower().startswith(("http://", "https://"))
 
 
-def _open_lines(database: duckdb.DuckDBPyConnection, listed: str, scratch: Path, options: str) -> Reader:
+def _open_lines(
+    database: duckdb.DuckDBPyConnection, listed: str, scratch: Path, options: str, *, only_head: bool
+) -> Reader:
     """Open JSON lines. They are read as text first, so that a line that is no object keeps what it says."""
     # A byte order mark is no part of the first line; an empty line is no row.
     lines = f"SELECT ltrim({LINE}, chr(65279)) AS {LINE} FROM read_csv([{listed}], {LINES}, {options})"
@@ -180,16 +182,29 @@ def _open_lines(database: duckdb.DuckDBPyConnection, listed: str, scratch: Path,
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(f"{line}\n" for (line,) in rows), encoding="utf-8")
         sniffed = _sniffed(database, quoted(str(path), mark="'"))
-    columns = {name: _structure(kind) for name, kind in zip(sniffed.columns, sniffed.types, strict=True)}
-    structure = quoted(json.dumps(columns, ensure_ascii=False), mark="'")
+    columns = dict(zip(sniffed.columns, sniffed.types, strict=True))
+    if not only_head:
+        columns |= _wider(columns, _sniffed(database, listed, sample=-1))
+    structure = quoted(json.dumps({n: _structure(k) for n, k in columns.items()}, ensure_ascii=False), mark="'")
     parsed = f"SELECT unnest(try(from_json({LINE}, {structure}))), {LINE} FROM ({lines})"
-    return Reader(f"({parsed})", sniffed.columns, is_lines=True, rejected=REJECTED)
+    return Reader(f"({parsed})", [*columns], is_lines=True, rejected=REJECTED)
 
 
-def _sniffed(database: duckdb.DuckDBPyConnection, listed: str) -> duckdb.DuckDBPyRelation:
-    """Return JSON lines with the columns that their first ones have."""
+def _sniffed(database: duckdb.DuckDBPyConnection, listed: str, sample: int = SAMPLE_ROWS) -> duckdb.DuckDBPyRelation:
+    """Return JSON lines with the columns that the first of them have. sample: how many; -1: all."""
     options = "format='newline_delimited', ignore_errors=true, hive_partitioning=false"
-    return database.sql(f"SELECT * FROM read_json([{listed}], {options})")
+    return database.sql(f"SELECT * FROM read_json([{listed}], {options}, sample_size={sample})")
+
+
+def _wider(columns: Mapping[str, Any], by_all: duckdb.DuckDBPyRelation) -> dict[str, Any]:
+    """Return the types by all lines, which know more than the first: a fraction, a value after many NULLs, a key.
+
+    Where a line has an odd value there is no such type, and that of the first lines stands.
+    """
+    if by_all.columns == ["json"]:  # a line is no object
+        return {}
+    types = dict(zip(by_all.columns, by_all.types, strict=True))
+    return {n: kind for n, kind in types.items() if kind != "JSON" or columns.get(n, '"NULL"') == '"NULL"'}
 
 
 def _structure(kind: Any) -> Any:

@@ -1,5 +1,6 @@
 """Tables of odd types and shapes: what can be read is, and what cannot is told in one line."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -171,3 +172,22 @@ def test_parts_that_are_empty_files_are_passed_over(tmp_path: Path, ending: str,
     (tmp_path / "parts" / f"1.{ending}").write_text(text or '{"url": "http://a.test/1", "caption": "one"}\n')
     assert [row["caption"] for row in planned(tmp_path, tmp_path / "parts")] == ["one"]
     assert [row["caption"] for row in planned(tmp_path, tmp_path / "parts" / "*")] == ["one"]
+
+
+def test_what_the_first_lines_do_not_know_is_read_too(tmp_path: Path):
+    """An odd value among later ones costs itself, and no other value of its column."""
+    first: dict[str, Any] = {"score": 1, "licence": None, "tag": "a", "size": {"w": 1}}
+    later: list[dict[str, Any]] = [
+        {"score": 0.25, "licence": "cc0", "views": 7, "size": {"w": 0.5, "h": 2}},
+        {"score": 2, "tag": ["b"], "size": {}},
+    ]
+    with (tmp_path / "t.jsonl").open("w") as lines:
+        for number, fields in enumerate([first] * 20_500 + later):
+            lines.write(json.dumps({"url": f"http://a.test/{number:05d}", "caption": "one", **fields}) + "\n")
+    rows = planned(tmp_path, tmp_path / "t.jsonl")
+    told = [{name: row[name] for name in ("score", "licence", "tag", "views", "size")} for row in rows[-3:]]
+    assert told == [
+        {"score": 1.0, "licence": None, "tag": "a", "views": None, "size": {"w": 1.0, "h": None}},
+        {"score": 0.25, "licence": "cc0", "tag": None, "views": 7, "size": {"w": 0.5, "h": 2}},
+        {"score": 2.0, "licence": None, "tag": '["b"]', "views": None, "size": {"w": None, "h": None}},
+    ]
