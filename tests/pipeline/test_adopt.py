@@ -380,6 +380,15 @@ def test_an_image_dataset_of_hugging_face(tmp_path: Path, kind: str, monkeypatch
     assert images_of(config.run)[rows[0]["key"]] == noise_image(0)
 
 
+def test_a_path_in_the_place_of_an_image_is_told_and_not_followed(tmp_path: Path):
+    (tmp_path / "0.jpg").write_bytes(noise_image(0))
+    images = [{"bytes": None, "path": str(tmp_path / "0.jpg")}, {"bytes": noise_image(1), "path": "1.jpg"}, None]
+    pq.write_table(pa.table({"image": images, "text": ["a", "b", "c"]}), tmp_path / "t.parquet")
+    rows = rows_of(adopted(tmp_path, tmp_path / "t.parquet"), ["status", "detail"])
+    assert [row["status"] for row in rows] == ["no_image", "ok", "no_image"]
+    assert f"only its path, {tmp_path}/0.jpg; save_to_disk" in rows[0]["detail"] and rows[2]["detail"] == "empty"
+
+
 def test_captions_are_found_by_the_names_that_other_tools_give_them(tmp_path: Path):
     folder = tmp_path / "pictures"
     folder.mkdir()
