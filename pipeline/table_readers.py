@@ -26,10 +26,11 @@ ROW_BYTES = 200  # of a line, to guess how many there are
 PACKED = 4  # times as long is a text that was compressed, to guess likewise
 HEAD_BYTES = 4 << 20  # of a text from elsewhere, to learn its columns
 MAX_LINE_BYTES = 1 << 24
+LONG_LINES = f"max_line_size={MAX_LINE_BYTES}, buffer_size={2 * MAX_LINE_BYTES}"  # DuckDB would take 16 times as much
 LINE = "corgi_line"  # what a line says that could not be read
 # One column of whole lines; what is no line in UTF-8 is refused.
 LINES = f"""columns={{'{LINE}': 'VARCHAR'}}, delim='\x01', quote='', escape='', header=false, auto_detect=false,
-    strict_mode=false, max_line_size={MAX_LINE_BYTES}"""
+    strict_mode=false, {LONG_LINES}"""
 REJECTED = "SELECT file_id, line, any_value(csv_line) AS text FROM reject_errors GROUP BY file_id, line"
 
 
@@ -110,6 +111,7 @@ def _open_csv(
     only_head: bool,
 ) -> Reader:
     """Open texts with a separator. CC3M and CC12M are published without a header line: a url stands in the first."""
+    options += f", {LONG_LINES}"  # a url may be a whole picture: data:image/png;base64,...
     if kind == "tsv":
         options += ", delim='\t'"
     sniffing = f"header=false, all_varchar=true, {options.replace('store_rejects', 'ignore_errors')}"

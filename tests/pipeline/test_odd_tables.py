@@ -191,3 +191,9 @@ def test_what_the_first_lines_do_not_know_is_read_too(tmp_path: Path):
         {"score": 0.25, "licence": "cc0", "tag": None, "views": 7, "size": {"w": 0.5, "h": 2}},
         {"score": 2.0, "licence": None, "tag": '["b"]', "views": None, "size": {"w": None, "h": None}},
     ]
+
+
+def test_a_line_that_is_a_whole_picture_ends_no_plan(tmp_path: Path):
+    picture = f'"data:image/png;base64,{"A" * 3_000_000}",a picture'
+    (tmp_path / "t.csv").write_text(f"url,caption\nhttp://a.test/1,one\n{picture}\nhttp://a.test/2,two\n")
+    assert [row["caption"] for row in planned(tmp_path, tmp_path / "t.csv")] == ["one", "two"]
