@@ -168,8 +168,11 @@ def _with_all(table: pa.Table, asked: Collection[str]) -> pa.Table:
 
 
 def _of_first(shard: Shard) -> list[str]:
-    """Return the columns of the run's first shard, which rules were checked against."""
-    return column_names(Shard(shard.run, 0).path(PAIRS))
+    """Return the columns of the run's first shard, which rules were checked against; none where it is not there."""
+    try:
+        return column_names(Shard(shard.run, 0).path(PAIRS))
+    except FileNotFoundError:
+        return []
 
 
 def columns_of_lists(select: SelectConfig) -> Collection[str]:

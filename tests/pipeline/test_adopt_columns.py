@@ -12,9 +12,11 @@ from pipeline.decisions.sweep import sweep
 from pipeline.decisions.what_if import what_if
 from pipeline.export.export import export
 from pipeline.export.options import Options
+from pipeline.runner import build
 from storage import keep_list
 from storage.exports import DATA
 from storage.plan import shards_of
+from storage.shard import PAIRS
 from tests.factory import through
 
 from .test_adopt import adopted, sample, write_tar
@@ -52,6 +54,13 @@ def test_what_a_shard_does_not_know_is_null_of_any_type(tmp_path: Path, rule: st
     assert [sum(each) for each in lists] == kept
     found = what_if(config, ["r: null", f"other: {rule}"])
     assert (found.kept_now, found.kept_then) == (sum(kept), sum(kept))
+
+
+def test_other_shards_are_judged_where_the_first_is_not_there(tmp_path: Path):
+    config = three(tmp_path, cc="licence like 'cc%'")
+    first, second, _ = shards_of(config.run)
+    first.path(PAIRS).unlink()
+    assert build("select", config)(second)["kept"] == 2
 
 
 def test_thresholds_pass_over_shards_that_do_not_know_a_number(tmp_path: Path):
