@@ -12,16 +12,8 @@ from pydantic import Field, model_validator
 from cascade.config import Precision, SamplerConfig
 from configs import Config
 
-GAP_EDGES = (
-    -8.0,
-    -6.0,
-    -4.0,
-    -2.0,
-    0.0,
-    2.0,
-    4.0,
-    6.0,
-)  # buckets of log-SNR, noisy to clean; each is met at its middle
+# Buckets of log-SNR, noisy to clean; each is met at its middle.
+GAP_EDGES = (-8.0, -6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0)
 
 
 class SampleConfig(Config):

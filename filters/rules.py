@@ -118,10 +118,11 @@ def _asked(database: duckdb.DuckDBPyConnection, rules: Sequence[tuple[str, str]]
     # TRY: a pair of which a rule cannot be computed fails it, and ends nothing.
     columns = [f"TRY({rule}) AS {ROW}_{number}" for number, (_, rule) in enumerate(rules)]
     answers = database.sql(f"SELECT {', '.join([*columns, ROW])} FROM pairs ORDER BY {ROW}")
+    types = ["BOOLEAN", *(kind for kind in database.sql("FROM pairs").types if kind == '"NULL"')]
     for (name, rule), kind in zip(rules, answers.types[:-1], strict=True):
-        if kind != "BOOLEAN":
+        if kind not in types:  # what is made of a column without any value has no type either
             raise UserError(f"rule {name!r} must be true or false, but is {kind}: {rule!r}")
-    return [pc.fill_null(column, False) for column in answers.to_arrow_table().columns[:-1]]
+    return [pc.fill_null(column.cast(pa.bool_()), False) for column in answers.to_arrow_table().columns[:-1]]
 
 
 @lru_cache(maxsize=1000)

@@ -29,3 +29,14 @@ def judged(planned: pa.Schema, scorers: ScorersConfig) -> pa.Schema:
     copies += [pa.field(name, pa.int64()) for name in frequent.COLUMNS]
     scored = [pa.field(name, kind) for name, kind in columns_of(scorers).items()]
     return pa.schema([*planned, *pairs.COLUMNS, *scored, *copies])
+
+
+def without_empty_types(table: pa.Table) -> pa.Table:
+    """Return the table with columns of no type in the place of truth values of which none is known.
+
+    So adopted shards have columns that say nothing in them, whatever they hold in others.
+    """
+    for place, field in enumerate(table.schema):
+        if pa.types.is_boolean(field.type) and table[place].null_count == len(table):
+            table = table.set_column(place, field.name, pa.nulls(len(table)))
+    return table

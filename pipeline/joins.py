@@ -74,7 +74,8 @@ def open_join(
     if twice := sorted(set(taken.values()) & set(ours)):
         raise UserError(f"plan.join: {first} has {twice}, which the pairs have already; say `columns` and rename them")
     texts = texts_of(reader)
-    selected = [f"trim(CAST({texts[theirs]} AS VARCHAR)) AS {ID}"]
+    (kind,) = database.sql(f"SELECT {texts[theirs]} FROM {reader.query}").types
+    selected = [f"trim({_as_id(texts[theirs], kind)}) AS {ID}"]
     selected += [f"{texts[column]} AS {quoted(ours)}" for column, ours in taken.items()]
     return Join(first, files, on, f"SELECT {', '.join(selected)} FROM {reader.query}", list(taken.values()))
 
@@ -87,10 +88,11 @@ def joined_schema(rows: str, join: Join) -> str:
 
 def join_out_of_core(
     database: duckdb.DuckDBPyConnection, rows: str, size: int, join: Join, scratch: Path
-) -> tuple[str, int]:
+) -> tuple[str, int, int]:
     """Join a table to `size` rows; return the query of all rows, and how many rows of the table were left out.
 
-    Of rows with one ID the first counts. What lies in `scratch` is read by the query that is returned.
+    Of rows with one ID the first counts. What lies in `scratch` is read by the query that is returned. A second count:
+    of pairs that no row goes with.
     """
     count = count_for(max(size, size_of(join.files)))
     pairs, others, done = scratch / "pairs", scratch / "others", scratch / "joined"
@@ -98,36 +100,57 @@ def join_out_of_core(
     types = database.sql(f"SELECT * EXCLUDE ({ID}) FROM ({join.rows})").types
     nothing = [f"'' AS {ID}", f"0 AS {ORDER}"]
     nothing += [f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in zip(join.columns, types, strict=True)]
-    spread(database, rows, f"{_hash(quoted(join.on))} % {count}", pairs)
+    (kind,) = database.sql(f"SELECT {quoted(join.on)} FROM ({rows})").types
+    on = _as_id(quoted(join.on), kind)
+    spread(database, rows, f"{_hash(on)} % {count}", pairs)
     numbered = f"SELECT *, row_number() OVER () AS {ORDER} FROM ({join.rows})"
     spread(database, f"SELECT * FROM ({numbered}) WHERE {ID} IS NOT NULL", f"{_hash(ID)} % {count}", others)
-    left_out = 0
+    left_out = alone = 0
     for number in range(count):
         if not (left := files_in(pairs, number)):
             continue
         right = files_in(others, number)
         table = reading(right) if right else f"(SELECT {', '.join(nothing)} LIMIT 0)"
-        left_out += _join_bucket(database, reading(left), table, join, done / f"{number:06d}.parquet")
+        path = done / f"{number:06d}.parquet"
+        counts = _join_bucket(database, reading(left), table, join, path, on=f"others.{ID} = {on}")
+        left_out, alone = left_out + counts[0], alone + counts[1]
         for file in left + right:
             file.unlink()
     shutil.rmtree(pairs)
-    return f"SELECT * FROM {reading(sorted(done.glob('*.parquet')))}", left_out
+    return f"SELECT * FROM {reading(sorted(done.glob('*.parquet')))}", left_out, alone
 
 
-def _join_bucket(database: duckdb.DuckDBPyConnection, pairs: str, others: str, join: Join, path: Path) -> int:
-    """Join one file's rows; return how many of the table's rows were left out as later ones of their ID."""
+def _join_bucket(
+    database: duckdb.DuckDBPyConnection, pairs: str, others: str, join: Join, path: Path, *, on: str
+) -> tuple[int, int]:
+    """Join one file's rows; return how many of the table's rows were later ones of their ID, and of pairs without any.
+
+    on: SQL of which rows go together.
+    """
     first = f"SELECT * FROM {others} QUALIFY row_number() OVER (PARTITION BY {ID} ORDER BY {ORDER}) = 1"
     brought = "".join(f", others.{quoted(name)}" for name in join.columns)
-    on = f"others.{ID} = CAST(pairs.{quoted(join.on)} AS VARCHAR)"
     query = f"SELECT pairs.*{brought} FROM {pairs} pairs LEFT JOIN ({first}) others ON {on}"
     database.sql(f"COPY ({query}) TO {quoted(str(path), mark=chr(39))} (FORMAT parquet, ROW_GROUP_SIZE 20000)")
-    ((left_out,),) = database.sql(f"SELECT count(*) - count(DISTINCT {ID}) FROM {others}").fetchall()
-    return left_out
+    later, alone = (
+        f"SELECT count(*) - count(DISTINCT {ID}) FROM {others}",
+        f"FROM {pairs} pairs ANTI JOIN {others} others",
+    )
+    ((left_out, without),) = database.sql(f"SELECT ({later}), (SELECT count(*) {alone} ON {on})").fetchall()
+    return left_out, without
 
 
-def _hash(column: str) -> str:
+def _as_id(column: str, kind: object) -> str:
+    """Return SQL of what a column is joined by, as text: 7 of a float is no 7.0, as pandas makes integers with gaps."""
+    if str(kind) not in ("FLOAT", "DOUBLE"):
+        return f"CAST({column} AS VARCHAR)"
+    whole = f"abs({column}) < 1e15 AND {column} = trunc({column})"
+    as_text = f"CASE WHEN {whole} THEN CAST(CAST({column} AS BIGINT) AS VARCHAR) ELSE CAST({column} AS VARCHAR) END"
+    return f"CASE WHEN NOT isnan({column}) THEN {as_text} END"
+
+
+def _hash(text: str) -> str:
     """Return SQL of a number that texts share only where they are equal, and NULL has one, too."""
-    return f"hash(coalesce(CAST({column} AS VARCHAR), ''))"
+    return f"hash(coalesce({text}, ''))"
 
 
 def _taken(config: JoinConfig, columns: list[str], on: str, table: str) -> dict[str, str]:

@@ -92,10 +92,13 @@ class Plan(TableStep):
         joins = [[join.on, join.columns, digests(files_of(join.table), self.run)] for join in self.plan.join]
         lists = [digests(files, self.run) for files in blocklists.files_of_lists(self.plan.block)]
         further = [joins, [[name, "normalised"] for name in self.plan.captions], lists if any(lists) else []]
-        parts: list[object] = []  # a plan without them is what it was before there were any
-        parts += [further] if any(further) else []
-        parts += ["NaN is not fit"] if self.plan.rules else []
-        tables = digests(files_of(self.table), self.run)
+        files = files_of(self.table)
+        is_text = files[0].kind not in ("parquet", "arrow")
+        mended = {"NaN is not fit": self.plan.rules, "7.0 is 7": self.plan.join, "0.3 is not 0": is_text}
+        # A plan that nothing of this concerns is what it was before there was any.
+        parts: list[object] = [further] if any(further) else []
+        parts += [words for words, concerned in mended.items() if concerned]
+        tables = digests(files, self.run)
         return fingerprint("plan", VERSION, plan, in_order(self.plan.rules), tables, *parts)
 
     def __call__(self) -> Counter[str]:
@@ -193,10 +196,12 @@ class Plan(TableStep):
             scratch = self._scratch / f"join-{number}"
             columns = database.sql(rows).columns
             join = open_join(database, config, columns, scratch, name=f"joined_{number}")
-            rows, left_out = join_out_of_core(database, rows, size, join, scratch)
+            rows, left_out, alone = join_out_of_core(database, rows, size, join, scratch)
             shutil.rmtree(self._scratch / f"join-{number - 1}", ignore_errors=True)
             if left_out:
                 print(f"plan: {left_out:,} rows of {join.name} are left out: an earlier row has the same {config.on}")
+            if alone:
+                print(f"plan: {alone:,} rows of the url table find no {config.on} in {join.name}; its columns are NULL")
         return rows
 
     def _judged(

@@ -26,13 +26,13 @@ from storage.scores import with_scores
 from storage.shard import PAIRS, Shard
 from storage.tables import column_names, content
 
-from .columns import OF_DEDUP
+from .columns import OF_DEDUP, without_empty_types
 from .frequencies import needed, with_counts
 from .lists import NEEDED, ListConfig, unlisted
 from .policies import combined, read_policy
 from .step import LossyStep
 
-VERSION = 2  # since 2 NaN is not fit
+VERSION = 3  # since 2 NaN is not fit, since 3 a column without any value is of no type
 
 
 class SelectConfig(Config):
@@ -147,12 +147,32 @@ class Select(LossyStep):
 
 
 def candidates_of(shard: Shard, columns: Collection[str] | None = None) -> pa.Table:
-    """Return the pairs of a shard's tar with every column a rule may use. columns: those of these names."""
+    """Return the pairs of a shard's tar with every column a rule may use. columns: those of these names.
+
+    Of adopted shards one may lack a column that another has, or know no value of it: then it is NULL, of no type.
+    """
     asked = frequent.COLUMNS if columns is None else columns
     names = None if columns is None else {*columns, *needed(asked)}
     wanted = None if names is None else [name for name in column_names(shard.path(PAIRS)) if name in names]
     copies = duplicates.with_copies(with_scores(pairs.stored(shard, wanted), shard, names), shard)
-    return with_counts(copies, shard.run, asked)
+    table = with_counts(copies, shard.run, asked)
+    return table if columns is None else _with_all(table, [name for name in _of_first(shard) if name in columns])
+
+
+def _with_all(table: pa.Table, asked: Collection[str]) -> pa.Table:
+    """Return the table with the columns asked for; those that hold no value are of no type, which goes with any."""
+    for name in asked:
+        if name not in table.column_names:
+            table = table.append_column(name, pa.nulls(len(table)))
+    return without_empty_types(table)
+
+
+def _of_first(shard: Shard) -> list[str]:
+    """Return the columns of the run's first shard, which rules were checked against; none where it is not there."""
+    try:
+        return column_names(Shard(shard.run, 0).path(PAIRS))
+    except FileNotFoundError:
+        return []
 
 
 def columns_of_lists(select: SelectConfig) -> Collection[str]:
@@ -161,8 +181,8 @@ def columns_of_lists(select: SelectConfig) -> Collection[str]:
 
 
 def _names(shard: Shard) -> list[str]:
-    """Return the columns that a shard's files have for a pair."""
-    return [*column_names(shard.path(PAIRS)), *scores.names(shard)[1:]]
+    """Return the columns that a shard's files have for a pair, or may have."""
+    return [*dict.fromkeys([*column_names(shard.path(PAIRS)), *scores.names(shard)[1:], *_of_first(shard)])]
 
 
 def _all_of(held: Mapping[str, pa.ChunkedArray], count: int) -> pa.Array:

@@ -109,6 +109,8 @@ def _files(table: str) -> list[TableFile]:
             if info["type"] != "directory":
                 return [TableFile(table, kind_of(table), filesystem, path, info)]
             chosen = _in_folder(filesystem, path, table)
+    # A writer of parts that had no row leaves a file without even a header line.
+    chosen = [info for info in chosen if info.get("size") != 0 or _kind(info["name"]) not in TEXT_KINDS] or chosen
     by_name = sorted(chosen, key=lambda info: str(info["name"]))
     names = {info["name"]: _name(filesystem, info["name"]) for info in by_name}
     return [TableFile(names[i["name"]], kind_of(names[i["name"]]), filesystem, i["name"], i) for i in by_name]

@@ -8,7 +8,7 @@ import codecs
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,18 +18,19 @@ import pyarrow as pa
 from configs import UserError
 
 from .arrow_batches import BINARY, ENCODED, count_rows, open_batches, seen_by_arrow
+from .json_tables import as_lines
 from .table_files import COMPRESSIONS, TableFile, told_of
 
 SAMPLE_ROWS = 20_480  # of JSON lines, to learn their columns; as many as DuckDB looks at
 ROW_BYTES = 200  # of a line, to guess how many there are
 PACKED = 4  # times as long is a text that was compressed, to guess likewise
 HEAD_BYTES = 4 << 20  # of a text from elsewhere, to learn its columns
-MAX_JSON_BYTES = 1 << 29  # of a .json file, which can only be read whole
 MAX_LINE_BYTES = 1 << 24
+LONG_LINES = f"max_line_size={MAX_LINE_BYTES}, buffer_size={2 * MAX_LINE_BYTES}"  # DuckDB would take 16 times as much
 LINE = "corgi_line"  # what a line says that could not be read
 # One column of whole lines; what is no line in UTF-8 is refused.
 LINES = f"""columns={{'{LINE}': 'VARCHAR'}}, delim='\x01', quote='', escape='', header=false, auto_detect=false,
-    strict_mode=false, max_line_size={MAX_LINE_BYTES}"""
+    strict_mode=false, {LONG_LINES}"""
 REJECTED = "SELECT file_id, line, any_value(csv_line) AS text FROM reject_errors GROUP BY file_id, line"
 
 
@@ -73,9 +74,9 @@ def open_tables(
     listed = ", ".join(quoted(str(path), mark="'") for path in paths)
     options = f"hive_partitioning=false, {'store_rejects' if keep_rejected else 'ignore_errors'}=true"
     if kind in ("csv", "tsv"):
-        reader = _open_csv(database, listed, kind, options, as_text)
+        reader = _open_csv(database, listed, kind, options, as_text, only_head=only_head)
     else:
-        reader = _open_lines(database, listed, scratch, options)
+        reader = _open_lines(database, listed, scratch, options, only_head=only_head)
     return reader if keep_rejected else reader._replace(rejected=None)
 
 
@@ -101,9 +102,16 @@ def quoted(name: str, mark: str = '"') -> str:
 
 
 def _open_csv(
-    database: duckdb.DuckDBPyConnection, listed: str, kind: str, options: str, as_text: Sequence[str]
+    database: duckdb.DuckDBPyConnection,
+    listed: str,
+    kind: str,
+    options: str,
+    as_text: Sequence[str],
+    *,
+    only_head: bool,
 ) -> Reader:
     """Open texts with a separator. CC3M and CC12M are published without a header line: a url stands in the first."""
+    options += f", {LONG_LINES}"  # a url may be a whole picture: data:image/png;base64,...
     if kind == "tsv":
         options += ", delim='\t'"
     sniffing = f"header=false, all_varchar=true, {options.replace('store_rejects', 'ignore_errors')}"
@@ -119,11 +127,35 @@ def _open_csv(
         query = f"read_csv([{listed}], header=false{unquoted}, {options}"
     else:
         query = f"read_csv([{listed}], header=true, {options}"
-    columns = database.sql(f"SELECT * FROM {query}) LIMIT 0").columns
+    head = database.sql(f"SELECT * FROM {query}) LIMIT 0")
     wanted = {name.lower() for name in as_text}
-    if texts := [f"{quoted(name, mark=chr(39))}: 'VARCHAR'" for name in columns if name.lower() in wanted]:
-        query += f", types={{{', '.join(texts)}}}"
-    return Reader(f"{query})", columns, urls=with_url[0] if with_url else None, rejected=REJECTED)
+    types = {name: "VARCHAR" for name in head.columns if name.lower() in wanted}
+    whole = [
+        name for name, kind in zip(head.columns, head.types, strict=True) if kind == "BIGINT" and name not in types
+    ]
+    if whole and not only_head:
+        types |= dict.fromkeys(_with_fractions(database, query, whole), "DOUBLE")
+    query = _typed(query, types)
+    return Reader(f"{query})", head.columns, urls=with_url[0] if with_url else None, rejected=REJECTED)
+
+
+def _with_fractions(database: duckdb.DuckDBPyConnection, query: str, whole: Sequence[str]) -> list[str]:
+    """Return which columns of integers, as the first rows have them, have other numbers further down.
+
+    DuckDB would round them: a score of 0.3 became 0.
+    """
+    texts = _typed(query.replace("store_rejects", "ignore_errors"), dict.fromkeys(whole, "VARCHAR"))
+    tests = [
+        f"try_cast({quoted(name)} AS DOUBLE) IS DISTINCT FROM try_cast({quoted(name)} AS BIGINT)" for name in whole
+    ]
+    (found,) = database.sql(f"SELECT {', '.join(f'bool_or({test})' for test in tests)} FROM {texts})").fetchall()
+    return [name for name, is_other in zip(whole, found, strict=True) if is_other]
+
+
+def _typed(query: str, types: Mapping[str, str]) -> str:
+    """Return a call of read_csv, not closed yet, that reads some columns as said."""
+    given = [f"{quoted(name, mark=chr(39))}: '{kind}'" for name, kind in types.items()]
+    return f"{query}, types={{{', '.join(given)}}}" if given else query
 
 
 def _refuse_utf_16(file: TableFile, path: Path) -> None:
@@ -137,7 +169,9 @@ def _is_url(cell: object) -> bool:
     return isinstance(cell, str) and cell.lower().startswith(("http://", "https://"))
 
 
-def _open_lines(database: duckdb.DuckDBPyConnection, listed: str, scratch: Path, options: str) -> Reader:
+def _open_lines(
+    database: duckdb.DuckDBPyConnection, listed: str, scratch: Path, options: str, *, only_head: bool
+) -> Reader:
     """Open JSON lines. They are read as text first, so that a line that is no object keeps what it says."""
     # A byte order mark is no part of the first line; an empty line is no row.
     lines = f"SELECT ltrim({LINE}, chr(65279)) AS {LINE} FROM read_csv([{listed}], {LINES}, {options})"
@@ -150,16 +184,29 @@ def _open_lines(database: duckdb.DuckDBPyConnection, listed: str, scratch: Path,
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(f"{line}\n" for (line,) in rows), encoding="utf-8")
         sniffed = _sniffed(database, quoted(str(path), mark="'"))
-    columns = {name: _structure(kind) for name, kind in zip(sniffed.columns, sniffed.types, strict=True)}
-    structure = quoted(json.dumps(columns, ensure_ascii=False), mark="'")
+    columns = dict(zip(sniffed.columns, sniffed.types, strict=True))
+    if not only_head:
+        columns |= _wider(columns, _sniffed(database, listed, sample=-1))
+    structure = quoted(json.dumps({n: _structure(k) for n, k in columns.items()}, ensure_ascii=False), mark="'")
     parsed = f"SELECT unnest(try(from_json({LINE}, {structure}))), {LINE} FROM ({lines})"
-    return Reader(f"({parsed})", sniffed.columns, is_lines=True, rejected=REJECTED)
+    return Reader(f"({parsed})", [*columns], is_lines=True, rejected=REJECTED)
 
 
-def _sniffed(database: duckdb.DuckDBPyConnection, listed: str) -> duckdb.DuckDBPyRelation:
-    """Return JSON lines with the columns that their first ones have."""
+def _sniffed(database: duckdb.DuckDBPyConnection, listed: str, sample: int = SAMPLE_ROWS) -> duckdb.DuckDBPyRelation:
+    """Return JSON lines with the columns that the first of them have. sample: how many; -1: all."""
     options = "format='newline_delimited', ignore_errors=true, hive_partitioning=false"
-    return database.sql(f"SELECT * FROM read_json([{listed}], {options})")
+    return database.sql(f"SELECT * FROM read_json([{listed}], {options}, sample_size={sample})")
+
+
+def _wider(columns: Mapping[str, Any], by_all: duckdb.DuckDBPyRelation) -> dict[str, Any]:
+    """Return the types by all lines, which know more than the first: a fraction, a value after many NULLs, a key.
+
+    Where a line has an odd value there is no such type, and that of the first lines stands.
+    """
+    if by_all.columns == ["json"]:  # a line is no object
+        return {}
+    types = dict(zip(by_all.columns, by_all.types, strict=True))
+    return {n: kind for n, kind in types.items() if kind != "JSON" or columns.get(n, '"NULL"') == '"NULL"'}
 
 
 def _structure(kind: Any) -> Any:
@@ -177,7 +224,7 @@ def _local(file: TableFile, copy: Path, only_head: bool) -> Path:
         return Path(file.path)
     copy.parent.mkdir(parents=True, exist_ok=True)
     if file.kind == "json":
-        return _as_lines(file, copy.with_suffix(".jsonl"))
+        return as_lines(file, copy.with_suffix(".jsonl"))
     with told_of(file.name), file.filesystem.open(file.path, "rb") as source:
         if only_head:
             path = copy.with_suffix(f".{file.kind}")
@@ -196,33 +243,3 @@ def _first_lines(file: TableFile, source: Any) -> bytes:
     head = bytes(stream.read(HEAD_BYTES))
     whole = head[: head.rfind(b"\n") + 1]
     return whole or head
-
-
-def _as_lines(file: TableFile, path: Path) -> Path:
-    """Write a JSON file as lines: one list of objects, or one object of lists, a list a column."""
-    with told_of(file.name):
-        if (file.info.get("size") or 0) > MAX_JSON_BYTES:
-            raise UserError(f"{file.name}: a .json file of more than {MAX_JSON_BYTES >> 20} MiB; make it .jsonl")
-        text = file.filesystem.cat_file(file.path)
-        try:
-            rows = _json_rows(json.loads(text))
-        except json.JSONDecodeError as error:
-            if not error.msg.startswith("Extra data"):
-                raise UserError(f"{file.name} is no JSON: {error}") from None
-            path.write_bytes(text)  # these are lines already, under another name
-            return path
-    if rows is None:
-        raise UserError(f"{file.name}: a .json table is a list of objects, or an object of lists")
-    with path.open("w", encoding="utf-8") as lines:
-        lines.writelines(json.dumps(row) + "\n" for row in rows)
-    return path
-
-
-def _json_rows(value: Any) -> Iterator[Any] | None:
-    """Return the rows of a JSON value, None where it is no table."""
-    if isinstance(value, list):
-        return iter(value)
-    columns = {name: cells for name, cells in value.items() if isinstance(cells, list)} if value else {}
-    if not columns:
-        return None
-    return (dict(zip(columns, cells, strict=False)) for cells in zip(*columns.values(), strict=False))

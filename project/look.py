@@ -13,6 +13,7 @@ from glob import has_magic
 from ipaddress import ip_address
 from itertools import islice
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import duckdb
@@ -22,7 +23,7 @@ from configs import UserError
 from configs.steps import Way
 from pipeline.adopt.config import AdoptConfig
 from pipeline.adopt.pictures import links_in
-from pipeline.adopt.samples import Sample, planned_table
+from pipeline.adopt.samples import Sample, Source, planned_table
 from pipeline.adopt.sources import open_source, sources_of
 from pipeline.adopt.tables import Parts
 from pipeline.table_files import TEXT_KINDS, files_of
@@ -98,7 +99,7 @@ def _of_shards(given: str, config: AdoptConfig, rows: list[SourceRow]) -> Sight:
         samples = list(islice(opened.samples(), LOOKED_AT))
         sound = [sample for sample in samples if sample.problem is None]
         spread = sound[:: -(-len(sound) // OPENED) or 1]  # what lies side by side is alike
-        sizes = [size for sample in spread if (size := _size(opened.read(sample.place)))]
+        sizes = [size for sample in spread if (size := _size(opened, sample.place))]
     lost = Counter(sample.problem.reason for sample in samples if sample.problem)
     if not samples:
         raise UserError(f"--from {given}: {rows[0].path} is empty")
@@ -139,9 +140,9 @@ def _remedy(lost: Counter[str]) -> str:
     return "; put cat.txt beside cat.jpg, or metadata.jsonl with file_name and text, or name the column with --caption"
 
 
-def _size(data: bytes) -> tuple[int, int] | None:
+def _size(opened: Source, place: Any) -> tuple[int, int] | None:
     try:
-        with Image.open(io.BytesIO(data)) as image:  # the header alone
+        with Image.open(io.BytesIO(opened.read(place))) as image:  # the header alone
             return image.size
     except Exception:  # adopting says what is wrong with it
         return None

@@ -7,7 +7,9 @@ from .config import AdoptConfig
 
 OF_SOURCE = {
     "no_image": Advice(
-        "samples have no image under a usual name", ("image",), "names the column of a table that has it"
+        "samples have no image under a usual name, or no bytes of it",
+        ("image",),
+        "names the column of a table that has it",
     ),
     "no_caption": Advice("samples have no text", ("caption",), "names the field or column that has it"),
     "unreadable": Advice("text is no UTF-8, metadata no JSON, or there is too much of it", change="mend the source"),

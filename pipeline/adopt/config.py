@@ -16,7 +16,7 @@ class AdoptConfig(Config):
     """Where shards or pictures lie that exist already. Nothing in them is changed."""
 
     # Folders, files or globs: *.tar of WebDataset; parquet or Arrow files with a column of images; or pictures, each
-    # with its caption in a .txt of the same name or all of them in metadata.jsonl or metadata.csv.
+    # with its caption in a .txt of the same name or all of them in metadata.jsonl, metadata.csv or metadata.parquet.
     source: tuple[Path, ...] = Field(default=(), examples=[["/data/cc12m"]])
     # Field of a sample's JSON or column of a table; null: .txt, then the usual names.
     caption: str | None = Field(default=None, examples=["alt_text"])

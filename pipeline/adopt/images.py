@@ -13,7 +13,7 @@ from pipeline.workers import Tally
 from storage.pairs import OK, Outcome
 from storage.tar_members import Member
 
-from .samples import Problem, Sample, Source
+from .samples import NoImage, Problem, Sample, Source
 
 NEEDS_COPY = "needs_copy"
 AHEAD = 8  # images that wait for the decoder, or for their turn
@@ -65,11 +65,12 @@ def judge(samples: Sequence[Sample], source: Source, decoders: Decoders) -> Iter
 def _judge(sample: Sample, source: Source, decoders: Decoders) -> Judged:
     if sample.problem is not None:
         return _lost(sample, sample.problem)
-    data = source.read(sample.place)
-    if not data:
-        return _lost(sample, Problem("no_image", "empty"))
     try:
+        if not (data := source.read(sample.place)):
+            return _lost(sample, Problem("no_image", "empty"))
         stored = decoders.store(data)
+    except NoImage as error:
+        return _lost(sample, Problem("no_image", str(error)))
     except Refused as refused:
         return _lost(sample, Problem(refused.reason, refused.detail))
     outcome = Outcome(

@@ -1,8 +1,9 @@
 """A folder of pictures: each with its caption in a text file of the same name, or all captions in one file.
 
-    cat.jpg  cat.txt  (or cat.caption)            metadata.jsonl, metadata.csv: file_name, text, further columns
+    cat.jpg  cat.txt  (or cat.caption)            metadata.jsonl, .csv, .parquet: file_name, text, further columns
 
-The first is what trainers of small models use, the second Hugging Face's image folder. Links are not followed.
+The first is what trainers of small models use, and img2dataset unless it is told otherwise: with a cat.json that has
+the url and all else. The second is Hugging Face's image folder. Links are not followed.
 """
 
 import csv
@@ -18,9 +19,10 @@ from pipeline.captions import normalised
 
 from .config import AdoptConfig
 from .samples import LONGEST_KEY, Problem, Sample, caption_of, safe_key, url_of, within
+from .tables import Parts
 from .tars import IMAGES, LONGEST_TEXT, TEXTS
 
-METADATA = ("metadata.jsonl", "metadata.csv")  # in any folder, of the pictures in it and below
+METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # in any folder, of the pictures in it and below
 FILE_NAME = "file_name"
 ENDINGS = tuple(f".{kind}" for kind in IMAGES)
 
@@ -34,6 +36,13 @@ class Picture(NamedTuple):
     mtime_ns: int
     text: str | None  # path of its caption, where it has a file of its own
     text_mtime_ns: int
+    about: str | None = None  # path of its JSON
+    about_mtime_ns: int = 0
+
+    @property
+    def looks(self) -> list[Any]:
+        """Return what tells whether it is still the same."""
+        return [*self] if self.about else [*self[:-2]]
 
 
 class Pictures:
@@ -47,12 +56,15 @@ class Pictures:
         """Yield a sample a picture, keyed by its path without the ending."""
         metadata = metadata_of(self._folder)
         for picture in self._pictures:
-            fields = metadata.get(picture.path, {})
+            named = metadata.get(picture.path, {})
+            fields = {**self._about(picture), **named}
             sample = Sample(key=picture.key, fields=fields, place=self._folder / picture.path)
-            sample.url, sample.caption = url_of(fields, self._config.url), caption_of(fields, self._config.caption)
+            first = named if self._config.caption is None else fields
+            sample.url, sample.caption = url_of(fields, self._config.url), caption_of(first, self._config.caption)
             try:
                 if not sample.caption and picture.text:
                     sample.caption = _text(self._folder / picture.text)
+                sample.caption = sample.caption or caption_of(fields, self._config.caption)
             except ValueError as error:
                 sample.problem = Problem("unreadable", " ".join(str(error).split())[:200])
             if picture.bytes > self._config.max_bytes:
@@ -64,6 +76,17 @@ class Pictures:
     def read(self, place: Path) -> bytes:
         """Return the bytes of a picture."""
         return place.read_bytes()
+
+    def _about(self, picture: Picture) -> dict[str, Any]:
+        """Return what the JSON beside a picture says; nothing where it has no url and no caption, as outlines have."""
+        try:
+            fields = json.loads(_text(self._folder / picture.about)) if picture.about else {}
+        except (ValueError, RecursionError):
+            return {}
+        is_of_ours = isinstance(fields, dict) and (
+            url_of(fields, self._config.url) or caption_of(fields, self._config.caption)
+        )
+        return fields if is_of_ours else {}
 
 
 @lru_cache(1)
@@ -118,6 +141,7 @@ def _walk(folder: Path) -> Iterator[Picture]:
                 continue
             beside = (texts.get((path.stem, f".{kind}")) for kind in TEXTS)
             text = next((path.with_name(name) for name in beside if name), None)
+            about = texts.get((path.stem, ".json"))
             looks, text_looks = path.stat(), text.stat() if text is not None else None
             yield Picture(
                 _key(path.relative_to(folder).with_suffix("").as_posix()),
@@ -126,7 +150,12 @@ def _walk(folder: Path) -> Iterator[Picture]:
                 looks.st_mtime_ns,
                 text.relative_to(folder).as_posix() if text is not None else None,
                 text_looks.st_mtime_ns if text_looks is not None else 0,
+                *(_place(path.with_name(about), folder) if about else ()),
             )
+
+
+def _place(path: Path, folder: Path) -> tuple[str | None, int]:
+    return (path.relative_to(folder).as_posix(), path.stat().st_mtime_ns) if path.is_file() else (None, 0)
 
 
 def _text(path: Path) -> str:
@@ -136,6 +165,10 @@ def _text(path: Path) -> str:
 
 
 def _rows(file: Path) -> Iterator[dict[str, Any]]:
+    if file.suffix == ".parquet":
+        table = Parts(file)
+        yield from (row for part in range(len(table.rows)) for row in table.read(part).to_pylist())
+        return
     with file.open(encoding="utf-8-sig", newline="") as lines:
         try:
             if file.suffix == ".csv":

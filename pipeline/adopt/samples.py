@@ -47,7 +47,11 @@ class Source(Protocol):
         """Yield all samples in order, each as far as it can be read without its image."""
 
     def read(self, place: Any) -> bytes:
-        """Return the bytes of an image."""
+        """Return the bytes of an image. Raises NoImage."""
+
+
+class NoImage(ValueError):  # noqa: N818  # as of a download, most losses are no errors
+    """There are no bytes of an image, for the reason that is said."""
 
 
 def first_text(fields: Mapping[str, Any], name: str | None, usual: Sequence[str]) -> str:

@@ -171,7 +171,7 @@ def digest_of(row: SourceRow) -> str:
     path, place = Path(row.path), [row.kind, row.begin, row.parts]
     if row.kind == "pictures":
         pictures = listed(path)[row.begin : row.begin + row.parts]
-        return fingerprint(place, [list(picture) for picture in pictures], _looks(metadata_files(path)))
+        return fingerprint(place, [picture.looks for picture in pictures], _looks(metadata_files(path)))
     beside = _beside(path)
     return fingerprint(place, path.name, _looks([path, *([beside] if row.kind == "tar" and beside.exists() else [])]))
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from configs import fingerprint
 from configs.steps import STEPS
+from pipeline.columns import without_empty_types
 from pipeline.download.decoders import Decoders, decoders_of_process
 from pipeline.step import LossyStep
 from storage import pairs
@@ -102,7 +103,7 @@ def schema_of(config: AdoptConfig) -> pa.Schema:
     first = sources_of(config)[0]
     with open_source(first, config) as source:
         samples = list(islice(source.samples(), SEEN_FIRST))
-    return planned_table(samples, [str(number) for number in range(len(samples))]).schema
+    return without_empty_types(planned_table(samples, [str(number) for number in range(len(samples))])).schema
 
 
 def _nothing(sample: Sample) -> Sample:

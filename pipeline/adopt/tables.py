@@ -14,7 +14,7 @@ from configs import UserError, nearest
 from pipeline.captions import normalised
 
 from .config import AdoptConfig
-from .samples import Problem, Sample, caption_of, url_of
+from .samples import NoImage, Problem, Sample, caption_of, url_of
 
 SUFFIXES = (".parquet", ".arrow")
 IMAGE_NAMES = ("image", "jpg", "jpeg", "png", "webp", "img")
@@ -66,12 +66,17 @@ class ImageTable:
                 row_number += 1
 
     def read(self, place: Any) -> bytes:
-        """Return the bytes of an image, b"" where there are none."""
+        """Return the bytes of an image, b"" where there are none. Raises NoImage where its path stands alone.
+
+        `datasets` writes such parquet of pictures on its own disk. No path that a table names is followed.
+        """
         part, row = place
         if self._held is None or self._held[0] != part:
             self._held = part, self._parts.read(part, [self._image])[self._image]
         value = self._held[1][row].as_py()
-        return (value.get("bytes") if isinstance(value, dict) else value) or b""
+        if isinstance(value, dict) and not value["bytes"] and value["path"]:
+            raise NoImage(f"only its path, {value['path']}; save_to_disk of datasets keeps the bytes")
+        return (value["bytes"] if isinstance(value, dict) else value) or b""
 
     def _sample(self, key: str, fields: dict[str, Any], place: tuple[int, int]) -> Sample:
         caption, url = caption_of(fields, self._config.caption), url_of(fields, self._config.url)

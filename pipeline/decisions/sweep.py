@@ -28,6 +28,7 @@ from .what_if import fails_any, known_columns
 
 Side = Literal["below", "above"]
 STEPS = 20  # thresholds, if none are given
+NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)  # the last: none is known
 LOOKED_AT = 20  # shards of which the thresholds follow, spread over all
 NEAR = 2  # pairs on either side of a threshold
 
@@ -112,7 +113,7 @@ def _values(shard: Shard, column: str) -> np.ndarray:
     """Return (n,) float64, NaN where the column is NULL; integers beyond 2^53 as the nearest that there is."""
     table = candidates_of(shard, {"key", column})
     kind = table[column].type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+    if not any(test(kind) for test in NUMBERS):
         raise UserError(f"{column} is {kind}, and only a column of numbers has thresholds")
     return table[column].cast(pa.float64(), safe=False).fill_null(float("nan")).to_numpy()
 

@@ -1,7 +1,7 @@
 """The whole of an export: cut what was kept, write it shard by shard, then the index and the words for people."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from storage.typed import typed
 
 from .options import Options
 from .readme import LICENSES, readme
-from .shards import Chosen, cut, keep_of
+from .shards import Chosen, cut, keep_of, shared_types
 from .tables import ExportTables
 from .tars import ExportTars
 
@@ -38,8 +38,9 @@ def export(run: Path, options: Options, *, folder: Path | None = None, workers: 
     config, folder = config_of(run), folder or options.folder(run)
     _check_folder(folder, run)
     counts, licenses = _look_through(config, options)
+    types = shared_types(shards_of(config.run))
     with hold(folder, Key("export", 0, 1)):
-        steps = {split: _step(config, options, folder, split, counts[split]) for split in SPLITS}
+        steps = {split: _step(config, options, folder, split, counts[split], types) for split in SPLITS}
         outcomes = [_run(step, folder / split, workers or config.workers) for split, step in steps.items()]
         outcome = _summed(outcomes)
         if not outcome.failed:
@@ -86,13 +87,21 @@ def _look_through(config: PipelineConfig, options: Options) -> tuple[dict[str, l
     return counts, licenses
 
 
-def _step(config: PipelineConfig, options: Options, folder: Path, split: str, counts: Sequence[int]) -> ExportTars:
+def _step(
+    config: PipelineConfig,
+    options: Options,
+    folder: Path,
+    split: str,
+    counts: Sequence[int],
+    types: Mapping[str, pa.DataType],
+) -> ExportTars:
     parts = cut(counts, options.pairs_each)
     write_cut(folder / split, parts)
     common: dict[str, Any] = {
         "chosen": Chosen(config.run, split, options.column),
         "options": options,
         "embed": config.embed,
+        "types": types,
     }
     if options.to == "webdataset":
         return ExportTars(**common)

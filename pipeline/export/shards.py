@@ -1,12 +1,13 @@
 """Which rows of a run make up an exported shard, and everything that is known of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from configs import UserError
 from storage import keep_list, pairs, scores
@@ -39,9 +40,10 @@ def keep_of(shard: Shard, column: str) -> pa.Table:
 
 
 class Rows:
-    """The chosen pairs of one part."""
+    """The chosen pairs of one part. types: as `shared_types` has them."""
 
-    def __init__(self, chosen: Chosen, part: Part) -> None:
+    def __init__(self, chosen: Chosen, part: Part, types: Mapping[str, pa.DataType]) -> None:
+        self._types = types
         self.shard = Shard(chosen.run, part.shard)
         stored = pairs.stored(self.shard)
         keep = keep_list.read(self.shard, of=stored)
@@ -67,8 +69,55 @@ class Rows:
     def further(self) -> pa.Table:
         """Return key, url, caption, the table's further columns, and the scores that are no bytes."""
         ours = [name for name in pairs.COLUMNS.names if name in self.pairs.column_names]
-        table = self.pairs.drop_columns(ours)
+        table = _fitted(self.pairs.drop_columns(ours), self._types)
         return table.drop_columns([field.name for field in table.schema if _is_bytes(field.type)])
+
+
+def shared_types(shards: Sequence[Shard]) -> dict[str, pa.DataType]:
+    """Return the further columns of a run's pairs with types that suit all shards; nothing where these are alike.
+
+    Adopted shards need not be: a field may be a number in one tar, a word in the next, and not there in a third.
+    """
+    schemas = [_further(shard) for shard in shards]
+    if all(schema == schemas[0] for schema in schemas):
+        return {}
+    types: dict[str, pa.DataType] = {}
+    for shard, schema in zip(shards, schemas, strict=True):
+        for field in schema:
+            known = types.setdefault(field.name, pa.null())
+            if known != field.type and not _says_nothing(shard, field):
+                types[field.name] = _type_of_both(known, field.type)
+    return {name: pa.string() if pa.types.is_null(kind) else kind for name, kind in types.items()}
+
+
+def _further(shard: Shard) -> pa.Schema:
+    fields = pq.read_schema(shard.path(PAIRS)).remove_metadata()
+    return pa.schema([field for field in fields if field.name not in pairs.COLUMNS.names])
+
+
+def _says_nothing(shard: Shard, field: pa.Field) -> bool:
+    """Tell whether a shard knows no value of a column, which is called one of truth values then."""
+    if not pa.types.is_boolean(field.type):
+        return False
+    column = pairs.read(shard, [field.name])[field.name]
+    return bool(column.null_count == len(column))
+
+
+def _type_of_both(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    """Return the type that holds the values of both: text, if there is none else."""
+    if pa.types.is_null(one):
+        return other
+    are_numbers = all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in (one, other))
+    return pa.float64() if are_numbers else pa.string()
+
+
+def _fitted(table: pa.Table, types: Mapping[str, pa.DataType]) -> pa.Table:
+    """Return a table with all columns of these names first, in these types."""
+    nothing = pa.nulls(len(table))
+    columns = {
+        name: (table[name] if name in table.column_names else nothing).cast(kind) for name, kind in types.items()
+    }
+    return pa.table({**columns, **{name: table[name] for name in table.column_names if name not in columns}})
 
 
 def _is_bytes(kind: pa.DataType) -> bool:

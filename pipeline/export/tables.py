@@ -46,7 +46,7 @@ class ExportTables(ExportTars):
 
     def __call__(self, shard: Shard) -> Counter[str]:
         """Write one file, a row group at a time."""
-        mark, parts = self.fingerprint(shard), [Rows(self.chosen, part) for part in parts_of(shard)]
+        mark, parts = self.fingerprint(shard), [Rows(self.chosen, part, self.types) for part in parts_of(shard)]
         further = pa.concat_tables([rows.further for rows in parts], promote_options="permissive")
         schema, samples = self._schema(further.schema, mark), self._samples(parts)
         with committing(self.path(shard)) as scratch, pq.ParquetWriter(scratch, schema, compression="zstd") as writer:

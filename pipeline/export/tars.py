@@ -1,7 +1,7 @@
 """Exported shards as WebDataset tars, with the table, keep-list and text embeds beside each that training reads."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -40,6 +40,7 @@ class ExportTars(ShardStep):
     chosen: Chosen
     options: Options
     embed: EmbedConfig
+    types: Mapping[str, pa.DataType]  # as `shared_types` has them
 
     def state(self, shard: Shard) -> State:
         """Return where a shard stands, from footers only."""
@@ -48,11 +49,12 @@ class ExportTars(ShardStep):
 
     def fingerprint(self, shard: Shard) -> str:
         """Cover the rows, what is known of them, and how they are exported."""
-        return fingerprint("export", VERSION, self.options.made_of(), self.chosen.split, self._inputs(shard))
+        types = [[[name, str(kind)] for name, kind in self.types.items()]] if self.types else []
+        return fingerprint("export", VERSION, self.options.made_of(), self.chosen.split, self._inputs(shard), *types)
 
     def __call__(self, shard: Shard) -> Counter[str]:
         """Write one exported shard."""
-        mark, parts = self.fingerprint(shard), [Rows(self.chosen, part) for part in parts_of(shard)]
+        mark, parts = self.fingerprint(shard), [Rows(self.chosen, part, self.types) for part in parts_of(shard)]
         table = pa.concat_tables([rows.further for rows in parts], promote_options="permissive")
 
         def fill(_: Sequence[dict[str, Any]], add: Add) -> None:

@@ -274,6 +274,26 @@ def test_a_folder_of_pictures_with_their_captions(tmp_path: Path):
     assert all(find(config, key).key == key for key in keys)
 
 
+def test_files_as_img2dataset_writes_them_keep_their_urls(tmp_path: Path):
+    """What is beside a picture and says nothing of url or caption, as outlines of objects do, is no column."""
+    folder = tmp_path / "out"
+    (folder / "00000").mkdir(parents=True)
+    told = {"url": "http://a.test/0.jpg", "caption": "as served", "original_width": 800, "similarity": 0.5}
+    for seed, about in enumerate([json.dumps(told), '{"shapes": [1], "imageData": "AAAA"}', '{"url": ', "[1]"]):
+        (folder / "00000" / f"{seed}.jpg").write_bytes(noise_image(seed))
+        (folder / "00000" / f"{seed}.txt").write_text(f"number {seed}")
+        (folder / "00000" / f"{seed}.json").write_text(about)
+    pq.write_table(pa.table({"key": ["0"], "status": ["success"]}), folder / "00000.parquet")
+    rows = rows_of(adopted(tmp_path, folder))
+    assert [(row["url"], row["caption"]) for row in rows] == [
+        ("http://a.test/0.jpg" if seed == 0 else "", f"number {seed}") for seed in range(4)
+    ]
+    assert (rows[0]["original_width"], rows[0]["similarity"]) == (800, 0.5) and "shapes" not in rows[0]
+    assert rows_of(adopted(tmp_path, folder, adopt={"caption": "caption"}))[0]["caption"] == "as served"
+    (folder / "00000" / "0.json").write_text(json.dumps({**told, "url": "http://b.test/0.jpg"}))
+    assert rows_of(adopted(tmp_path, folder))[0]["url"] == "http://b.test/0.jpg"
+
+
 def test_endings_in_capitals_and_a_byte_order_mark_are_no_hindrance(tmp_path: Path):
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -317,7 +337,7 @@ def test_a_picture_that_comes_later_is_adopted_too(tmp_path: Path):
     assert [row["key"] for row in rows_of(config)] == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
 def test_a_folder_of_pictures_with_one_file_of_captions(tmp_path: Path, kind: str):
     folder = tmp_path / "pictures"
     (folder / "train").mkdir(parents=True)
@@ -328,6 +348,8 @@ def test_a_folder_of_pictures_with_one_file_of_captions(tmp_path: Path, kind: st
     if kind == "csv":
         text = "file_name,text,license\n" + "".join(",".join(row.values()) + "\n" for row in rows)
     (folder / f"metadata.{kind}").write_text(text)
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), folder / "metadata.parquet", row_group_size=2)
     config = adopted(tmp_path, folder)
     assert [(row["key"], row["caption"], row["license"]) for row in rows_of(config)] == [
         (f"train%2F{seed}", f"number {seed}", "CC0") for seed in range(3)
@@ -356,6 +378,15 @@ def test_an_image_dataset_of_hugging_face(tmp_path: Path, kind: str, monkeypatch
         ("no_caption", "", 3.5),
     ]
     assert images_of(config.run)[rows[0]["key"]] == noise_image(0)
+
+
+def test_a_path_in_the_place_of_an_image_is_told_and_not_followed(tmp_path: Path):
+    (tmp_path / "0.jpg").write_bytes(noise_image(0))
+    images = [{"bytes": None, "path": str(tmp_path / "0.jpg")}, {"bytes": noise_image(1), "path": "1.jpg"}, None]
+    pq.write_table(pa.table({"image": images, "text": ["a", "b", "c"]}), tmp_path / "t.parquet")
+    rows = rows_of(adopted(tmp_path, tmp_path / "t.parquet"), ["status", "detail"])
+    assert [row["status"] for row in rows] == ["no_image", "ok", "no_image"]
+    assert f"only its path, {tmp_path}/0.jpg; save_to_disk" in rows[0]["detail"] and rows[2]["detail"] == "empty"
 
 
 def test_captions_are_found_by_the_names_that_other_tools_give_them(tmp_path: Path):

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -165,8 +166,10 @@ def test_a_sweep_counts_what_each_threshold_keeps(judged: PipelineConfig):
     for shard in shards_of(judged.run):  # an id of 64 bits, as tables of LAION have it
         table = pq.read_table(shard.path(PAIRS))
         ids = pa.array([2**62 + row for row in range(len(table))], pa.uint64())
-        pq.write_table(table.append_column("hash", ids), shard.path(PAIRS))
+        prices = pa.array([Decimal("1.25")] * len(table), pa.decimal128(10, 2))
+        pq.write_table(table.append_column("hash", ids).append_column("price", prices), shard.path(PAIRS))
     assert sweep(unruled, "hash", at=[2**62]).alone == [len(names)]
+    assert sweep(unruled, "price", at=[1.25]).alone == [len(names)]
     for column, words in (("pdq_qualit", "did you mean 'pdq_quality'"), ("caption", "only a column of numbers")):
         with pytest.raises(UserError, match=words):
             sweep(judged, column)

@@ -100,6 +100,24 @@ def test_digits_of_an_id_are_no_number(tmp_path: Path):
         assert [planned(made)[url]["score"] for url in URL[:3]] == [0, 1, 2]
 
 
+def test_a_whole_number_is_an_id_in_whatever_type_and_what_finds_no_row_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """With a gap in it, pandas makes a column of integers one of floats, whose text would be 7.0."""
+    ids: dict[str, list[Any]] = {
+        "int": [7, 2**40, 9],
+        "float": [7.0, float(2**40), None],
+        "nan": [7.0, float("nan"), 0.5],
+    }
+    found = {("int", "float"): [0, 1, None], ("float", "int"): [0, 1, None], ("nan", "nan"): [0, None, 2]}
+    for (ours, theirs), scores in found.items():
+        table = write(tmp_path / "t.parquet", {"url": URL[:3], "caption": TEXT[:3], "uid": ids[ours]})
+        other = write(tmp_path / "o.parquet", {"uid": ids[theirs], "score": [0, 1, 2]})
+        pairs = planned(config(tmp_path / f"{ours}-{theirs}", table, join=[{"table": other, "on": "uid"}]))
+        assert [pairs[url]["score"] for url in URL[:3]] == scores
+        assert f"plan: 1 rows of the url table find no uid in {other}" in capsys.readouterr().out
+
+
 def test_further_captions_are_text_and_the_pair_keeps_its_first(tmp_path: Path):
     columns: dict[str, list[Any]] = {"url": URL[:3], "caption": TEXT[:3], "Recaption": ["a dog", " \n", None]}
     columns["none"] = [None] * 3

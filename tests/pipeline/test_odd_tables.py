@@ -1,5 +1,6 @@
 """Tables of odd types and shapes: what can be read is, and what cannot is told in one line."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -152,3 +153,47 @@ def test_what_a_spreadsheet_saved_as_unicode_is_told_with_a_remedy(tmp_path: Pat
 def test_line_ends_and_tabs_around_a_url_are_no_part_of_it(tmp_path: Path):
     table = parquet(tmp_path, {"url": ["http://a.test/1\r", "\thttp://a.test/2 \n"], "caption": ["one", "two"]})
     assert [row["url"] for row in planned(tmp_path, table)] == ["http://a.test/1", "http://a.test/2"]
+
+
+def test_numbers_that_are_whole_at_first_are_not_rounded_further_down(tmp_path: Path):
+    """The types of a csv are those of its first 20,480 rows."""
+    rows = "".join(f"http://a.test/{number},c {number},{number % 3},{2**60 + number}\n" for number in range(21_000))
+    late = f"http://a.test/late,late,0.25,{2**60}\nhttp://a.test/none,none,,7\n"
+    (tmp_path / "t.csv").write_text(f"url,caption,score,id\n{rows}{late}")
+    pairs = {row["caption"]: row for row in planned(tmp_path, tmp_path / "t.csv")}
+    assert (pairs["late"]["score"], pairs["none"]["score"], pairs["c 5"]["score"]) == (0.25, None, 2.0)
+    assert len(pairs) == 21_002 and pairs["c 1"]["id"] == 2**60 + 1
+
+
+@pytest.mark.parametrize(("ending", "text"), [("csv", "url,caption\nhttp://a.test/1,one\n"), ("jsonl", None)])
+def test_parts_that_are_empty_files_are_passed_over(tmp_path: Path, ending: str, text: str | None):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / f"0.{ending}").touch()
+    (tmp_path / "parts" / f"1.{ending}").write_text(text or '{"url": "http://a.test/1", "caption": "one"}\n')
+    assert [row["caption"] for row in planned(tmp_path, tmp_path / "parts")] == ["one"]
+    assert [row["caption"] for row in planned(tmp_path, tmp_path / "parts" / "*")] == ["one"]
+
+
+def test_what_the_first_lines_do_not_know_is_read_too(tmp_path: Path):
+    """An odd value among later ones costs itself, and no other value of its column."""
+    first: dict[str, Any] = {"score": 1, "licence": None, "tag": "a", "size": {"w": 1}}
+    later: list[dict[str, Any]] = [
+        {"score": 0.25, "licence": "cc0", "views": 7, "size": {"w": 0.5, "h": 2}},
+        {"score": 2, "tag": ["b"], "size": {}},
+    ]
+    with (tmp_path / "t.jsonl").open("w") as lines:
+        for number, fields in enumerate([first] * 20_500 + later):
+            lines.write(json.dumps({"url": f"http://a.test/{number:05d}", "caption": "one", **fields}) + "\n")
+    rows = planned(tmp_path, tmp_path / "t.jsonl")
+    told = [{name: row[name] for name in ("score", "licence", "tag", "views", "size")} for row in rows[-3:]]
+    assert told == [
+        {"score": 1.0, "licence": None, "tag": "a", "views": None, "size": {"w": 1.0, "h": None}},
+        {"score": 0.25, "licence": "cc0", "tag": None, "views": 7, "size": {"w": 0.5, "h": 2}},
+        {"score": 2.0, "licence": None, "tag": '["b"]', "views": None, "size": {"w": None, "h": None}},
+    ]
+
+
+def test_a_line_that_is_a_whole_picture_ends_no_plan(tmp_path: Path):
+    picture = f'"data:image/png;base64,{"A" * 3_000_000}",a picture'
+    (tmp_path / "t.csv").write_text(f"url,caption\nhttp://a.test/1,one\n{picture}\nhttp://a.test/2,two\n")
+    assert [row["caption"] for row in planned(tmp_path, tmp_path / "t.csv")] == ["one", "two"]
