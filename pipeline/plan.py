@@ -98,8 +98,7 @@ class Plan(TableStep):
         # A plan that nothing of this concerns is what it was before there was any.
         parts: list[object] = [further] if any(further) else []
         parts += [words for words, concerned in mended.items() if concerned]
-        tables = digests(files, self.run)
-        return fingerprint("plan", VERSION, plan, in_order(self.plan.rules), tables, *parts)
+        return fingerprint("plan", VERSION, plan, in_order(self.plan.rules), digests(files, self.run), *parts)
 
     def __call__(self) -> Counter[str]:
         """Write the shards' url tables, what was dropped, and last the plan.
