@@ -2,7 +2,7 @@
 
 plan                 a table of any size is cut into shards of planned pairs
 table_files          which files a table is made of, here or elsewhere; table_digests: whether it changed
-table_readers        how each kind of table is read: arrow_batches by Arrow, json_tables whole .json files
+table_readers        how each kind of table is read: arrow_batches by Arrow, csv_tables, json_tables whole .json files
 url_tables, joins    which columns are url, caption and the rest; further tables beside them
 blocklists           lists of urls and hosts that are never asked for
 buckets              rows spread over files, so that those that belong together meet in memory

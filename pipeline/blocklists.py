@@ -18,8 +18,9 @@ from configs import Config, UserError
 from filters.expression import first_line
 from storage.takedown import read as read_tombstones
 
+from .sql import quoted
 from .table_files import TableFile, Tables, lists_of
-from .table_readers import LINE, lines_of, quoted
+from .table_readers import LINE, lines_of
 
 BLOCKED_URL, BLOCKED_HOST = "corgi_blocked_url", "corgi_blocked_host"  # columns of a row
 URLS, HOSTS = "corgi_urls", "corgi_hosts"  # tables of all entries

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .progress import Progress, pace
-from .table_readers import quoted
+from .sql import quoted
 
 BUCKET_ROWS = 500_000
 FLUSH_ROWS = 10_000  # by default DuckDB holds half a million rows for each file before they are written

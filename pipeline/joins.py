@@ -16,8 +16,9 @@ from configs import Config, UserError, nearest
 
 from .buckets import count_for, files_in, reading, spread
 from .columns import is_made_here
+from .sql import quoted
 from .table_files import TableFile, Tables, files_of
-from .table_readers import open_tables, quoted, size_of
+from .table_readers import open_tables, size_of
 from .url_tables import URL_NAMES, column_of, our_name, our_names, texts_of
 
 ID = "corgi_id"  # of a joined row: what it is joined on, as text

@@ -173,8 +173,8 @@ class Plan(TableStep):
         """
         folder = self._scratch / "buckets"
         tables = source(database, files, self._scratch / "tables", **_columns(self.plan))
-        for name, ours in tables.renamed.items():
-            print(f"plan: the table's column {name!r} is called {ours} here: {name.lower()} is a column of ours")
+        for note in tables.notes:
+            print(f"plan: {note}")
         size = size_of(files)
         count = count_for(size)
         place = f"(('0x' || left(key, 4))::INTEGER * {count}) >> 16"

@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import duckdb
@@ -18,15 +19,15 @@ import pyarrow as pa
 from configs import UserError
 
 from .arrow_batches import BINARY, ENCODED, count_rows, open_batches, seen_by_arrow
+from .csv_tables import LONG_LINES, open_csv
 from .json_tables import as_lines
+from .sql import quoted
 from .table_files import COMPRESSIONS, TableFile, told_of
 
 SAMPLE_ROWS = 20_480  # of JSON lines, to learn their columns; as many as DuckDB looks at
 ROW_BYTES = 200  # of a line, to guess how many there are
 PACKED = 4  # times as long is a text that was compressed, to guess likewise
 HEAD_BYTES = 4 << 20  # of a text from elsewhere, to learn its columns
-MAX_LINE_BYTES = 1 << 24
-LONG_LINES = f"max_line_size={MAX_LINE_BYTES}, buffer_size={2 * MAX_LINE_BYTES}"  # DuckDB would take 16 times as much
 LINE = "corgi_line"  # what a line says that could not be read
 # One column of whole lines; what is no line in UTF-8 is refused.
 LINES = f"""columns={{'{LINE}': 'VARCHAR'}}, delim='\x01', quote='', escape='', header=false, auto_detect=false,
@@ -44,6 +45,7 @@ class Reader(NamedTuple):
     urls: str | None = None  # of a table without a header line: the column that holds urls
     is_lines: bool = False  # whether there is a column LINE more
     rejected: str | None = None  # file_id, line and text of what was refused; complete once `query` has run
+    odd: Mapping[str, int] = MappingProxyType({})  # columns of numbers -> how many cells are none, and so NULL
 
 
 def open_tables(
@@ -74,7 +76,8 @@ def open_tables(
     listed = ", ".join(quoted(str(path), mark="'") for path in paths)
     options = f"hive_partitioning=false, {'store_rejects' if keep_rejected else 'ignore_errors'}=true"
     if kind in ("csv", "tsv"):
-        reader = _open_csv(database, listed, kind, options, as_text, only_head=only_head)
+        separated = open_csv(database, listed, kind, options, as_text, only_head=only_head)
+        reader = Reader(separated.rows, separated.columns, urls=separated.urls, rejected=REJECTED, odd=separated.odd)
     else:
         reader = _open_lines(database, listed, scratch, options, only_head=only_head)
     return reader if keep_rejected else reader._replace(rejected=None)
@@ -96,77 +99,11 @@ def size_of(files: Sequence[TableFile]) -> int:
     return max(1, sum(lengths) // ROW_BYTES)
 
 
-def quoted(name: str, mark: str = '"') -> str:
-    """Return a name, or with mark "'" a text, as SQL writes it."""
-    return mark + name.replace(mark, 2 * mark) + mark
-
-
-def _open_csv(
-    database: duckdb.DuckDBPyConnection,
-    listed: str,
-    kind: str,
-    options: str,
-    as_text: Sequence[str],
-    *,
-    only_head: bool,
-) -> Reader:
-    """Open texts with a separator. CC3M and CC12M are published without a header line: a url stands in the first."""
-    options += f", {LONG_LINES}"  # a url may be a whole picture: data:image/png;base64,...
-    if kind == "tsv":
-        options += ", delim='\t'"
-    sniffing = f"header=false, all_varchar=true, {options.replace('store_rejects', 'ignore_errors')}"
-    try:
-        first = database.sql(f"SELECT * FROM read_csv([{listed}], {sniffing}) LIMIT 1").to_arrow_table().to_pylist()
-    except duckdb.InvalidInputException:  # line ends of two kinds, say
-        options += ", strict_mode=false"
-        sniffing += ", strict_mode=false"
-        first = database.sql(f"SELECT * FROM read_csv([{listed}], {sniffing}) LIMIT 1").to_arrow_table().to_pylist()
-    with_url = [name for row in first for name, cell in row.items() if _is_url(cell)]
-    if with_url:
-        unquoted = ", quote='', escape=''" if kind == "tsv" else ""  # quotes of captions, of one that has no pair, too
-        query = f"read_csv([{listed}], header=false{unquoted}, {options}"
-    else:
-        query = f"read_csv([{listed}], header=true, {options}"
-    head = database.sql(f"SELECT * FROM {query}) LIMIT 0")
-    wanted = {name.lower() for name in as_text}
-    types = {name: "VARCHAR" for name in head.columns if name.lower() in wanted}
-    whole = [
-        name for name, kind in zip(head.columns, head.types, strict=True) if kind == "BIGINT" and name not in types
-    ]
-    if whole and not only_head:
-        types |= dict.fromkeys(_with_fractions(database, query, whole), "DOUBLE")
-    query = _typed(query, types)
-    return Reader(f"{query})", head.columns, urls=with_url[0] if with_url else None, rejected=REJECTED)
-
-
-def _with_fractions(database: duckdb.DuckDBPyConnection, query: str, whole: Sequence[str]) -> list[str]:
-    """Return which columns of integers, as the first rows have them, have other numbers further down.
-
-    DuckDB would round them: a score of 0.3 became 0.
-    """
-    texts = _typed(query.replace("store_rejects", "ignore_errors"), dict.fromkeys(whole, "VARCHAR"))
-    tests = [
-        f"try_cast({quoted(name)} AS DOUBLE) IS DISTINCT FROM try_cast({quoted(name)} AS BIGINT)" for name in whole
-    ]
-    (found,) = database.sql(f"SELECT {', '.join(f'bool_or({test})' for test in tests)} FROM {texts})").fetchall()
-    return [name for name, is_other in zip(whole, found, strict=True) if is_other]
-
-
-def _typed(query: str, types: Mapping[str, str]) -> str:
-    """Return a call of read_csv, not closed yet, that reads some columns as said."""
-    given = [f"{quoted(name, mark=chr(39))}: '{kind}'" for name, kind in types.items()]
-    return f"{query}, types={{{', '.join(given)}}}" if given else query
-
-
 def _refuse_utf_16(file: TableFile, path: Path) -> None:
     """Raise UserError of a text that begins as spreadsheets begin theirs: no row of it could be read."""
     with told_of(file.name), path.open("rb") as opened:
         if opened.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             raise UserError(f"{file.name} is UTF-16, and a table is UTF-8: iconv -f UTF-16 -t UTF-8")
-
-
-def _is_url(cell: object) -> bool:
-    return isinstance(cell, str) and cell.lower().startswith(("http://", "https://"))
 
 
 def _open_lines(

@@ -16,8 +16,9 @@ from configs import UserError, nearest
 from filters.expression import first_line
 
 from .columns import OURS, is_made_here
+from .sql import quoted
 from .table_files import TableFile
-from .table_readers import LINE, Reader, open_tables, quoted
+from .table_readers import LINE, Reader, open_tables
 
 URL_NAMES = ("url", "image_url", "img_url", "imageurl")  # in this order; case is ignored
 CAPTION_NAMES = ("caption", "text", "alt_text", "caption_alt_text_description", "caption_reference_description")
@@ -33,7 +34,7 @@ class Source(NamedTuple):
 
     rows: str  # url, caption, every further column, and corgi_unreadable
     rejected: str | None  # of lines that the reader refuses; complete once `rows` has run
-    renamed: dict[str, str]  # the table's name -> ours, of columns that are called like one of ours
+    notes: list[str]  # of columns that are called like one of ours, and of numbers that are none
 
 
 @contextmanager
@@ -87,14 +88,19 @@ def source(
         *(f"{texts[name]} AS {quoted(ours)}" for name, ours in further.items()),
         f"{' OR '.join(unreadable) or 'false'} AS corgi_unreadable",
     ]
-    renamed = {name: ours for name, ours in further.items() if ours != name.lower()}
+    notes = [
+        f"the table's column {name!r} is called {ours} here: {name.lower()} is a column of ours"
+        for name, ours in further.items()
+        if ours != name.lower()
+    ]
+    notes += [f"{count:,} cells of {name!r} are no numbers: they are NULL" for name, count in reader.odd.items()]
     rejected = None
     if reader.rejected:
         text = "trim(text, chr(10) || chr(13))"
         rejected = (
             f"SELECT '' AS url, {text} AS caption, true AS corgi_unreadable FROM ({reader.rejected} ORDER BY ALL)"
         )
-    return Source(f"SELECT {', '.join(selected)} FROM {reader.query}", rejected, renamed)
+    return Source(f"SELECT {', '.join(selected)} FROM {reader.query}", rejected, notes)
 
 
 def with_captions(database: duckdb.DuckDBPyConnection, rows: str, captions: list[str]) -> str:

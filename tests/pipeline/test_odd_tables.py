@@ -155,14 +155,18 @@ def test_line_ends_and_tabs_around_a_url_are_no_part_of_it(tmp_path: Path):
     assert [row["url"] for row in planned(tmp_path, table)] == ["http://a.test/1", "http://a.test/2"]
 
 
-def test_numbers_that_are_whole_at_first_are_not_rounded_further_down(tmp_path: Path):
+def test_numbers_that_are_whole_at_first_are_not_rounded_further_down(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     """The types of a csv are those of its first 20,480 rows."""
     rows = "".join(f"http://a.test/{number},c {number},{number % 3},{2**60 + number}\n" for number in range(21_000))
-    late = f"http://a.test/late,late,0.25,{2**60}\nhttp://a.test/none,none,,7\n"
+    late = f"http://a.test/late,late,0.25,{2**60}\nhttp://a.test/none,none,,7\nhttp://a.test/word,word,n/a,8\n"
     (tmp_path / "t.csv").write_text(f"url,caption,score,id\n{rows}{late}")
     pairs = {row["caption"]: row for row in planned(tmp_path, tmp_path / "t.csv")}
     assert (pairs["late"]["score"], pairs["none"]["score"], pairs["c 5"]["score"]) == (0.25, None, 2.0)
-    assert len(pairs) == 21_002 and pairs["c 1"]["id"] == 2**60 + 1
+    assert len(pairs) == 21_003 and pairs["c 1"]["id"] == 2**60 + 1
+    assert (pairs["word"]["score"], pairs["word"]["id"]) == (None, 8)
+    assert "plan: 1 cells of 'score' are no numbers: they are NULL" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("ending", "text"), [("csv", "url,caption\nhttp://a.test/1,one\n"), ("jsonl", None)])
