@@ -29,12 +29,11 @@ def error_ratio(
     sampler: SamplerConfig | None = None,
     precision: Precision = "fp32",
     batch: int = 16,
-) -> float:
-    """Return the error ratio over all images.
+) -> float | None:
+    """Return the error ratio over all images; None of images without any detail, which bilinear restores.
 
     images: (n, px, px, 3) uint8, real, of the stage's size; text_embeds: of each caption, as `embed` stores them.
-    sampler: None takes the stage's own. Raises ValueError for a stage that does not enlarge, and for images without any
-    detail, which bilinear restores.
+    sampler: None takes the stage's own. Raises ValueError for a stage that does not enlarge.
     """
     if stage.config.low_res_px is None:
         raise ValueError(f"{stage.config.name} does not enlarge anything")
@@ -42,7 +41,7 @@ def error_ratio(
     small = to_uint8(shrink(real, stage.config.low_res_px))
     plain = _error(enlarge(from_uint8(small), stage.config.image_px), real)
     if plain == 0:
-        raise ValueError("these images lose nothing when they are made small; take some with detail")
+        return None
     start = small.permute(0, 2, 3, 1).numpy()
     name = stage.config.name
     samplers = {name: sampler or stage.config.sampler}

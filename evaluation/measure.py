@@ -221,7 +221,8 @@ class Evaluation:
                 sampler=self.config.sample.samplers.get(stage.config.name),
                 precision=self.config.sample.precision,
             )
-            figures[name] = figure(ratio, f"{len(chosen)} held-out pairs", below=bar)
+            without = ", all of them without any detail" if ratio is None else ""
+            figures[name] = figure(ratio, f"{len(chosen)} held-out pairs{without}", below=bar)
         return figures
 
 

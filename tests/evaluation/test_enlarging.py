@@ -38,7 +38,7 @@ def stage(net: nn.Module) -> LoadedStage:
     return LoadedStage(STAGE, TextConfig(), net, step=1, track="ema", folder=Path())  # type: ignore[arg-type]
 
 
-def ratio(net: nn.Module, images: np.ndarray) -> float:
+def ratio(net: nn.Module, images: np.ndarray) -> float | None:
     return error_ratio(stage(net), images, text_embeds=EMBEDS, seeds=[1, 2])
 
 
@@ -46,14 +46,14 @@ def test_copying_is_one_knowing_is_nought_and_spoiling_is_more():
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
     real = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
     assert ratio(Answers(), images) == pytest.approx(1, abs=0.01)
-    assert ratio(Answers(real), images) < 1e-3
-    assert ratio(Answers(-real), images) > 2
+    known, spoilt = ratio(Answers(real), images), ratio(Answers(-real), images)
+    assert known is not None and known < 1e-3
+    assert spoilt is not None and spoilt > 2
 
 
 def test_what_cannot_be_measured_is_said():
     flat = np.full((2, 64, 64, 3), 200, np.uint8)
-    with pytest.raises(ValueError, match="lose nothing"):
-        ratio(Answers(), flat)
+    assert ratio(Answers(), flat) is None
     base = LoadedStage(BASE, TextConfig(), Answers(), step=1, track="ema", folder=Path())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="does not enlarge"):
         error_ratio(base, flat, text_embeds=EMBEDS, seeds=[1, 2])
