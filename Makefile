@@ -44,7 +44,7 @@ test: lint
 	$(BIN)/pytest -q -rfEs -n 2 --dist loadfile --durations=25 -m "not long and not soak" $(ARGS)
 
 test-long: $(STAMP)
-	$(BIN)/pytest -q -rfEs -n 2 --dist loadfile -m "long and not soak" --durations=30
+	$(BIN)/pytest -q -rfEs -n 2 --dist loadfile -m "long and not soak" --durations=30 $(ARGS)
 
 soak: $(STAMP)
 	$(BIN)/pytest -q -rs -s -m soak -k "$(NAME)" --durations=0
