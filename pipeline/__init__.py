@@ -3,7 +3,7 @@
 plan                 a table of any size is cut into shards of planned pairs
 table_files          which files a table is made of, here or elsewhere; table_digests: whether it changed
 table_readers        how each kind of table is read: arrow_batches by Arrow, csv_tables, json_tables whole .json files
-url_tables, joins    which columns are url, caption and the rest; further tables beside them
+url_tables, joins    which columns are url, caption and the rest; further tables beside them; sql: how names are quoted
 blocklists           lists of urls and hosts that are never asked for
 buckets              rows spread over files, so that those that belong together meet in memory
 captions             a caption as all that comes after sees it, beside the table's own
