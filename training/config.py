@@ -54,9 +54,8 @@ class OptimConfig(Config):
     lr: float = Field(default=1e-4, gt=0, allow_inf_nan=False)  # learning rate after the warm-up
     betas: tuple[Beta, Beta] = (0.9, 0.999)  # how long the two moments remember
     eps: float = Field(default=1e-8, gt=0, allow_inf_nan=False)  # added to the root of the second moment
-    weight_decay: float = Field(
-        default=0.0, ge=0, allow_inf_nan=False
-    )  # times lr, taken from every weight at each step
+    # Times lr, taken from every weight at each step.
+    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     clip: float = Field(default=1.0, gt=0)  # global norm that gradients are scaled down to
     warmup_steps: int = Field(default=1000, ge=0)  # in which lr rises from 0, linearly
     schedule: Literal["constant", "cosine", "inverse_sqrt"] = "constant"  # after the warm-up
