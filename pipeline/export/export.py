@@ -38,7 +38,7 @@ def export(run: Path, options: Options, *, folder: Path | None = None, workers: 
     config, folder = config_of(run), folder or options.folder(run)
     _check_folder(folder, run)
     counts, licenses = _look_through(config, options)
-    types = shared_types(shards_of(config.run))
+    types = shared_types(shards_of(config.run)) if config.way == "shards" else {}  # a table's are alike
     with hold(folder, Key("export", 0, 1)):
         steps = {split: _step(config, options, folder, split, counts[split], types) for split in SPLITS}
         outcomes = [_run(step, folder / split, workers or config.workers) for split, step in steps.items()]
