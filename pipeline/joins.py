@@ -44,6 +44,7 @@ class Join(NamedTuple):
     on: str  # the url table's column, by its name here
     rows: str  # ID and every column that is taken, as a query
     columns: list[str]  # those that are taken, by their names here
+    notes: list[str]  # on their cells
 
 
 def open_join(
@@ -78,7 +79,8 @@ def open_join(
     (kind,) = database.sql(f"SELECT {texts[theirs]} FROM {reader.query}").types
     selected = [f"trim({_as_id(texts[theirs], kind)}) AS {ID}"]
     selected += [f"{texts[column]} AS {quoted(ours)}" for column, ours in taken.items()]
-    return Join(first, files, on, f"SELECT {', '.join(selected)} FROM {reader.query}", list(taken.values()))
+    rows = f"SELECT {', '.join(selected)} FROM {reader.query}"
+    return Join(first, files, on, rows, list(taken.values()), [f"{first}: {note}" for note in reader.notes(taken)])
 
 
 def joined_schema(rows: str, join: Join) -> str:
@@ -89,11 +91,10 @@ def joined_schema(rows: str, join: Join) -> str:
 
 def join_out_of_core(
     database: duckdb.DuckDBPyConnection, rows: str, size: int, join: Join, scratch: Path
-) -> tuple[str, int, int]:
-    """Join a table to `size` rows; return the query of all rows, and how many rows of the table were left out.
+) -> tuple[str, list[str]]:
+    """Join a table to `size` rows; return the query of all rows, and sentences on what does not go together.
 
-    Of rows with one ID the first counts. What lies in `scratch` is read by the query that is returned. A second count:
-    of pairs that no row goes with.
+    Of rows with one ID the first counts. What lies in `scratch` is read by the query that is returned.
     """
     count = count_for(max(size, size_of(join.files)))
     pairs, others, done = scratch / "pairs", scratch / "others", scratch / "joined"
@@ -118,7 +119,12 @@ def join_out_of_core(
         for file in left + right:
             file.unlink()
     shutil.rmtree(pairs)
-    return f"SELECT * FROM {reading(sorted(done.glob('*.parquet')))}", left_out, alone
+    notes = [*join.notes]
+    if left_out:
+        notes.append(f"{left_out:,} rows of {join.name} are left out: an earlier row has the same {join.on}")
+    if alone:
+        notes.append(f"{alone:,} rows of the url table find no {join.on} in {join.name}; its columns are NULL")
+    return f"SELECT * FROM {reading(sorted(done.glob('*.parquet')))}", notes
 
 
 def _join_bucket(
@@ -132,11 +138,9 @@ def _join_bucket(
     brought = "".join(f", others.{quoted(name)}" for name in join.columns)
     query = f"SELECT pairs.*{brought} FROM {pairs} pairs LEFT JOIN ({first}) others ON {on}"
     database.sql(f"COPY ({query}) TO {quoted(str(path), mark=chr(39))} (FORMAT parquet, ROW_GROUP_SIZE 20000)")
-    later, alone = (
-        f"SELECT count(*) - count(DISTINCT {ID}) FROM {others}",
-        f"FROM {pairs} pairs ANTI JOIN {others} others",
-    )
-    ((left_out, without),) = database.sql(f"SELECT ({later}), (SELECT count(*) {alone} ON {on})").fetchall()
+    later = f"SELECT count(*) - count(DISTINCT {ID}) FROM {others}"
+    alone = f"SELECT count(*) FROM {pairs} pairs ANTI JOIN {others} others ON {on}"
+    ((left_out, without),) = database.sql(f"SELECT ({later}), ({alone})").fetchall()
     return left_out, without
 
 

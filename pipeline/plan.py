@@ -195,12 +195,10 @@ class Plan(TableStep):
             scratch = self._scratch / f"join-{number}"
             columns = database.sql(rows).columns
             join = open_join(database, config, columns, scratch, name=f"joined_{number}")
-            rows, left_out, alone = join_out_of_core(database, rows, size, join, scratch)
+            rows, notes = join_out_of_core(database, rows, size, join, scratch)
             shutil.rmtree(self._scratch / f"join-{number - 1}", ignore_errors=True)
-            if left_out:
-                print(f"plan: {left_out:,} rows of {join.name} are left out: an earlier row has the same {config.on}")
-            if alone:
-                print(f"plan: {alone:,} rows of the url table find no {config.on} in {join.name}; its columns are NULL")
+            for note in notes:
+                print(f"plan: {note}")
         return rows
 
     def _judged(

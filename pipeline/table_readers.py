@@ -8,7 +8,7 @@ import codecs
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -46,6 +46,11 @@ class Reader(NamedTuple):
     is_lines: bool = False  # whether there is a column LINE more
     rejected: str | None = None  # file_id, line and text of what was refused; complete once `query` has run
     odd: Mapping[str, int] = MappingProxyType({})  # columns of numbers -> how many cells are none, and so NULL
+
+    def notes(self, columns: Iterable[str]) -> list[str]:
+        """Return a sentence on each of these columns that has cells which are no numbers."""
+        told = [(name, self.odd[name]) for name in columns if name in self.odd]
+        return [f"{count:,} cells of {name!r} are no numbers: they are NULL" for name, count in told]
 
 
 def open_tables(

@@ -93,7 +93,7 @@ def source(
         for name, ours in further.items()
         if ours != name.lower()
     ]
-    notes += [f"{count:,} cells of {name!r} are no numbers: they are NULL" for name, count in reader.odd.items()]
+    notes += reader.notes(columns)
     rejected = None
     if reader.rejected:
         text = "trim(text, chr(10) || chr(13))"

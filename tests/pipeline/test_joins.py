@@ -118,6 +118,18 @@ def test_a_whole_number_is_an_id_in_whatever_type_and_what_finds_no_row_is_told(
         assert f"plan: 1 rows of the url table find no uid in {other}" in capsys.readouterr().out
 
 
+def test_cells_of_a_joined_csv_that_are_no_numbers_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    rows = "".join(f"{number:04x},{number % 3},1\n" for number in range(1, 21_000))
+    (tmp_path / "o.csv").write_text(f"uid,score,further\n{rows}0000,n/a,n/a\n")
+    table = write(tmp_path / "t.parquet", {"url": URL[:2], "caption": TEXT[:2], "uid": ["0000", "0001"]})
+    join = {"table": str(tmp_path / "o.csv"), "on": "uid", "columns": {"score": "score"}}
+    pairs = planned(config(tmp_path, table, join=[join]))
+    assert [pairs[url]["score"] for url in URL[:2]] == [None, 1]
+    told = capsys.readouterr().out
+    assert f"plan: {tmp_path}/o.csv: 1 cells of 'score' are no numbers: they are NULL" in told
+    assert "'further'" not in told
+
+
 def test_further_captions_are_text_and_the_pair_keeps_its_first(tmp_path: Path):
     columns: dict[str, list[Any]] = {"url": URL[:3], "caption": TEXT[:3], "Recaption": ["a dog", " \n", None]}
     columns["none"] = [None] * 3
